@@ -1,0 +1,81 @@
+"""How arguments fail: at the public boundary, with the name in backquotes, the value and one remedy."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterable
+from numbers import Integral, Real
+
+import numpy as np
+
+from attnflow.errors import ConfigError, DataError
+
+
+def check_positive(value: object, name: str) -> float:
+    """A finite positive real number, as a float."""
+    number = _real(value)
+    if number is None or not math.isfinite(number) or number <= 0:
+        raise ConfigError(f"`{name}` must be positive and finite, got {value!r}. Pass a number such as 0.05.")
+    return number
+
+
+def check_real(value: object, name: str) -> float:
+    """A finite real number, as a float."""
+    number = _real(value)
+    if number is None or not math.isfinite(number):
+        raise ConfigError(f"`{name}` must be a finite number, got {value!r}.")
+    return number
+
+
+def _real(value: object) -> float | None:
+    is_scalar_array = getattr(value, "shape", None) == () and getattr(value, "dtype", None) is not None
+    if isinstance(value, Real) and not isinstance(value, bool) or is_scalar_array:
+        return float(value)  # type: ignore[arg-type]
+    return None
+
+
+def check_integer(value: object, name: str, *, minimum: int) -> int:
+    """An integer of at least `minimum`."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < minimum:
+        raise ConfigError(f"`{name}` must be an integer of at least {minimum}, got {value!r}.")
+    return int(value)
+
+
+def check_choice(value: object, name: str, choices: Iterable[str]) -> str:
+    """One of the named choices; a misspelt one is told the nearest name."""
+    choices = list(choices)
+    if value in choices:
+        return str(value)
+    near = difflib.get_close_matches(str(value), choices, n=1, cutoff=0.5)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    raise ConfigError(f"`{name}` must be one of {', '.join(map(repr, choices))}, got {value!r}.{hint}")
+
+
+def check_finite(array: object, name: str) -> np.ndarray:
+    """A float64 array without NaN or Inf."""
+    try:
+        values = np.asarray(array, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"`{name}` must be an array of numbers, got {type(array).__name__}: {error}.") from error
+    bad = ~np.isfinite(values)
+    if bad.any():
+        first = [tuple(map(int, index)) if values.ndim > 1 else int(index[0]) for index in np.argwhere(bad)[:5]]
+        raise DataError(
+            f"`{name}` holds {int(bad.sum())} values that are NaN or Inf, the first at {first}. "
+            "Remove or repair those rows first."
+        )
+    return values
+
+
+def check_points(points: object, name: str, *, ambient_dim: int | None = None) -> np.ndarray:
+    """Points as a finite float64 array (N, D)."""
+    array = check_finite(points, name)
+    if array.ndim != 2:
+        raise DataError(f"`{name}` must have shape (N, D), got {array.shape}. Reshape it to one row per point.")
+    if ambient_dim is not None and array.shape[1] != ambient_dim:
+        hint = " Transpose it: rows are points." if array.shape[0] == ambient_dim else ""
+        raise DataError(f"`{name}` must have shape (N, {ambient_dim}), got {array.shape}.{hint}")
+    if array.shape[0] == 0:
+        raise DataError(f"`{name}` is empty: shape {array.shape}. Pass at least one point.")
+    return array

@@ -1,0 +1,57 @@
+"""How values are declared: frozen dataclasses that JAX can trace.
+
+`jax.tree_util.register_dataclass` rebuilds an object through `__init__`, whose checks cannot run on tracers; here
+unflattening sets the fields directly, so a constructor may check and derive all it likes, once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, TypeVar, dataclass_transform
+
+import jax
+
+T = TypeVar("T")
+
+
+def static() -> Any:
+    """A field that is part of a value's structure (hashed and compared), not of its data."""
+    return dataclasses.field(metadata={"static": True})
+
+
+@dataclass_transform(frozen_default=True, field_specifiers=(static,))
+def value(cls: type[T]) -> type[T]:
+    """Declare a frozen dataclass registered as a pytree; fields marked `static()` are its structure."""
+    cls = dataclasses.dataclass(frozen=True, eq=False)(cls)
+    fields = dataclasses.fields(cls)  # type: ignore[arg-type]
+    data = [f.name for f in fields if not f.metadata.get("static", False)]
+    meta = [f.name for f in fields if f.metadata.get("static", False)]
+    if not data:  # a value without data compares by its structure; `==` on array fields would have no truth value
+        _compare_by_structure(cls, meta)
+
+    def flatten_with_keys(obj: Any) -> tuple[list, tuple]:
+        children = [(jax.tree_util.GetAttrKey(name), getattr(obj, name)) for name in data]
+        return children, tuple(getattr(obj, name) for name in meta)
+
+    def unflatten(structure: tuple, children: Any) -> Any:
+        obj = object.__new__(cls)
+        for name, child in (*zip(data, children, strict=True), *zip(meta, structure, strict=True)):
+            object.__setattr__(obj, name, child)
+        return obj
+
+    jax.tree_util.register_pytree_with_keys(cls, flatten_with_keys, unflatten)
+    return cls
+
+
+def _compare_by_structure(cls: Any, names: list[str]) -> None:
+    def structure(obj: Any) -> tuple:
+        return tuple(getattr(obj, name) for name in names)
+
+    cls.__eq__ = lambda self, other: type(self) is type(other) and structure(self) == structure(other)
+    cls.__hash__ = lambda self: hash((type(self), structure(self)))
+
+
+def freeze(obj: Any, **fields: Any) -> None:
+    """Set fields of a frozen value; for use in its `__init__` or `__post_init__` only."""
+    for name, content in fields.items():
+        object.__setattr__(obj, name, content)

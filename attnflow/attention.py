@@ -1,0 +1,55 @@
+"""Attention: what is being studied, as plain data."""
+
+from __future__ import annotations
+
+from attnflow._checks import check_positive
+from attnflow._pytree import freeze, value
+from attnflow.errors import ConfigError
+from attnflow.pseudometrics import PseudoMetric
+
+
+@value
+class Attention:
+    """Softmax attention with the logit -D(x, y) / (2 eps).
+
+        A f(x) = sum_j w_j(x) f(X_j),   w_j(x) = exp(-D(x, X_j)/2eps) / sum_k exp(-D(x, X_k)/2eps)
+
+    Args:
+        pseudometric: the cost D(x, y).
+        bandwidth: eps > 0, in units of D. One layer is the time eps.
+
+    Raises:
+        ConfigError: if the bandwidth is not positive and finite, or the pseudo-metric is not a PseudoMetric.
+
+    Example:
+        >>> import attnflow as af
+        >>> attention = af.Attention(af.SquaredDistance(), bandwidth=0.05)
+    """
+
+    pseudometric: PseudoMetric
+    bandwidth: float
+
+    def __init__(self, pseudometric: PseudoMetric, bandwidth: float) -> None:
+        if not isinstance(pseudometric, PseudoMetric):
+            raise ConfigError(
+                f"`pseudometric` must be a PseudoMetric such as SquaredDistance(), got {pseudometric!r}. "
+                "Wrap a function of two points in CustomPseudoMetric."
+            )
+        freeze(self, pseudometric=pseudometric, bandwidth=check_positive(bandwidth, "bandwidth"))
+
+
+def bandwidth_from_inverse_temperature(beta: float) -> float:
+    """The bandwidth eps = 1/beta of softmax(beta <x, y>).
+
+    Args:
+        beta: inverse temperature, positive.
+
+    Raises:
+        ConfigError: if beta is not positive and finite.
+
+    Example:
+        >>> import attnflow as af
+        >>> af.bandwidth_from_inverse_temperature(20.0)
+        0.05
+    """
+    return 1 / check_positive(beta, "beta")

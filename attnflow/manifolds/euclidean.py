@@ -1,0 +1,58 @@
+"""Euclidean space; on it densities bring their own quadrature."""
+
+from __future__ import annotations
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from attnflow._checks import check_integer
+from attnflow._pytree import freeze, static, value
+from attnflow.errors import ConfigError
+from attnflow.manifolds.base import Manifold, Quadrature
+
+
+@value
+class EuclideanSpace(Manifold):
+    """Euclidean space R^d. It is not closed: results hold in L2(p), not in sup norm.
+
+    Args:
+        dim: d >= 1.
+
+    Raises:
+        ConfigError: if `dim` is not a positive integer.
+
+    Example:
+        >>> import attnflow as af
+        >>> af.EuclideanSpace(1).is_closed
+        False
+    """
+
+    dim: int = static()
+
+    def __init__(self, dim: int) -> None:
+        freeze(self, dim=check_integer(dim, "dim", minimum=1))
+
+    is_closed = False
+    volume = math.inf
+
+    @property
+    def ambient_dim(self) -> int:  # type: ignore[override]
+        return self.dim
+
+    def retract(self, y: jax.Array) -> jax.Array:
+        return y
+
+    def tangent_frame(self, x: jax.Array) -> jax.Array:
+        return jnp.eye(self.dim, dtype=x.dtype)
+
+    def residual(self, points: np.ndarray) -> np.ndarray:
+        return np.zeros(len(points))
+
+    def quadrature(self, degree: int) -> Quadrature:
+        raise ConfigError("Euclidean space has infinite volume, so it has no quadrature of its own. Use a density's.")
+
+    def sample_uniform(self, n: int, generator: np.random.Generator) -> np.ndarray:
+        raise ConfigError("Euclidean space has infinite volume, so it has no uniform density. Use af.Gaussian.")

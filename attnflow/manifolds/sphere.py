@@ -1,0 +1,88 @@
+"""The unit sphere S^m in R^(m+1); the circle is S^1."""
+
+from __future__ import annotations
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from scipy.special import roots_gegenbauer
+
+from attnflow._checks import check_integer
+from attnflow._pytree import freeze, static, value
+from attnflow.manifolds.base import Manifold, Quadrature
+
+
+@value
+class Sphere(Manifold):
+    """The unit sphere S^m = {x in R^(m+1): |x| = 1}, volume 2 pi^((m+1)/2) / Gamma((m+1)/2).
+
+    Args:
+        dim: m >= 1.
+
+    Raises:
+        ConfigError: if `dim` is not a positive integer.
+
+    Example:
+        >>> import attnflow as af
+        >>> sphere = af.Sphere(2)
+        >>> sphere.ambient_dim, round(sphere.volume, 6)
+        (3, 12.566371)
+    """
+
+    dim: int = static()
+
+    def __init__(self, dim: int) -> None:
+        freeze(self, dim=check_integer(dim, "dim", minimum=1))
+
+    is_closed = True
+
+    @property
+    def ambient_dim(self) -> int:  # type: ignore[override]
+        return self.dim + 1
+
+    @property
+    def volume(self) -> float:  # type: ignore[override]
+        return 2 * math.pi ** (self.ambient_dim / 2) / math.gamma(self.ambient_dim / 2)
+
+    def retract(self, y: jax.Array) -> jax.Array:
+        return y / jnp.sqrt(jnp.sum(y * y))
+
+    def tangent_frame(self, x: jax.Array) -> jax.Array:
+        # The Householder reflection that swaps x and the last axis (the sign avoids cancellation) maps the other axes
+        # to an orthonormal basis of the tangent space: smooth away from x_last = 0, defined everywhere.
+        sign = jnp.where(x[-1] < 0, -1.0, 1.0)
+        v = x.at[-1].add(sign)
+        return (jnp.eye(self.ambient_dim, dtype=x.dtype) - jnp.outer(v, v) / (1 + jnp.abs(x[-1])))[:, :-1]
+
+    def residual(self, points: np.ndarray) -> np.ndarray:
+        return np.abs(np.linalg.norm(points, axis=1) - 1)
+
+    def quadrature(self, degree: int) -> Quadrature:
+        """Product rule: equally spaced longitudes, Gauss-Gegenbauer in each further polar angle.
+
+        Exact for polynomials of total degree <= `degree` restricted to the sphere.
+        """
+        n_longitudes = degree + 1
+        angles = 2 * np.pi * (np.arange(n_longitudes) + 0.5) / n_longitudes
+        points = np.column_stack([np.cos(angles), np.sin(angles)])
+        weights = np.full(n_longitudes, 2 * np.pi / n_longitudes)
+        for k in range(2, self.dim + 1):
+            # S^k from S^(k-1): x = (sqrt(1 - z^2) y, z), dvol = (1 - z^2)^((k-2)/2) dz dvol(y).
+            z, w = roots_gegenbauer(degree // 2 + 1, (k - 1) / 2)
+            ring = np.sqrt(1 - z**2)
+            points = np.concatenate(
+                [np.column_stack([r * points, np.full(len(points), h)]) for r, h in zip(ring, z, strict=True)]
+            )
+            weights = np.outer(w, weights).ravel()
+        return Quadrature(points, weights)
+
+    def sample_uniform(self, n: int, generator: np.random.Generator) -> np.ndarray:
+        normal = generator.standard_normal((n, self.ambient_dim))
+        return normal / np.linalg.norm(normal, axis=1, keepdims=True)
+
+
+def Circle() -> Sphere:
+    """The unit circle, Sphere(1)."""
+    return Sphere(1)

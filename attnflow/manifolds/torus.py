@@ -1,0 +1,78 @@
+"""The flat torus: a product of unit circles."""
+
+from __future__ import annotations
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from attnflow._checks import check_integer
+from attnflow._pytree import freeze, static, value
+from attnflow.manifolds.base import Manifold, Quadrature
+
+
+@value
+class FlatTorus(Manifold):
+    """The flat torus T^m in R^(2m): points (cos t1, sin t1, ..., cos tm, sin tm), volume (2 pi)^m.
+
+    Args:
+        dim: m >= 1.
+
+    Raises:
+        ConfigError: if `dim` is not a positive integer.
+
+    Example:
+        >>> import attnflow as af
+        >>> af.FlatTorus(2).ambient_dim
+        4
+    """
+
+    dim: int = static()
+
+    def __init__(self, dim: int) -> None:
+        freeze(self, dim=check_integer(dim, "dim", minimum=1))
+
+    is_closed = True
+
+    @property
+    def ambient_dim(self) -> int:  # type: ignore[override]
+        return 2 * self.dim
+
+    @property
+    def volume(self) -> float:  # type: ignore[override]
+        return (2 * math.pi) ** self.dim
+
+    def retract(self, y: jax.Array) -> jax.Array:
+        circles = y.reshape(self.dim, 2)
+        return (circles / jnp.sqrt(jnp.sum(circles**2, axis=1, keepdims=True))).reshape(-1)
+
+    def tangent_frame(self, x: jax.Array) -> jax.Array:
+        circles = x.reshape(self.dim, 2)
+        rotated = jnp.stack([-circles[:, 1], circles[:, 0]], axis=1)
+        return (jnp.eye(self.dim, dtype=x.dtype)[:, None, :] * rotated[:, :, None]).reshape(2 * self.dim, self.dim)
+
+    def residual(self, points: np.ndarray) -> np.ndarray:
+        radii = np.linalg.norm(points.reshape(len(points), self.dim, 2), axis=2)
+        return np.sqrt(np.sum((radii - 1) ** 2, axis=1))
+
+    def from_angles(self, angles: np.ndarray) -> np.ndarray:
+        """The points (N, 2m) of angles (N, m), in radians."""
+        angles = np.asarray(angles, dtype=np.float64).reshape(-1, self.dim)
+        return np.stack([np.cos(angles), np.sin(angles)], axis=2).reshape(len(angles), 2 * self.dim)
+
+    def angles(self, points: np.ndarray) -> np.ndarray:
+        """The angles (N, m) in (-pi, pi] of points (N, 2m)."""
+        circles = np.asarray(points).reshape(-1, self.dim, 2)
+        return np.arctan2(circles[..., 1], circles[..., 0])
+
+    def quadrature(self, degree: int) -> Quadrature:
+        """The product trapezoidal rule, exact for trigonometric polynomials of degree <= `degree` per angle."""
+        n = degree + 1
+        grid = 2 * np.pi * (np.arange(n) + 0.5) / n
+        mesh = np.stack(np.meshgrid(*[grid] * self.dim, indexing="ij"), axis=-1)
+        return Quadrature(self.from_angles(mesh), np.full(n**self.dim, (2 * np.pi / n) ** self.dim))
+
+    def sample_uniform(self, n: int, generator: np.random.Generator) -> np.ndarray:
+        return self.from_angles(2 * np.pi * generator.random((n, self.dim)))

@@ -1,0 +1,34 @@
+"""The two plain costs: squared distance and dot product."""
+
+from __future__ import annotations
+
+import jax
+
+from attnflow._pytree import value
+from attnflow.pseudometrics.base import PseudoMetric
+
+
+@value
+class SquaredDistance(PseudoMetric):
+    """The squared chordal distance D(x, y) = |x - y|^2.
+
+    Written as a sum over coordinates of differences: no cancellation, and coordinates stay separate arrays when many
+    pairs are computed at once.
+    """
+
+    vanishes_on_diagonal = True
+
+    def __call__(self, x: jax.Array, y: jax.Array) -> jax.Array:
+        return sum((x[i] - y[i]) ** 2 for i in range(x.shape[0]))  # type: ignore[return-value]
+
+
+@value
+class DotProduct(PseudoMetric):
+    """The dot product D(x, y) = -2 <x, y>, so that the logit is <x, y> / eps.
+
+    On a unit sphere softmax attention with D equals that with the squared distance, and beta = 1/eps is the inverse
+    temperature. Off a sphere the minimiser of D is not the query: see LaplaceExpansion.
+    """
+
+    def __call__(self, x: jax.Array, y: jax.Array) -> jax.Array:
+        return -2 * sum(x[i] * y[i] for i in range(x.shape[0]))  # type: ignore[return-value]

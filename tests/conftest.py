@@ -1,0 +1,5 @@
+"""Tests compute in float64; attnflow never switches it on by itself."""
+
+import attnflow as af
+
+af.enable_x64()
