@@ -1,0 +1,291 @@
+"""Exponents and limits of a ladder of measurements, each with an honest interval.
+
+A ladder has levels, coarse to fine, with the small quantity h: the size itself if sizes fall (a bandwidth), 1/size if
+they rise (a number of points). Its levels share their randomness (samples are prefixes of one draw), so an interval
+cannot come from the scatter about the fitted line: it comes from the jackknife over seeds, which deletes one seed from
+all levels at once [Tukey1958, Efron1982].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import stdtrit
+
+from attnflow._checks import check_choice, check_finite, check_positive
+from attnflow.errors import ConfigError, DataError
+
+MINIMUM_LEVELS = 4
+SMALL_CORRECTION = 0.1
+
+# What is fitted at one level, as a function of the mean over seeds of the (squared) values.
+Statistic = Callable[[np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True, eq=False)
+class RateFit:
+    """A fitted exponent: log error = c + r log h + d h^q, and rate = d log error / d log size, signed.
+
+    Args:
+        rate, low, high: the exponent and its interval.
+        local_slopes: d log error / d log size between neighbouring levels, uncorrected; one fewer than the used levels.
+        correction: the fitted d.
+        dropped: indices of the levels under the declared floor.
+        asymptotic: whether |d| h^q < 0.1 over the finest half of the used levels.
+    """
+
+    rate: float
+    low: float
+    high: float
+    local_slopes: np.ndarray
+    correction: float
+    dropped: tuple[int, ...]
+    asymptotic: bool
+
+
+@dataclass(frozen=True)
+class LimitFit:
+    """A fitted limit: value = L + d h^q.
+
+    Args:
+        limit, low, high: the limit L and its interval.
+        correction: the fitted d.
+    """
+
+    limit: float
+    low: float
+    high: float
+    correction: float
+
+
+def fit_rate(
+    sizes: object,
+    errors: object,
+    *,
+    confidence: float = 0.95,
+    correction_power: float = 1.0,
+    floor: object = None,
+) -> RateFit:
+    """Fit the exponent of a ladder of errors with one correction term.
+
+        log e = c + r log h + d h^q,   h = size if sizes fall, 1/size if they rise;   rate = d log e / d log size
+
+    The correction is always fitted: without it the interval excludes true exponents. Of random errors the root mean
+    square over seeds is fitted, and the interval is the jackknife over seeds [Tukey1958, Efron1982] with a Student t
+    whose degrees of freedom allow for the kurtosis of the pseudo-values [Hinkley1977]. Of deterministic errors the
+    half-width is the Student t interval of the residual plus the shift of the rate when the coarsest level is left out.
+
+    Args:
+        sizes: strictly monotone, coarse to fine, shape (levels,).
+        errors: positive, shape (levels,) if deterministic, (levels, seeds) if random.
+        confidence: level of the interval, in (0, 1).
+        correction_power: q > 0.
+        floor: levels whose root mean square is under this number (or numbers, one per level) are dropped and listed.
+            It is declared, never detected.
+
+    Returns:
+        A RateFit.
+
+    Raises:
+        ConfigError: if sizes are not strictly monotone and positive, or fewer than 4 levels are left.
+        DataError: if errors are not positive and finite, do not fit the sizes, or have one seed only.
+
+    Example:
+        >>> import attnflow as af
+        >>> fit = af.fit_rate([0.4, 0.2, 0.1, 0.05, 0.025], [0.41, 0.202, 0.1004, 0.0501, 0.02502])
+        >>> print(f"{fit.rate:.2f}")
+        1.00
+    """
+    size, measured = _check_ladder(sizes, errors, "errors")
+    if (measured < 0).any():
+        raise DataError(f"`errors` must be positive, got {measured.min():.3g}. Pass norms or absolute values.")
+    rms = _root_mean_square(measured)
+    used = rms >= _check_floor(floor, size)
+    dropped = tuple(map(int, np.flatnonzero(~used)))
+    size, measured, rms = size[used], measured[used], rms[used]
+    _check_levels(len(size), len(dropped))
+    if (measured == 0).any():
+        raise DataError("`errors` must be positive, got 0.0. Declare the `floor` under which an error is round-off.")
+
+    h, orientation = _small_quantity(size)
+    ratio, power = h / h[0], check_positive(correction_power, "correction_power")
+    columns = np.stack([np.ones_like(ratio), np.log(ratio), ratio**power], axis=1)
+    solve = np.linalg.pinv(columns)
+    _, slope, d = map(float, solve @ np.log(rms))
+    if measured.ndim == 1:
+        half_width = _extrapolation_error(columns, np.log(rms), coefficient=1, confidence=confidence)
+    else:
+        # Errors relative to the level's own size: the slope of their RMS is zero, its uncertainty is the same.
+        relative = (measured / rms[:, None]) ** 2
+        _, half_width = jackknife(relative, _half_log, weights=solve[1], confidence=confidence)
+    finest = ratio[len(ratio) // 2 :]
+    return RateFit(
+        rate=orientation * slope,
+        low=orientation * slope - half_width,
+        high=orientation * slope + half_width,
+        local_slopes=np.diff(np.log(rms)) / np.diff(np.log(size)),
+        correction=d / float(h[0]) ** power,
+        dropped=dropped,
+        asymptotic=bool((abs(d) * finest**power < SMALL_CORRECTION).all()),
+    )
+
+
+def fit_limit(
+    sizes: object,
+    values: object,
+    *,
+    confidence: float = 0.95,
+    correction_power: float = 1.0,
+    statistic: str = "mean",
+) -> LimitFit:
+    """Extrapolate a ladder of values to h -> 0 with one correction term.
+
+        value = L + d h^q,   h = size if sizes fall, 1/size if they rise
+
+    The interval is made as in `fit_rate`.
+
+    Args:
+        sizes: strictly monotone, coarse to fine, shape (levels,).
+        values: shape (levels,) if deterministic, (levels, seeds) if random.
+        confidence: level of the interval, in (0, 1).
+        correction_power: q > 0.
+        statistic: which summary over seeds has the limit, "mean" or "rms"; deterministic values are taken as they are.
+
+    Returns:
+        A LimitFit.
+
+    Raises:
+        ConfigError: if sizes are not strictly monotone and positive, or there are fewer than 4 levels.
+        DataError: if values are not finite, do not fit the sizes, or have one seed only.
+
+    Example:
+        >>> import attnflow as af
+        >>> fit = af.fit_limit([100, 200, 400, 800], [1.5, 1.25, 1.125, 1.0625])
+        >>> print(f"{fit.limit:.3f} {fit.correction:.1f}")
+        1.000 50.0
+    """
+    size, measured = _check_ladder(sizes, values, "values")
+    check_choice(statistic, "statistic", ("mean", "rms"))
+    _check_levels(len(size), 0)
+    h, _ = _small_quantity(size)
+    power = check_positive(correction_power, "correction_power")
+    columns = np.stack([np.ones_like(h), (h / h[0]) ** power], axis=1)
+    solve = np.linalg.pinv(columns)
+    if measured.ndim == 1:
+        limit, d = map(float, solve @ measured)
+        half_width = _extrapolation_error(columns, measured, coefficient=0, confidence=confidence)
+    else:
+        limit, half_width = seed_interval(measured, statistic=statistic, weights=solve[0], confidence=confidence)
+        d, _ = seed_interval(measured, statistic=statistic, weights=solve[1], confidence=confidence)
+    return LimitFit(limit=limit, low=limit - half_width, high=limit + half_width, correction=d / float(h[0]) ** power)
+
+
+def seed_interval(values: np.ndarray, *, statistic: str, weights: np.ndarray, confidence: float) -> tuple[float, float]:
+    """The weighted sum over levels of the mean or RMS over seeds of values (levels, seeds), and its half-width."""
+    if statistic == "rms":
+        return jackknife(values**2, np.sqrt, weights=weights, confidence=confidence)
+    return jackknife(values, np.asarray, weights=weights, confidence=confidence)
+
+
+def jackknife(
+    values: np.ndarray, statistic: Statistic, *, weights: np.ndarray, confidence: float
+) -> tuple[float, float]:
+    """The estimate sum_l weights_l statistic(mean_s values_ls) and the half-width of its jackknife interval.
+
+    With theta the estimate and theta_s the estimate without seed s, the pseudo-values P_s = S theta - (S-1) theta_s
+    act like independent draws [Tukey1958]; the squared standard error is their variance over S. Student's t assumes
+    that they are normal. Squares of few modes are not: with one mode and 6 to 10 seeds S-1 degrees of freedom cover
+    .92 to .94 at a nominal .95, the degrees of freedom of [Hinkley1977], from the excess kurtosis g of the P_s,
+
+        nu = (S - 1) / (1 + g (S - 1) / (2 S)),   g >= 0,
+
+    cover .94 to .96.
+    """
+    seeds = values.shape[1]
+    # A product, not total minus one: where one seed dominates, the difference would cancel.
+    others = (1.0 - np.eye(seeds)) / (seeds - 1)
+    estimate = float(weights @ statistic(values.mean(axis=1)))
+    pseudo_values = seeds * estimate - (seeds - 1) * (weights @ statistic(values @ others))
+    centred = pseudo_values - pseudo_values.mean()
+    variance = float(centred @ centred) / (seeds - 1)
+    freedom = (seeds - 1) / (1.0 + max(_excess_kurtosis(centred), 0.0) * (seeds - 1) / (2 * seeds))
+    return estimate, _quantile(freedom, confidence) * float(np.sqrt(variance / seeds))
+
+
+def _excess_kurtosis(centred: np.ndarray) -> float:
+    """The unbiased-moment estimate of Fisher's g2; zero where it is not defined."""
+    n = len(centred)
+    second = float(np.mean(centred**2))
+    if n < 4 or second == 0.0:
+        return 0.0
+    biased = float(np.mean((centred / np.sqrt(second)) ** 4)) - 3.0
+    return (n - 1) / ((n - 2) * (n - 3)) * ((n + 1) * biased + 6.0)
+
+
+def _extrapolation_error(columns: np.ndarray, levels: np.ndarray, *, coefficient: int, confidence: float) -> float:
+    """Half-width for deterministic levels: t times the residual error, plus the shift without the coarsest level."""
+    solve = np.linalg.pinv(columns)
+    freedom = columns.shape[0] - columns.shape[1]
+    residual = np.linalg.norm(levels - columns @ (solve @ levels)) / np.sqrt(freedom)
+    shift = solve[coefficient] @ levels - np.linalg.pinv(columns[1:])[coefficient] @ levels[1:]
+    return float(_quantile(freedom, confidence) * residual * np.linalg.norm(solve[coefficient]) + abs(shift))
+
+
+def _quantile(freedom: float, confidence: float) -> float:
+    """The two-sided Student t quantile."""
+    if check_positive(confidence, "confidence") >= 1.0:
+        raise ConfigError(f"`confidence` must lie between 0 and 1, got {confidence!r}. Pass 0.95 or 0.999.")
+    return float(stdtrit(freedom, 0.5 + 0.5 * confidence))
+
+
+def _half_log(mean_square: np.ndarray) -> np.ndarray:
+    return 0.5 * np.log(mean_square)
+
+
+def _root_mean_square(values: np.ndarray) -> np.ndarray:
+    """The root mean square over seeds of each level, scaled so that squares neither overflow nor underflow."""
+    if values.ndim == 1:
+        return np.abs(values)
+    scale = np.abs(values).max(axis=1)
+    return scale * np.sqrt(np.mean((values / np.where(scale > 0, scale, 1.0)[:, None]) ** 2, axis=1))
+
+
+def _small_quantity(size: np.ndarray) -> tuple[np.ndarray, float]:
+    """h, and the sign of d log h / d log size."""
+    return (1.0 / size, -1.0) if size[-1] > size[0] else (size, 1.0)
+
+
+def _check_ladder(sizes: object, values: object, name: str) -> tuple[np.ndarray, np.ndarray]:
+    size, measured = check_finite(sizes, "sizes"), check_finite(values, name)
+    if size.ndim != 1 or (size <= 0).any():
+        raise ConfigError(f"`sizes` must be positive numbers, shape (levels,), got {sizes!r}.")
+    steps = np.diff(size)
+    if not ((steps > 0).all() or (steps < 0).all()):
+        raise ConfigError(f"`sizes` must be strictly monotone, coarse to fine, got {size.tolist()}. Sort them.")
+    if measured.ndim not in (1, 2) or len(measured) != len(size):
+        raise DataError(
+            f"`{name}` must have shape (levels,) or (levels, seeds) with {len(size)} levels, got {measured.shape}."
+        )
+    if measured.ndim == 2 and measured.shape[1] < 2:
+        raise DataError(
+            f"`{name}` must have at least 2 seeds, got {measured.shape[1]}. "
+            f"Pass shape (levels,) if they are deterministic."
+        )
+    return size, measured
+
+
+def _check_levels(count: int, dropped: int) -> None:
+    if count < MINIMUM_LEVELS:
+        under = f" ({dropped} more are under the floor)" if dropped else ""
+        raise ConfigError(f"`sizes` must leave at least {MINIMUM_LEVELS} levels, got {count}{under}. Add levels.")
+
+
+def _check_floor(floor: object, size: np.ndarray) -> np.ndarray:
+    if floor is None:
+        return np.zeros_like(size)
+    array = check_finite(floor, "floor")
+    if array.shape not in ((), size.shape) or (array < 0).any():
+        raise ConfigError(f"`floor` must be one nonnegative number or one per level, got {floor!r}.")
+    return np.broadcast_to(array, size.shape)

@@ -1,0 +1,87 @@
+"""What the three lives return: values along time at fixed points, and eigenpairs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from attnflow._checks import check_finite, check_points
+from attnflow.errors import DataError
+
+
+@dataclass(frozen=True, eq=False)
+class Trajectory:
+    """Values u(t_k, x_q) of one evolution; the arrays are copied and read-only.
+
+    Args:
+        times: t_k, shape (T,).
+        points: x_q, shape (Q, D).
+        values: u(t_k, x_q), shape (T, Q) or (T, Q, c).
+        weights: nonnegative weights of the points, shape (Q,); None means equal weights.
+        solver_error: declared bound on the absolute error of `values`.
+
+    Raises:
+        DataError: if the shapes do not fit together or a number is not finite.
+
+    Example:
+        >>> import attnflow as af
+        >>> import numpy as np
+        >>> flow = af.Trajectory(times=np.array([0.0, 0.5]), points=np.zeros((3, 2)), values=np.ones((2, 3)))
+        >>> flow.values.shape
+        (2, 3)
+    """
+
+    times: np.ndarray
+    points: np.ndarray
+    values: np.ndarray
+    weights: np.ndarray | None = None
+    solver_error: float = 0.0
+
+    def __post_init__(self) -> None:
+        times = _frozen(check_finite(self.times, "times"))
+        points = _frozen(check_points(self.points, "points"))
+        values = _frozen(check_finite(self.values, "values"))
+        if times.ndim != 1:
+            raise DataError(f"`times` must have shape (T,), got {times.shape}. Pass a list of times.")
+        if values.ndim not in (2, 3) or values.shape[:2] != (len(times), len(points)):
+            raise DataError(
+                f"`values` must have shape (T, Q) or (T, Q, c) with T = {len(times)} times and Q = {len(points)} "
+                f"points, got {values.shape}."
+            )
+        object.__setattr__(self, "times", times)
+        object.__setattr__(self, "points", points)
+        object.__setattr__(self, "values", values)
+        if self.weights is not None:
+            object.__setattr__(self, "weights", _frozen(_check_weights(self.weights, len(points))))
+
+
+class Spectrum(NamedTuple):
+    """The k smallest eigenvalues, with multiplicity, and their eigenfunctions.
+
+    Args:
+        eigenvalues: shape (k,), rising.
+        eigenfunctions: the map from points (Q, D) to values (Q, k).
+        solver_error: declared bound on the absolute error of `eigenvalues`.
+    """
+
+    eigenvalues: np.ndarray
+    eigenfunctions: Callable[[np.ndarray], np.ndarray]
+    solver_error: float
+
+
+def _check_weights(weights: object, count: int) -> np.ndarray:
+    array = check_finite(weights, "weights")
+    if array.shape != (count,):
+        raise DataError(f"`weights` must have shape ({count},), one per point, got {array.shape}.")
+    if (array < 0).any() or array.sum() == 0:
+        raise DataError("`weights` must be nonnegative and not all zero. Pass None for equal weights.")
+    return array
+
+
+def _frozen(array: np.ndarray) -> np.ndarray:
+    copy = np.array(array)
+    copy.setflags(write=False)
+    return copy
