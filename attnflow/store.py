@@ -316,9 +316,8 @@ def _refuse_links(group: h5py.Group, *, path: Path) -> None:
 
 
 def _header(body: bytes) -> bytes:
-    return f"attnflow record\nsha256 of the bytes from {HEADER_SIZE} on: {hashlib.sha256(body).hexdigest()}\n".encode().ljust(
-        HEADER_SIZE, b"\0"
-    )
+    digest = hashlib.sha256(body).hexdigest()
+    return f"attnflow record\nsha256 of the bytes from {HEADER_SIZE} on: {digest}\n".encode().ljust(HEADER_SIZE, b"\0")
 
 
 def _host() -> str:

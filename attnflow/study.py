@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from attnflow._checks import check_choice, check_integer
@@ -25,6 +26,7 @@ Scalar = bool | int | float | str | None
 Case = Mapping[str, Scalar]
 Measure = Callable[[dict[str, Any], list[jax.Array]], Mapping[str, np.ndarray]]
 
+DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 SEEDS_PER_RECORD = 32  # small enough to lose little when killed, large enough to batch inside one compiled call
 
 
@@ -197,7 +199,7 @@ class Task:
             for seed in self.seeds
         ]
         data = np.frombuffer(b"".join(words), dtype=">u4").astype(np.uint32).reshape(-1, 2)
-        return [jax.random.wrap_key_data(row, impl="threefry2x32") for row in data]
+        return [jax.random.wrap_key_data(jnp.asarray(row), impl="threefry2x32") for row in data]
 
 
 def canonical_json(value: object) -> str:
@@ -213,8 +215,7 @@ def source_digest(source: str) -> str:
     """
     tree = ast.parse(source)
     for node in ast.walk(tree):
-        has_body = isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
-        if has_body and ast.get_docstring(node) is not None:
+        if isinstance(node, DOCUMENTED) and ast.get_docstring(node) is not None:
             node.body = node.body[1:] or [ast.Pass()]
     for node in tree.body:
         match node:
@@ -228,7 +229,7 @@ def _plain_case(case: Case, *, study: str) -> dict[str, Scalar]:
         raise ConfigError(f"each case of study {study!r} must be a dict with string keys, got {case!r}.")
     plain = {name: value.item() if isinstance(value, np.generic) else value for name, value in case.items()}
     for name, value in plain.items():
-        if not isinstance(value, Scalar) or isinstance(value, float) and not math.isfinite(value):
+        if not isinstance(value, Scalar) or (isinstance(value, float) and not math.isfinite(value)):
             raise ConfigError(
                 f"`{name}` in a case of study {study!r} must be a finite number, a string, a bool or None, "
                 f"got {value!r}. Build arrays and objects inside `measure`."

@@ -1,0 +1,277 @@
+"""The command line: parses, then imports, calls and prints. Imports stand inside functions so that --help is quick."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import shutil
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from attnflow._checks import check_choice
+from attnflow.errors import AttnflowError, ConfigError, ResultFileError
+
+if TYPE_CHECKING:
+    from attnflow.runner import RunSummary
+    from attnflow.store import Record, Store
+    from attnflow.study import Study
+
+EPILOG = """exit codes: 0 all as expected; 1 a claim refuted or invalid, or a control not refuted; 2 bad input;
+3 partial, some cases failed; 130 or 143 interrupted. Every command resumes when it is repeated."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code.
+
+    Args:
+        argv: the words after `attnflow`; those of the process unless given.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        arguments = _parse(words)
+        return int(arguments.command(arguments))
+    except KeyboardInterrupt:
+        print("attnflow: interrupted; repeat the command to resume", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # `attnflow list | head`; devnull keeps the interpreter's last flush quiet
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        if "--debug" in words:
+            raise
+        ours = isinstance(error, AttnflowError)
+        print(f"attnflow: {error if ours else f'unexpected {type(error).__name__}: {error}'}", file=sys.stderr)
+        if not ours:
+            print("Repeat the command with --debug for the traceback.", file=sys.stderr)
+        return 2
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are ours."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ConfigError(f"{message}. See `{self.prog} --help`.")
+
+
+def _parse(words: Sequence[str]) -> argparse.Namespace:
+    common = _Parser(add_help=False)
+    common.add_argument("--studies", type=Path, default=Path("studies"), metavar="DIR", help="default ./studies")
+    common.add_argument("--out", type=Path, default=Path(".attnflow"), metavar="DIR", help="default ./.attnflow")
+    common.add_argument("--seed", type=int, default=0, metavar="S", help="master seed, default 0")
+    common.add_argument("--strict", action="store_true", help="warnings are errors")
+    common.add_argument("--debug", action="store_true", help="show tracebacks")
+
+    parser = _Parser(prog="attnflow", description="A laboratory for the continuum limits of attention.", epilog=EPILOG)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    parsers = {}
+
+    def command(name: str, function: Any, help: str) -> argparse.ArgumentParser:
+        parsers[name] = commands.add_parser(
+            name, help=help, description=help, parents=[common], epilog=EPILOG, allow_abbrev=False
+        )
+        parsers[name].set_defaults(command=function)
+        return parsers[name]
+
+    command("list", _list, "the studies, their claims, what has been run and the last verdicts")
+    run = command("run", _run, "run what is missing of one study")
+    run.add_argument("file", type=Path, metavar="FILE")
+    run.add_argument("--quick", action="store_true", help="only the quick cases and seeds")
+    run.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a parameter")
+    verify = command("verify", _verify, "run what is missing, then print a table of verdicts")
+    verify.add_argument("claims", nargs="*", metavar="CLAIM", help="an id, or the part before its `/`; default all")
+    size = verify.add_mutually_exclusive_group()
+    size.add_argument("--quick", action="store_true", help="the quick cases and seeds (the default)")
+    size.add_argument("--full", action="store_true", help="all cases and seeds")
+    verify.add_argument("--json", type=Path, metavar="FILE", help="also write the rows as JSON")
+    plot = command("plot", _plot, "draw the figures of studies that have been run, PDF and PNG")
+    plot.add_argument("names", nargs="*", metavar="STUDY")
+    plot.add_argument("--all", action="store_true", help="all studies that have been run")
+    plot.add_argument("-o", type=Path, default=Path("figures"), metavar="DIR", help="default ./figures")
+    report = command("report", _report, "write one HTML page of all claims, figures and provenance")
+    report.add_argument("-o", type=Path, default=Path("report.html"), metavar="FILE", help="default ./report.html")
+    report.add_argument("--check", action="store_true", help="only compare the committed claims table with the records")
+    export = command("export", _export, "gather the records of a study into one file")
+    export.add_argument("name", metavar="STUDY")
+    export.add_argument("-o", type=Path, metavar="FILE", help="ends in .h5 or .csv; default STUDY.h5")
+
+    if words and not words[0].startswith("-"):
+        check_choice(words[0], "command", parsers)
+    arguments, unknown = parser.parse_known_args(words)
+    if unknown:
+        options = [option for action in parsers[words[0]]._actions for option in action.option_strings]
+        check_choice(unknown[0].split("=")[0], "option", options)
+        raise ConfigError(f"{' '.join(unknown)} is one word too many. See `attnflow {words[0]} --help`.")
+    return arguments
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    from attnflow.runner import find_studies, judge_study, latest_run
+
+    store = _store(arguments)
+    for study in find_studies(arguments.studies):
+        tasks = study.tasks(quick=False, master_seed=arguments.seed)
+        done = sum(record is not None and record.failed is None for record in map(store.find, tasks))
+        latest = latest_run(study, store, master_seed=arguments.seed)
+        print(f"{study.name}: {done} of {len(tasks)} records, {latest or 'no'} run complete")
+        verdicts = judge_study(study, store, quick=latest == "quick", master_seed=arguments.seed) if latest else []
+        words = {verdict.id: verdict.verdict for verdict in verdicts}
+        for claim in study.claims:
+            control = f", control of {claim.control_of}" if claim.control_of else ""
+            print(f"    {claim.id} ({claim.kind}{control}): {words.get(claim.id, 'not yet')}")
+    return 0
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from attnflow.precision import enable_x64
+    from attnflow.runner import load_study
+
+    enable_x64()
+    study = load_study(arguments.file)
+    if arguments.set:
+        study = study.with_parameters(dict(map(_parameter, arguments.set)))
+    store = _store(arguments)
+    store.prepare()
+    summary = _run_all([study], store, arguments, quick=arguments.quick)
+    print(f"{summary.computed} records computed, {summary.reused} reused, {len(summary.failures)} failed.")
+    return 128 + summary.signal if summary.signal else 3 if summary.failures else 0
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    from attnflow.claims import exit_code
+    from attnflow.precision import enable_x64
+    from attnflow.runner import find_studies, judge_study, read_records
+    from attnflow.store import write_file
+    from attnflow.table import last_line, verdict_table
+
+    enable_x64()
+    if arguments.json and not arguments.json.absolute().parent.is_dir():
+        raise ConfigError(f"`--json` is {arguments.json}, but its folder does not exist. Create it first.")
+    studies = find_studies(arguments.studies)
+    chosen = _choose(arguments.claims, [claim.id for study in studies for claim in study.claims])
+    studies = [study for study in studies if any(claim.id in chosen for claim in study.claims)]
+    store = _store(arguments)
+    store.prepare()
+    quick = not arguments.full
+    summary = _run_all(studies, store, arguments, quick=quick)
+    if summary.signal:
+        return 128 + summary.signal
+    records = [r for s in studies for r in read_records(s, store, quick=quick, master_seed=arguments.seed)]
+    _warn_of_other_code(records, strict=arguments.strict)
+    verdicts = [
+        verdict
+        for study in studies
+        for verdict in judge_study(study, store, quick=quick, master_seed=arguments.seed)
+        if verdict.id in chosen
+    ]
+    colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+    width = shutil.get_terminal_size(fallback=(100, 24)).columns
+    print(verdict_table(verdicts, width=width, colour=colour))
+    print(last_line(verdicts, failures=len(summary.failures)))
+    if arguments.json:
+        rows = [verdict.row() for verdict in verdicts]
+        write_file(arguments.json, (json.dumps(rows, indent=2, allow_nan=False) + "\n").encode())
+    return 3 if summary.failures else exit_code(verdicts)
+
+
+def _plot(arguments: argparse.Namespace) -> int:
+    from attnflow.plots import draw_study
+    from attnflow.runner import find_studies, judge_study, latest_run, read_records
+
+    studies = {study.name: study for study in find_studies(arguments.studies)}
+    for name in arguments.names:
+        check_choice(name, "STUDY", studies)
+    if bool(arguments.names) == arguments.all:
+        raise ConfigError("name the studies to plot, or pass `--all`.")
+    store = _store(arguments)
+    for study in [studies[name] for name in arguments.names] or studies.values():
+        latest = latest_run(study, store, master_seed=arguments.seed)
+        if latest is None:
+            print(f"attnflow: {study.name} has not been run, left out", file=sys.stderr)
+            continue
+        which = {"quick": latest == "quick", "master_seed": arguments.seed}
+        records, verdicts = read_records(study, store, **which), judge_study(study, store, **which)
+        for path in draw_study(study, records, verdicts, arguments.o):
+            print(path)
+    return 0
+
+
+def _report(arguments: argparse.Namespace) -> int:
+    from attnflow import report
+    from attnflow.runner import find_studies
+
+    studies, store = find_studies(arguments.studies), _store(arguments)
+    if arguments.check:
+        return int(not report.check(studies, store))
+    print(report.write(studies, store, arguments.o))
+    return 0
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    from attnflow.export import export
+    from attnflow.runner import find_studies
+
+    studies = {study.name: study for study in find_studies(arguments.studies)}
+    study = studies[check_choice(arguments.name, "STUDY", studies)]
+    store = _store(arguments)
+    found = map(store.find, study.tasks(quick=False, master_seed=arguments.seed))
+    path = arguments.o or Path(f"{study.name}.h5")
+    export([record for record in found if record is not None], path)
+    print(path)
+    return 0
+
+
+def _store(arguments: argparse.Namespace) -> Store:
+    from attnflow.store import Store
+
+    return Store(arguments.out)
+
+
+def _run_all(studies: Iterable[Study], store: Store, arguments: argparse.Namespace, *, quick: bool) -> RunSummary:
+    """Run several studies as one; failures and set-aside files are told on stderr."""
+    from attnflow.runner import RunSummary, run_study
+
+    known = set(store.bad_files())
+    total = RunSummary()
+    for study in studies:
+        total += run_study(study, store, quick=quick, master_seed=arguments.seed, debug=arguments.debug)
+        if total.signal:
+            break
+    for path in sorted(set(store.bad_files()) - known):
+        print(f"attnflow: a damaged record was set aside as {path} and is computed again", file=sys.stderr)
+    for failure in total.failures:
+        print(f"attnflow: failed: {failure}", file=sys.stderr)
+    if total.signal:
+        print("attnflow: interrupted; repeat the command to resume", file=sys.stderr)
+    return total
+
+
+def _warn_of_other_code(records: Sequence[Record], *, strict: bool) -> None:
+    from attnflow.runner import different_code
+
+    warning = different_code(records)
+    if warning and strict:
+        raise ResultFileError(warning)
+    if warning:
+        print(f"attnflow: warning: {warning}", file=sys.stderr)
+
+
+def _choose(words: Sequence[str], ids: Sequence[str]) -> set[str]:
+    """The claims that the words name: by id, or by the part before the slash."""
+    families = {id.split("/")[0] for id in ids}
+    for word in words:
+        check_choice(word, "CLAIM", [*ids, *sorted(families - set(ids))])
+    return {id for id in ids if not words or id in words or id.split("/")[0] in words}
+
+
+def _parameter(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not equals or not re.fullmatch(r"\w+", name):
+        raise ConfigError(f"`--set` takes key=value, got {text!r}.")
+    try:
+        return name, json.loads(value)
+    except json.JSONDecodeError:
+        return name, value  # a word
