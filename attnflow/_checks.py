@@ -30,7 +30,7 @@ def check_real(value: object, name: str) -> float:
 
 def _real(value: object) -> float | None:
     is_scalar_array = getattr(value, "shape", None) == () and getattr(value, "dtype", None) is not None
-    if isinstance(value, Real) and not isinstance(value, bool) or is_scalar_array:
+    if (isinstance(value, Real) and not isinstance(value, bool)) or is_scalar_array:
         return float(value)  # type: ignore[arg-type]
     return None
 

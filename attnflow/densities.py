@@ -182,7 +182,7 @@ class Gaussian(Density):
         if mu.ndim != 1 or sigma.shape != (len(mu), len(mu)):
             raise ConfigError(f"`covariance` must have shape ({len(mu)}, {len(mu)}), got {sigma.shape}.")
         if not np.allclose(sigma, sigma.T, rtol=1e-12, atol=0) or np.linalg.eigvalsh(sigma).min() <= 0:
-            raise ConfigError("`covariance` must be symmetric positive definite, got " f"{sigma.tolist()}.")
+            raise ConfigError(f"`covariance` must be symmetric positive definite, got {sigma.tolist()}.")
         _, log_determinant = np.linalg.slogdet(2 * np.pi * sigma)
         freeze(
             self,
@@ -204,7 +204,9 @@ class Gaussian(Density):
         steps = np.minimum(2 * np.pi / (degree + 1), 0.5 * deviations)
         counts = np.ceil(GAUSSIAN_RADIUS * deviations / steps).astype(int)
         if np.prod(2 * counts + 1) > MAX_NODES:
-            raise ConvergenceError(f"a quadrature of {np.prod(2 * counts + 1)} nodes would be needed on {self.manifold}.")
+            raise ConvergenceError(
+                f"a quadrature of {np.prod(2 * counts + 1)} nodes would be needed on {self.manifold}."
+            )
         grids = [step * np.arange(-count, count + 1) for step, count in zip(steps, counts, strict=True)]
         mesh = np.stack(np.meshgrid(*grids, indexing="ij"), axis=-1).reshape(-1, len(steps))
         weights = np.prod(steps / np.sqrt(2 * np.pi * variances)) * np.exp(-0.5 * np.sum(mesh**2 / variances, axis=1))

@@ -34,6 +34,7 @@ _NEWTON_STEPS = 30
 _STEP_LENGTHS = (1.0, 0.5, 0.25, 0.1, 0.03, 0.01, 0.0)
 _CANDIDATES = 3
 _SAME_POINT = 1e-6  # two refined minimisers closer than this are one
+_TIE = 1e-12  # a smaller gap in D/2 between two minimisers is round-off
 
 
 class ChartCoefficients(NamedTuple):
@@ -218,7 +219,7 @@ class LaplaceExpansion:
         density: the law of the keys.
 
     Raises:
-        ConfigError: from any method, where the minimiser is degenerate (G not positive definite).
+        ConfigError: from any method, where the minimiser is not unique or degenerate (G not positive definite).
 
     Example:
         >>> import numpy as np, attnflow as af
@@ -317,7 +318,14 @@ class LaplaceExpansion:
             return points, np.full(len(points), np.inf)
         cover, neighbours = self._cover
         search = functools.partial(_minimizers, self.attention.pseudometric, self.density, cover, neighbours)
-        return map_blocks(search, points)
+        minimizers, gaps = map_blocks(search, points)
+        if gaps.min() < _TIE:
+            raise ConfigError(
+                f"{type(self.attention.pseudometric).__name__} has several global minimisers for the query "
+                f"{np.round(points[np.argmin(gaps)], 4).tolist()}: D/2 differs by {gaps.min():.3g} between two of them. "
+                "The expansion needs a unique one."
+            )
+        return minimizers, gaps
 
     @functools.cached_property
     def _cover(self) -> tuple[np.ndarray, np.ndarray]:

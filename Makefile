@@ -1,0 +1,38 @@
+# Every target sets up what it needs: a virtual environment in .venv, made once from any Python >= 3.11.
+PYTHON ?= python3
+BIN := .venv/bin
+# One BLAS thread: with two on a busy machine LAPACK can take many times longer (see README, "Speed").
+export OPENBLAS_NUM_THREADS := 1
+
+.PHONY: verify verify-full test lint types figures report clean
+
+verify: .venv/installed  ## the main job: run every study at quick size and print the verdicts
+	$(BIN)/attnflow verify --quick
+
+verify-full: .venv/installed  ## the same at full size; resumes when interrupted
+	$(BIN)/attnflow verify --full
+
+test: .venv/installed  ## all tests
+	$(BIN)/pytest -q
+
+lint: .venv/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: .venv/installed
+	$(BIN)/mypy
+
+figures: .venv/installed  ## redraw figures/ from the records
+	$(BIN)/attnflow plot --all
+
+report: .venv/installed  ## one HTML page with every claim, and the table of the README
+	$(BIN)/attnflow report
+
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit("attnflow needs Python 3.11 or newer, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test,dev]'
+	touch $@
+
+clean:
+	rm -rf .venv .attnflow
