@@ -148,7 +148,7 @@ class VonMisesFisher(Density):
         return self.concentration * jnp.dot(jnp.asarray(self.mean_direction, x.dtype), x) - self.log_normalizer
 
     def _draw(self, generator: np.random.Generator) -> np.ndarray:
-        law = vonmises_fisher(self.mean_direction, self.concentration, seed=generator)
+        law = vonmises_fisher(self.mean_direction, self.concentration, seed=generator)  # type: ignore[arg-type]
         return law.rvs(DRAW_BLOCK)
 
 
@@ -205,7 +205,8 @@ class Gaussian(Density):
         counts = np.ceil(GAUSSIAN_RADIUS * deviations / steps).astype(int)
         if np.prod(2 * counts + 1) > MAX_NODES:
             raise ConvergenceError(
-                f"a quadrature of {np.prod(2 * counts + 1)} nodes would be needed on {self.manifold}."
+                f"{np.prod(2 * counts + 1)} quadrature nodes would be needed on {self.manifold}, at most {MAX_NODES} are "
+                "allowed. Use a larger bandwidth or fewer dimensions."
             )
         grids = [step * np.arange(-count, count + 1) for step, count in zip(steps, counts, strict=True)]
         mesh = np.stack(np.meshgrid(*grids, indexing="ij"), axis=-1).reshape(-1, len(steps))
@@ -283,7 +284,7 @@ class LogDensity(Density):
 
 
 def _integrate(manifold: Manifold, log_weight: Callable) -> tuple[float, float]:
-    """log int exp(log_weight) dvol and the largest log_weight met, at the first resolution that agrees with the last."""
+    """log int exp(log_weight) dvol and the largest log_weight met, at the first resolution that settles."""
     previous = math.nan
     degree = 24
     while (2 * degree) ** manifold.dim < MAX_NODES:

@@ -93,7 +93,7 @@ def _local_coefficients(pseudometric: PseudoMetric, density: Density, x: jax.Arr
 
 
 def _descend(manifold: Manifold, cost: Callable[[jax.Array], jax.Array], y: jax.Array) -> jax.Array:
-    """Damped Newton on M: the Hessian is made positive, the step length never raises the cost, so no saddle attracts."""
+    """Damped Newton on M. The Hessian is made positive and no step raises the cost, so no saddle attracts."""
 
     def step(_: int, y: jax.Array) -> jax.Array:
         chart = manifold.chart_at(y)
@@ -203,7 +203,8 @@ def _cover(density: Density) -> tuple[np.ndarray, np.ndarray]:
         degree = 3 * degree // 2
         nodes = density.quadrature(degree).points
     n_neighbours = 3**density.manifold.dim - 1
-    return nodes, cKDTree(nodes).query(nodes, k=n_neighbours + 1)[1][:, 1:]
+    _, neighbours = cKDTree(nodes).query(nodes, k=n_neighbours + 1)
+    return nodes, np.asarray(neighbours)[:, 1:]
 
 
 class LaplaceExpansion:
@@ -304,8 +305,8 @@ class LaplaceExpansion:
             row = int(np.argmax(jump))
             raise ConfigError(
                 f"the minimiser of {type(self.attention.pseudometric).__name__} is not the query: y*(x) jumps by "
-                f"{jump[row]:.3g} from x = {np.round(points[row], 4).tolist()}. Attention then tends to f(y*(x)), not to "
-                "a drift-diffusion. Use LaplaceExpansion."
+                f"{jump[row]:.3g} from x = {np.round(points[row], 4).tolist()}. Attention then tends to f(y*(x)), "
+                "not to a drift-diffusion. Use LaplaceExpansion."
             )
 
     def _answer(self, x: object, method: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
@@ -322,8 +323,8 @@ class LaplaceExpansion:
         if gaps.min() < _TIE:
             raise ConfigError(
                 f"{type(self.attention.pseudometric).__name__} has several global minimisers for the query "
-                f"{np.round(points[np.argmin(gaps)], 4).tolist()}: D/2 differs by {gaps.min():.3g} between two of them. "
-                "The expansion needs a unique one."
+                f"{np.round(points[np.argmin(gaps)], 4).tolist()}: D/2 differs by {gaps.min():.3g} between "
+                "two of them. The expansion needs a unique one."
             )
         return minimizers, gaps
 
