@@ -343,9 +343,7 @@ def _read_exponent(claim: Claim, levels: Sequence[Level], *, confidence: float) 
     if usable < MINIMUM_LEVELS:
         return _Reading(f"{usable} usable levels, an exponent needs {MINIMUM_LEVELS}", dropped=dropped)
     if dropped > MAXIMUM_DROPPED:
-        return _Reading(
-            f"{dropped} levels are under the declared floor, at most {MAXIMUM_DROPPED} may be", dropped=dropped
-        )
+        return _Reading(f"{dropped} levels are under the floor, at most {MAXIMUM_DROPPED} may be", dropped=dropped)
     if (table[used] <= 0).any():
         return _Reading("an error is zero or negative: no logarithm", dropped=dropped)
     solver_error = _solver_error(level for level, use in zip(levels, used, strict=True) if use)
@@ -356,9 +354,7 @@ def _read_exponent(claim: Claim, levels: Sequence[Level], *, confidence: float) 
     fit = fit_rate([level.size for level in levels], table, confidence=confidence, floor=floor)
     firm = FIRM_LEVELS_DETERMINISTIC if levels[0].deterministic else FIRM_LEVELS
     if usable < firm:
-        reason = (
-            f"{usable} usable levels of the {firm} that a verdict needs; the fit gives [{fit.low:.4g}, {fit.high:.4g}]"
-        )
+        reason = f"{usable} usable levels of the {firm} needed; the fit gives [{fit.low:.4g}, {fit.high:.4g}]"
         return _Reading(reason, measured=fit.rate, dropped=dropped)
     caveat = "" if fit.asymptotic else "; the correction is still above 10 % on the finer half"
     return _Reading(
@@ -378,9 +374,8 @@ def _read_constant(claim: Claim, levels: Sequence[Level], *, confidence: float) 
     elif levels[0].deterministic:
         measured, half_width = float(table[0]), 0.0
     else:
-        measured, half_width = seed_interval(
-            table, statistic=claim.statistic, weights=np.ones(1), confidence=confidence
-        )
+        one = np.ones(1)
+        measured, half_width = seed_interval(table, statistic=claim.statistic, weights=one, confidence=confidence)
     half_width += _solver_error(levels)
     how = f"limit of {len(levels)} levels" if len(levels) > 1 else "value of one level"
     return _Reading(

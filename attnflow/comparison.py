@@ -61,7 +61,7 @@ def _check_same_times(a: np.ndarray, b: np.ndarray) -> None:
     if apart.any():
         k = int(np.argmax(apart))
         raise ConfigError(
-            f"`a` and `b` must have the same times; number {k} is {a[k]!r} in a and {b[k]!r} in b. "
+            f"`a` and `b` must have the same times; number {k} is {float(a[k])!r} in a and {float(b[k])!r} in b. "
             "Ask for times that are whole numbers of layers."
         )
 
