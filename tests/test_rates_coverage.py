@@ -61,8 +61,8 @@ def test_a_fitted_exponent_covers_the_truth_at_its_nominal_level(kind: str, seed
 
 
 def test_the_interval_of_a_row_misses_the_truth_at_most_once_in_a_hundred() -> None:
-    # Nominal .999. Squares of few modes are far from normal, so that tails this thin are not exact: the measured
-    # worst is .995 (6 seeds, one mode, strongly correlated levels). Below .99 a table of fifty rows would show a false verdict by chance.
+    # Nominal .999. Squares of few modes are far from normal, so tails this thin are not exact: the measured worst is
+    # .995 (6 seeds, one mode, strongly correlated levels). Below .99 one of fifty rows would often be false by chance.
     assert coverage("N", seeds=16, modes=1, confidence=0.999) >= 0.99
 
 
