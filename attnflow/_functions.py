@@ -1,9 +1,9 @@
-"""Lifting a function of one ambient point to many points, compiled once per function and block size."""
+"""Lifting a function of one ambient point to many points, compiled once per function."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -13,28 +13,21 @@ import numpy as np
 from attnflow.errors import DataError
 from attnflow.precision import require_x64
 
-# Shapes that reach the compiler. Few, so that a study compiles once; the largest bounds the memory of one call.
-BLOCK_SIZES = (64, 4096)
+# The one shape of a block of points that reaches the compiler, so that every function compiles once.
+BLOCK = 512
 
 
-def blocks(count: int, sizes: tuple[int, ...] = BLOCK_SIZES) -> Iterator[tuple[slice, int]]:
-    """Cut range(count) into slices, each with the padded size that it is compiled at."""
-    size = next((s for s in sizes if s >= count), sizes[-1])
-    for start in range(0, count, size):
-        yield slice(start, min(start + size, count)), size
+def map_blocks(compiled: Callable[..., Any], *arrays: np.ndarray) -> Any:
+    """Apply a compiled map of blocks of rows to arrays with N rows each; a pytree of arrays (N, ...).
 
-
-def pad_rows(array: np.ndarray, size: int) -> np.ndarray:
-    """Repeat the last row until there are `size` rows: padded work stays finite."""
-    return array if len(array) == size else np.concatenate([array, np.repeat(array[-1:], size - len(array), axis=0)])
-
-
-def map_blocks(compiled: Callable[[np.ndarray], Any], points: np.ndarray) -> Any:
-    """Apply a compiled map of a block of points (B, D) to all points; a pytree of arrays (N, ...)."""
+    The last block is filled up by repeating its last row: padded work stays finite.
+    """
+    count = len(arrays[0])
     parts = []
-    for rows, size in blocks(len(points)):
-        result = compiled(pad_rows(points[rows], size))
-        parts.append(jax.tree.map(lambda leaf: np.asarray(leaf)[: rows.stop - rows.start], result))  # noqa: B023
+    for start in range(0, count, BLOCK):
+        rows = np.minimum(np.arange(start, start + BLOCK), count - 1)
+        result = compiled(*(array[rows] for array in arrays))
+        parts.append(jax.tree.map(lambda leaf: np.asarray(leaf)[: count - start], result))  # noqa: B023
     return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
 
 

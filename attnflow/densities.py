@@ -205,8 +205,8 @@ class Gaussian(Density):
         counts = np.ceil(GAUSSIAN_RADIUS * deviations / steps).astype(int)
         if np.prod(2 * counts + 1) > MAX_NODES:
             raise ConvergenceError(
-                f"{np.prod(2 * counts + 1)} quadrature nodes would be needed on {self.manifold}, at most {MAX_NODES} are "
-                "allowed. Use a larger bandwidth or fewer dimensions."
+                f"{np.prod(2 * counts + 1)} quadrature nodes would be needed on {self.manifold}, at most {MAX_NODES} "
+                "are allowed. Use a larger bandwidth or fewer dimensions."
             )
         grids = [step * np.arange(-count, count + 1) for step, count in zip(steps, counts, strict=True)]
         mesh = np.stack(np.meshgrid(*grids, indexing="ij"), axis=-1).reshape(-1, len(steps))

@@ -21,7 +21,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from attnflow._checks import check_finite
-from attnflow._functions import blocks, map_blocks, pad_rows
+from attnflow._functions import map_blocks
 from attnflow.attention import Attention
 from attnflow.densities import Density
 from attnflow.errors import ConfigError
@@ -278,17 +278,7 @@ class LaplaceExpansion:
 
         def generator(points: np.ndarray) -> np.ndarray:
             minimizers, inverse_metrics, drifts = self._local(points)
-            parts = [
-                np.asarray(
-                    _apply(
-                        f,
-                        self.density,
-                        *(pad_rows(array[rows], size) for array in (inverse_metrics, drifts, minimizers)),
-                    )
-                )[: rows.stop - rows.start]
-                for rows, size in blocks(len(points))
-            ]
-            return np.concatenate(parts)
+            return map_blocks(functools.partial(_apply, f, self.density), inverse_metrics, drifts, minimizers)
 
         return self._answer(at, generator)
 
@@ -339,16 +329,8 @@ class LaplaceExpansion:
         return minimizers, inverse_metrics, drifts
 
     def _raw(self, points: np.ndarray, minimizers: np.ndarray) -> list[np.ndarray]:
-        results = []
-        for rows, size in blocks(len(points)):
-            result = _coefficients(
-                self.attention.pseudometric,
-                self.density,
-                pad_rows(points[rows], size),
-                pad_rows(minimizers[rows], size),
-            )
-            results.append([np.asarray(part)[: rows.stop - rows.start] for part in result])
-        smallest, *rest = (np.concatenate(parts) for parts in zip(*results, strict=True))
+        compiled = functools.partial(_coefficients, self.attention.pseudometric, self.density)
+        smallest, *rest = map_blocks(compiled, points, minimizers)
         bad = ~(smallest > 1e-8)
         if bad.any():
             row = int(np.argmax(bad))
