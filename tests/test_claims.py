@@ -118,7 +118,8 @@ def test_dropped_levels_do_not_count_as_usable() -> None:
 
 def test_floors_of_a_full_ladder_serve_its_quick_prefix() -> None:
     claim = make_claim(floor=[0.0] * 6 + [1.0, 1.0])
-    assert judge(claim, deterministic_ladder(levels=6)).dropped == 0
+    verdict = judge(claim, deterministic_ladder(levels=6))
+    assert (verdict.verdict, verdict.dropped) == ("supported", 0)
     assert judge(make_claim(floor=[0.0] * 5), deterministic_ladder()).verdict == "invalid"
 
 
@@ -158,6 +159,9 @@ def test_the_solver_error_is_compared_with_the_levels_that_are_used() -> None:
     # The smallest used error is .4 / 2^5 = .0125; .001 is under a tenth of it but not of the two that are dropped.
     assert judge(claim, deterministic_ladder(solver_error=0.001)).verdict == "supported"
     assert judge(make_claim(), deterministic_ladder(solver_error=0.001)).verdict == "invalid"
+    ladder = deterministic_ladder()
+    ladder[7] = replace(ladder[7], solver_error=1.0)
+    assert judge(claim, ladder).verdict == "supported"
 
 
 def test_a_reused_seed_is_invalid() -> None:
