@@ -237,7 +237,7 @@ def _measure(study: Study, task: Task, *, debug: bool) -> Record:
     arrays: dict[str, np.ndarray] = {}
     failed = None
     try:
-        arrays = check_arrays(study.measure(dict(task.case), task.keys()), rows=len(task.seeds))
+        arrays = check_arrays(study.measure(dict(task.case), task.seed_keys()), rows=len(task.seeds))
     except Exception as error:  # a measurement that fails is data, and the sweep goes on
         if debug:
             raise

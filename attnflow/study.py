@@ -189,7 +189,7 @@ class Task:
         """sha256 of the identity: it names the record."""
         return hashlib.sha256(self.identity.encode()).hexdigest()
 
-    def keys(self) -> list[jax.Array]:
+    def seed_keys(self) -> list[jax.Array]:
         """One JAX key per seed, folded from (master seed, study, seed) only.
 
         The case stays out, so that the levels of a ladder are prefixes of one draw and a new case changes no other.

@@ -74,7 +74,8 @@ def test_two_claims_of_one_id_are_refused():
 
 
 @pytest.mark.parametrize(
-    "changes", [{"quick": 0}, {"quick": 9}, {"quick": 2.5}, {"seeds": 0}, {"seeds": 2, "quick_seeds": 3}, {"measure": 1}]
+    "changes",
+    [{"quick": 0}, {"quick": 9}, {"quick": 2.5}, {"seeds": 0}, {"seeds": 2, "quick_seeds": 3}, {"measure": 1}],
 )
 def test_a_quick_run_that_is_no_prefix_or_a_wrong_type_is_refused(changes):
     with pytest.raises(ConfigError):
@@ -112,7 +113,7 @@ def test_each_part_of_a_task_changes_the_name_of_its_record(changes):
 
 
 def key_words(task):
-    return np.array([jax.random.key_data(key) for key in task.keys()])
+    return np.array([jax.random.key_data(key) for key in task.seed_keys()])
 
 
 def test_keys_depend_on_the_seed_the_study_and_the_master_seed_but_not_on_the_case():
