@@ -2,6 +2,14 @@
 
 from attnflow.attention import Attention as Attention
 from attnflow.attention import bandwidth_from_inverse_temperature as bandwidth_from_inverse_temperature
+from attnflow.claims import Claim as Claim
+from attnflow.claims import Level as Level
+from attnflow.claims import Verdict as Verdict
+from attnflow.claims import exit_code as exit_code
+from attnflow.claims import is_expected as is_expected
+from attnflow.claims import judge as judge
+from attnflow.claims import verdict_from_row as verdict_from_row
+from attnflow.comparison import compare as compare
 from attnflow.densities import Gaussian as Gaussian
 from attnflow.densities import LogDensity as LogDensity
 from attnflow.densities import Uniform as Uniform
@@ -16,3 +24,10 @@ from attnflow.precision import enable_x64 as enable_x64
 from attnflow.pseudometrics import CustomPseudoMetric as CustomPseudoMetric
 from attnflow.pseudometrics import DotProduct as DotProduct
 from attnflow.pseudometrics import SquaredDistance as SquaredDistance
+from attnflow.rates import LimitFit as LimitFit
+from attnflow.rates import RateFit as RateFit
+from attnflow.rates import fit_limit as fit_limit
+from attnflow.rates import fit_rate as fit_rate
+from attnflow.study import Study as Study
+from attnflow.trajectories import Spectrum as Spectrum
+from attnflow.trajectories import Trajectory as Trajectory
