@@ -10,6 +10,7 @@ from attnflow.claims import is_expected as is_expected
 from attnflow.claims import judge as judge
 from attnflow.claims import verdict_from_row as verdict_from_row
 from attnflow.comparison import compare as compare
+from attnflow.densities import Density as Density
 from attnflow.densities import Gaussian as Gaussian
 from attnflow.densities import LogDensity as LogDensity
 from attnflow.densities import Uniform as Uniform
@@ -19,10 +20,12 @@ from attnflow.expansions import LaplaceExpansion as LaplaceExpansion
 from attnflow.manifolds import Circle as Circle
 from attnflow.manifolds import EuclideanSpace as EuclideanSpace
 from attnflow.manifolds import FlatTorus as FlatTorus
+from attnflow.manifolds import Manifold as Manifold
 from attnflow.manifolds import Sphere as Sphere
 from attnflow.precision import enable_x64 as enable_x64
 from attnflow.pseudometrics import CustomPseudoMetric as CustomPseudoMetric
 from attnflow.pseudometrics import DotProduct as DotProduct
+from attnflow.pseudometrics import PseudoMetric as PseudoMetric
 from attnflow.pseudometrics import SquaredDistance as SquaredDistance
 from attnflow.rates import LimitFit as LimitFit
 from attnflow.rates import RateFit as RateFit
