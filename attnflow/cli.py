@@ -200,14 +200,16 @@ def _plot(arguments: argparse.Namespace) -> int:
 
 
 def _report(arguments: argparse.Namespace) -> int:
-    from attnflow import report
+    from attnflow.report import check, write
     from attnflow.runner import find_studies
 
     studies, store = find_studies(arguments.studies), _store(arguments)
-    if arguments.check:
-        return int(not report.check(studies, store))
-    print(report.write(studies, store, arguments.o))
-    return 0
+    if not arguments.check:
+        print(write(studies, store, arguments.o))
+        return 0
+    agrees = check(studies, store)
+    print(f"the committed claims table {'agrees with' if agrees else 'differs from'} the records")
+    return 0 if agrees else 1
 
 
 def _export(arguments: argparse.Namespace) -> int:

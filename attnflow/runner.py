@@ -66,7 +66,7 @@ def load_study(path: Path | str) -> Study:
     sys.modules[module.__name__] = module  # dataclasses and pickles look their module up by name
     try:
         source = path.read_text(encoding="utf-8")
-        exec(compile(source, str(path), "exec"), module.__dict__)
+        exec(compile(source, str(path), "exec", dont_inherit=True), module.__dict__)
     except OSError as error:
         raise ConfigError(f"could not read the study {path}: {error.strerror or error}. Check the path.") from error
     except Exception as error:
@@ -138,7 +138,7 @@ def run_study(study: Study, store: Store, *, quick: bool, master_seed: int = 0, 
             line = f"{study.name} {computed}/{len(missing)} {_label(task)}: {record.provenance['seconds']:.1f} s"
             if record.failed:
                 failures.append(f"{study.name} {_label(task)}: {record.failed}")
-                line += f", failed: {record.failed}"
+                line += ", failed"
             bar.update()
             if not terminal:
                 print(line, file=sys.stderr, flush=True)
@@ -319,7 +319,7 @@ def _first_signal() -> Iterator[list[int]]:
         received.append(number)
         for each in previous:
             signal.signal(each, signal.SIG_DFL)
-        print("\nfinishing this record; once more to stop at once", file=sys.stderr, flush=True)
+        os.write(2, b"\nfinishing this record; once more to stop at once\n")  # print may be at work already
 
     previous = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

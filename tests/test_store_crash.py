@@ -190,45 +190,61 @@ def test_the_replay_notices_a_store_that_writes_under_the_final_name(tmp_path, m
         replay(tmp_path)
 
 
-SLOW_STUDY = """
+HELD_STUDY = """
+import os
 import time
+from pathlib import Path
 import jax
 import numpy as np
 from attnflow.study import Study
 
+def hold():
+    ready, gate = Path(f"ready-{os.getpid()}"), Path("gate")
+    ready.touch()
+    while not gate.exists():
+        time.sleep(0.005)
+
 def measure(case, keys):
-    time.sleep(case["seconds"])
+    if case["n"] == int(os.environ.get("HOLD_AT", 0)):
+        hold()
     draws = [np.random.default_rng(np.asarray(jax.random.key_data(key))).normal(size=case["n"]) for key in keys]
     return {"error": np.array([draw.mean() for draw in draws]), "draws": np.array(draws)}
 
 study = Study(
-    name="slow", measure=measure, ladder=[{"n": n, "seconds": 0.05} for n in range(4, 16)], quick=6, claims=[],
-    seeds=40, quick_seeds=8,
+    name="held", measure=measure, ladder=[{"n": n} for n in range(4, 16)], quick=6, claims=[], seeds=40, quick_seeds=8,
 )
 """
 
 
-@pytest.fixture
-def slow_file(tmp_path):
-    path = tmp_path / "slow.py"
-    path.write_text(SLOW_STUDY)
-    return path
+class Launcher:
+    """Starts `attnflow run` as processes of their own, which stop where they are told until the gate opens."""
 
+    def __init__(self, folder):
+        self.folder, self.out = folder, folder / "out"
+        (folder / "held.py").write_text(HELD_STUDY)
 
-def start(path, out, *words):
-    """`attnflow run` as a process of its own."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "attnflow", "run", str(path), "--out", str(out), *words],
-        env={**os.environ, "PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+    def start(self, *, hold_at=0):
+        return subprocess.Popen(
+            [sys.executable, "-m", "attnflow", "run", "held.py", "--out", "out"], cwd=self.folder,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1", "HOLD_AT": str(hold_at)},
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
 
+    def start_and_hold(self, hold_at):
+        process = self.start(hold_at=hold_at)
+        while not (self.folder / f"ready-{process.pid}").exists():
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.005)
+        return process
 
-def wait_for_records(out, count, process):
-    """Until the process has written that many records."""
-    while len(list(out.glob("records/*/*.h5"))) < count:
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.005)
+    def open_gate(self):
+        (self.folder / "gate").touch()
+
+    def records(self):
+        return list(self.out.glob("records/*/*.h5"))
+
+    def payloads(self):
+        return payloads(self.folder / "held.py", self.out)
 
 
 def payloads(path, out):
@@ -238,65 +254,66 @@ def payloads(path, out):
 
 
 @pytest.fixture
-def uninterrupted(slow_file, tmp_path):
+def launcher(tmp_path):
+    return Launcher(tmp_path)
+
+
+@pytest.fixture
+def uninterrupted(launcher, tmp_path):
     store = Store(tmp_path / "uninterrupted")
     store.prepare()
-    run_study(load_study(slow_file), store, quick=False)
-    return payloads(slow_file, store.folder)
+    run_study(load_study(tmp_path / "held.py"), store, quick=False)
+    return payloads(tmp_path / "held.py", store.folder)
 
 
-def test_a_killed_run_resumes_and_ends_with_the_bytes_of_an_uninterrupted_one(tmp_path, slow_file, uninterrupted):
-    out = tmp_path / "killed"
-    for count in (2, 9):
-        process = start(slow_file, out)
-        wait_for_records(out, count, process)
+def test_a_killed_run_resumes_and_ends_with_the_bytes_of_an_uninterrupted_one(launcher, uninterrupted):
+    for hold_at in (6, 11):
+        process = launcher.start_and_hold(hold_at)
         process.kill()
         process.communicate()
         assert process.returncode == -signal.SIGKILL
-    assert len(list(out.glob("records/*/*.h5"))) < len(uninterrupted)
-    last = start(slow_file, out)
-    _, progress = last.communicate()
+        assert len(launcher.records()) == 2 * (hold_at - 4)  # two records for each case
+    last = launcher.start()
+    summary, progress = last.communicate()
     assert last.returncode == 0, progress
-    assert payloads(slow_file, out) == uninterrupted
-    assert "9 reused" not in progress
-    assert len(progress.splitlines()) < len(uninterrupted)  # it did not start over
-    assert not list(out.rglob("*.tmp")) + list(out.rglob("*.bad"))
+    assert summary == "10 records computed, 14 reused, 0 failed.\n"
+    assert launcher.payloads() == uninterrupted
+    assert not list(launcher.out.rglob("*.tmp")) + list(launcher.out.rglob("*.bad"))
 
 
-def test_two_launchers_on_one_folder_end_with_the_bytes_of_one(tmp_path, slow_file, uninterrupted):
-    out = tmp_path / "shared"
-    for process in [start(slow_file, out), start(slow_file, out)]:
+def test_two_launchers_on_one_folder_end_with_the_bytes_of_one(launcher, uninterrupted):
+    processes = [launcher.start_and_hold(4), launcher.start_and_hold(4)]
+    launcher.open_gate()
+    for process in processes:
         _, progress = process.communicate()
         assert process.returncode == 0, progress
-    assert payloads(slow_file, out) == uninterrupted
-    assert not list(out.rglob("*.tmp")) + list(out.rglob("*.bad"))
+    assert launcher.payloads() == uninterrupted
+    assert not list(launcher.out.rglob("*.tmp")) + list(launcher.out.rglob("*.bad"))
+
+
+def wait_for_answer(process):
+    """Until the process has said that it heard the signal."""
+    return next(line for line in process.stderr if "once more to stop at once" in line)
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_one_signal_finishes_the_record_at_work_and_exits_resumable(tmp_path, slow_file, number, code):
-    out = tmp_path / "out"
-    process = start(slow_file, out)
-    wait_for_records(out, 2, process)
+def test_one_signal_finishes_the_record_at_work_and_exits_resumable(launcher, number, code):
+    process = launcher.start_and_hold(6)
     process.send_signal(number)
+    wait_for_answer(process)
+    launcher.open_gate()
     _, progress = process.communicate()
     assert process.returncode == code
     assert "repeat the command to resume" in progress
     assert "Traceback" not in progress
-    written = list(out.glob("records/*/*.h5"))
-    assert 2 <= len(written) < 24
-    assert sum("slow " in line for line in progress.splitlines()) == len(written)  # what was told is kept
+    assert len(launcher.records()) == 5  # four before the signal, and the one at work
 
 
-def test_a_second_signal_ends_the_run_at_once(tmp_path):
-    path, out = tmp_path / "slow.py", tmp_path / "out"
-    path.write_text(SLOW_STUDY.replace('"seconds": 0.05', '"seconds": 0.05 if n < 6 else 3600'))
-    process = start(path, out)
-    wait_for_records(out, 4, process)
+def test_a_second_signal_ends_the_run_at_once(launcher):
+    process = launcher.start_and_hold(6)
     process.send_signal(signal.SIGINT)
-    for line in process.stderr:
-        if "once more" in line:
-            break
+    wait_for_answer(process)
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=60)
     assert process.returncode == -signal.SIGINT  # which a shell shows as 130
-    assert len(list(out.glob("records/*/*.h5"))) == 4
+    assert len(launcher.records()) == 4

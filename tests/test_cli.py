@@ -1,0 +1,355 @@
+"""The command line: what is printed, what is written, and the exit codes."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from attnflow import runner
+from attnflow.claims import Verdict, verdict_from_row
+from attnflow.cli import main
+from attnflow.table import last_line, verdict_table
+
+ROOT = Path(__file__).resolve().parents[1]
+
+TOY = """
+import jax
+import numpy as np
+from attnflow.claims import Claim
+from attnflow.study import Study
+
+def measure(case, keys):
+    h = case["bandwidth"]
+    noise = [np.random.default_rng(np.asarray(jax.random.key_data(key))).normal() for key in keys]
+    error = case["factor"] * h * (1 + h) * (1 + 0.05 * (1 + h) * np.array(noise))
+    return {"error": error, "field": np.outer(error, [1.0, 2.0])}
+
+def claim(id, predicted, control_of=None):
+    return Claim(
+        id=id, source="RZ", statement="errors are of order eps", kind="exponent", quantity="error", size="bandwidth",
+        hypotheses="none", predicted=predicted, control_of=control_of,
+    )
+
+study = Study(
+    name="toy", measure=measure, ladder=[{"bandwidth": 0.4 / 2**i, "factor": 1.5} for i in range(10)], quick=8,
+    claims=[claim("toy/rate", 1.0), claim("toy/half", 0.5, "toy/rate")], seeds=40, quick_seeds=32,
+)
+"""
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder with one study, in which the commands run."""
+    (tmp_path / "studies").mkdir()
+    (tmp_path / "studies" / "toy.py").write_text(TOY)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "120")
+    return tmp_path
+
+
+def edit(folder, old, new):
+    assert old in TOY
+    (folder / "studies" / "toy.py").write_text(TOY.replace(old, new))
+
+
+def test_verify_runs_what_is_missing_and_prints_the_verdicts(folder, capsys):
+    assert main(["verify"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == [
+        "claim", "verdict", "measured", "predicted", "interval", "margin", "levels", "seconds"
+    ]  # fmt: skip
+    assert lines[1].split()[:2] == ["toy/rate", "supported"]
+    assert lines[2].split()[:3] == ["toy/half", "refuted", "(control)"]
+    assert lines[3] == "1 control refuted, 1 supported. Exit 0: all as expected."
+    assert len(list((folder / ".attnflow").glob("records/toy/*.h5"))) == 8
+
+
+def test_verify_full_reuses_the_quick_records(folder, capsys):
+    main(["verify"])
+    capsys.readouterr()
+    assert main(["verify", "--full"]) == 0
+    assert len(capsys.readouterr().err.splitlines()) == 12  # the ten cases' further seeds, two cases' first ones
+
+
+def test_json_holds_one_row_per_claim_from_which_its_verdict_follows(folder):
+    main(["verify", "--json", "rows.json"])
+    rows = json.loads((folder / "rows.json").read_text())
+    assert [row["id"] for row in rows] == ["toy/rate", "toy/half"]
+    assert set(rows[0]) == {
+        "id", "source", "kind", "control", "control_of", "verdict", "predicted", "measured", "low", "high", "margin",
+        "levels", "dropped", "seconds", "reason",
+    }  # fmt: skip
+    assert [verdict_from_row(row) for row in rows] == [row["verdict"] for row in rows] == ["supported", "refuted"]
+
+
+def test_the_same_seed_gives_the_same_rows_and_another_one_does_not(folder):
+    def numbers(*words):
+        main(["verify", "--json", "rows.json", *words])
+        return [(row["measured"], row["low"]) for row in json.loads((folder / "rows.json").read_text())]
+
+    first = numbers("--out", "a")
+    assert numbers("--out", "b") == first
+    assert numbers("--out", "a", "--seed", "7") != first
+
+
+def test_a_claim_is_chosen_by_its_id_or_by_its_family(folder, capsys):
+    main(["verify", "toy/rate"])
+    assert "toy/half" not in capsys.readouterr().out
+    main(["verify", "toy"])
+    assert "toy/half" in capsys.readouterr().out
+
+
+def test_a_refuted_claim_exits_1(folder, capsys):
+    edit(folder, 'claim("toy/rate", 1.0)', 'claim("toy/rate", 1.3)')
+    assert main(["verify"]) == 1
+    assert "Exit 1: a claim is refuted" in capsys.readouterr().out
+
+
+def test_a_control_that_passes_fails_the_whole_report(folder, capsys):
+    edit(folder, 'claim("toy/half", 0.5, "toy/rate")', 'claim("toy/half", 1.0, "toy/rate")')
+    assert main(["verify"]) == 1
+    assert "1 control supported, 1 supported. Exit 1" in capsys.readouterr().out
+
+
+def test_a_ladder_of_three_levels_is_invalid_and_exits_1(folder, capsys):
+    edit(folder, "quick=8", "quick=3")
+    assert main(["verify"]) == 1
+    assert "1 control invalid, 1 invalid. Exit 1" in capsys.readouterr().out
+
+
+def test_a_failed_case_exits_3_and_is_tried_again(folder, capsys, tmp_path):
+    edit(
+        folder,
+        '    h = case["bandwidth"]',
+        f'    h = case["bandwidth"]\n    __import__("os").stat({str(tmp_path / "need")!r})',
+    )
+    assert main(["verify"]) == 3
+    out, err = capsys.readouterr()
+    assert "Exit 3: partial" in out
+    assert err.count("FileNotFoundError") == 8
+    assert "Traceback" not in err
+    assert main(["run", "studies/toy.py", "--quick"]) == 3
+    (tmp_path / "need").touch()
+    assert main(["verify"]) == 0
+
+
+def test_list_shows_what_is_done_and_the_last_verdicts(folder, capsys):
+    assert main(["list"]) == 0
+    assert "toy: 0 of 20 records, no run complete" in capsys.readouterr().out
+    assert not (folder / ".attnflow").exists()
+    main(["verify"])
+    capsys.readouterr()
+    main(["list"])
+    out = capsys.readouterr().out
+    assert "toy: 8 of 20 records, quick run complete" in out
+    assert "toy/rate (exponent): supported" in out
+    assert "toy/half (exponent, control of toy/rate): refuted" in out
+
+
+def test_run_resumes_by_itself(folder, capsys):
+    assert main(["run", "studies/toy.py", "--quick"]) == 0
+    assert "8 records computed, 0 reused, 0 failed" in capsys.readouterr().out
+    assert main(["run", "studies/toy.py"]) == 0
+    assert "12 records computed, 8 reused, 0 failed" in capsys.readouterr().out
+
+
+def test_set_overrides_a_parameter_in_every_case(folder, capsys):
+    main(["run", "studies/toy.py", "--quick", "--set", "factor=3"])
+    capsys.readouterr()
+    main(["run", "studies/toy.py", "--quick"])
+    assert "8 records computed" in capsys.readouterr().out  # the others answer other cases
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["verfy"], "Did you mean 'verify'"),
+        (["verify", "--quik"], "Did you mean '--quick'"),
+        (["verify", "toy/rat"], "Did you mean 'toy/rate'"),
+        (["verify", "--seed", "x"], "invalid int value: 'x'"),
+        (["verify", "--quick", "--full"], "not allowed with"),
+        (["verify", "--json", "no/rows.json"], "its folder does not exist"),
+        (["verify", "--studies", "nowhere"], "no study in nowhere"),
+        (["verify", "--out", "no/where"], "no is not a folder"),
+        (["run"], "FILE"),
+        (["run", "nothing.py"], "nothing.py: No such file"),
+        (["run", "studies/toy.py", "more"], "'more'"),
+        (["run", "studies/toy.py", "--set", "factr=3"], "Did you mean 'factor'"),
+        (["run", "studies/toy.py", "--set", "factor"], "takes key=value"),
+        (["run", "studies/toy.py", "--set", "factor=[1,2]"], "must be a finite number"),
+        (["run", "studies/toy.py", "--set", "bandwidth=0.1"], "twice"),
+        (["plot"], "pass `--all`"),
+        (["plot", "tpy"], "Did you mean 'toy'"),
+        (["export", "tpy"], "Did you mean 'toy'"),
+        (["export", "toy"], "no record to export"),
+        (["export", "toy", "-o", "toy.pkl"], "must end in .h5 or .csv"),
+        ([], "required"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_bad_input_exits_2_with_one_message_and_no_traceback(folder, capsys, monkeypatch, words, message):
+    monkeypatch.setitem(sys.modules, "attnflow.plots", types.SimpleNamespace(draw_study=None))
+    assert main(words) == 2
+    err = capsys.readouterr().err
+    assert message in err
+    assert err.startswith("attnflow: ")
+    assert "Traceback" not in err
+    assert not (folder / ".attnflow" / "records" / "toy").exists()  # nothing was computed
+
+
+def test_debug_lets_the_traceback_through(folder):
+    with pytest.raises(ValueError, match="Did you mean 'toy/rate'"):
+        main(["verify", "toy/rat", "--debug"])
+
+
+def test_an_unexpected_error_is_one_message_that_names_debug(folder, capsys, monkeypatch):
+    monkeypatch.setattr(runner, "find_studies", lambda folder: 1 / 0)
+    assert main(["list"]) == 2
+    err = capsys.readouterr().err
+    assert "unexpected ZeroDivisionError" in err
+    assert "--debug" in err
+
+
+def test_records_of_other_code_warn_and_with_strict_fail(folder, capsys, monkeypatch):
+    main(["verify"])
+    monkeypatch.setattr(runner, "code_digest", lambda: "newer")
+    assert main(["verify"]) == 0
+    assert "warning: 8 of 8 records were computed by another version" in capsys.readouterr().err
+    assert main(["verify", "--strict"]) == 2
+    assert main(["verify", "--strict", "--out", "fresh"]) == 0
+
+
+def test_a_damaged_record_is_set_aside_computed_again_and_told(folder, capsys):
+    main(["verify", "--json", "before.json"])
+    path = next((folder / ".attnflow").glob("records/toy/*.h5"))
+    data = bytearray(path.read_bytes())
+    data[2000] ^= 4
+    path.write_bytes(data)
+    capsys.readouterr()
+    assert main(["verify", "--json", "after.json"]) == 0
+    assert f"set aside as {path.with_suffix('.bad').relative_to(folder)}" in capsys.readouterr().err
+    before, after = (json.loads(Path(name).read_text()) for name in ("before.json", "after.json"))
+    assert [row["measured"] for row in before] == [row["measured"] for row in after]
+
+
+def test_an_interrupt_before_the_run_exits_130(folder, capsys, monkeypatch):
+    def interrupted(folder):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(runner, "find_studies", interrupted)
+    assert main(["verify"]) == 130
+    assert "resume" in capsys.readouterr().err
+
+
+def test_export_writes_everything_into_one_hdf5(folder):
+    main(["run", "studies/toy.py"])
+    assert main(["export", "toy"]) == 0
+    with h5py.File("toy.h5") as file:
+        assert len(file) == 10
+        assert file["case_001"].attrs["bandwidth"] == 0.2
+        np.testing.assert_array_equal(file["case_001/seed"], np.arange(40))
+        np.testing.assert_array_equal(file["case_001/field"][:, 0], file["case_001/error"])
+
+
+def test_export_writes_one_number_per_seed_into_csv(folder):
+    main(["run", "studies/toy.py", "--quick"])
+    assert main(["export", "toy", "-o", "toy.csv"]) == 0
+    with open("toy.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 8 * 32
+    assert list(rows[0]) == ["bandwidth", "factor", "seed", "error"]
+    main(["export", "toy", "-o", "toy.h5"])
+    with h5py.File("toy.h5") as file:
+        assert [float(row["error"]) for row in rows[:32]] == file["case_000/error"][()].tolist()
+
+
+def test_plot_hands_the_newest_complete_run_to_the_figures(folder, capsys, monkeypatch):
+    calls = []
+
+    def draw_study(study, records, verdicts, directory):
+        calls.append((study.name, len(records), [verdict.id for verdict in verdicts], directory))
+        return [directory / "toy.pdf"]
+
+    monkeypatch.setitem(sys.modules, "attnflow.plots", types.SimpleNamespace(draw_study=draw_study))
+    assert main(["plot", "--all"]) == 0
+    assert calls == []
+    assert "toy has not been run" in capsys.readouterr().err
+    main(["run", "studies/toy.py", "--quick"])
+    assert main(["plot", "toy", "-o", "drawn"]) == 0
+    assert calls == [("toy", 8, ["toy/rate", "toy/half"], Path("drawn"))]
+
+
+def test_report_writes_the_page_and_check_exits_1_if_the_table_differs(folder, capsys, monkeypatch):
+    fake = types.SimpleNamespace(write=lambda studies, store, path: path, check=lambda studies, store: False)
+    monkeypatch.setitem(sys.modules, "attnflow.report", fake)
+    assert main(["report"]) == 0
+    assert "report.html" in capsys.readouterr().out
+    assert main(["report", "--check"]) == 1
+    fake.check = lambda studies, store: True
+    assert main(["report", "--check"]) == 0
+
+
+def test_help_imports_nothing_that_draws_or_stores():
+    code = (
+        "import sys; from attnflow.cli import main\n"
+        "try: main(['verify', '--help'])\n"
+        "except SystemExit as end: assert end.code == 0\n"
+        "print(sorted({'matplotlib', 'h5py', 'jinja2', 'tqdm'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True
+    )
+    assert done.stdout.splitlines()[-1] == "[]", done.stderr
+    assert "exit codes" in done.stdout
+
+
+def verdict(**changes):
+    fields = {
+        "id": "noise-const/circle", "source": "RZ", "kind": "constant", "control": False, "control_of": None,
+        "verdict": "supported", "predicted": 1.0, "measured": 1.0123456, "low": 0.98, "high": 1.04, "margin": 0.05,
+        "levels": 8, "dropped": 1, "seconds": 12.3, "reason": "limit of 8 levels, 400 seeds",
+    }  # fmt: skip
+    return Verdict(**{**fields, **changes})
+
+
+VERDICTS = [
+    verdict(),
+    verdict(id="RZ3-control/circle", verdict="refuted", control=True, control_of="RZ3/circle"),
+    verdict(id="bias/line", verdict="inconclusive", reason="a long reason " * 9),
+    verdict(id="depth", verdict="invalid", measured=None, low=None, high=None, reason="nothing was measured"),
+]
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_the_table_fits_the_terminal_and_keeps_what_matters(width):
+    table = verdict_table(VERDICTS, width=width)
+    assert max(map(len, table.splitlines())) <= width
+    for word in ("noise-const/circle", "refuted (control)", "inconclusive", "1.012", "nothing was measured"):
+        assert word in table
+    assert ("seconds" in table) == (width == 120)
+
+
+def test_reasons_are_given_where_a_verdict_is_not_as_expected():
+    table = verdict_table(VERDICTS, width=80)
+    assert "limit of 8 levels, 400 seeds" not in table
+    assert " ".join(table.split()).count("a long reason") == 9
+
+
+def test_colour_is_green_as_expected_yellow_inconclusive_and_red_otherwise():
+    table = verdict_table(VERDICTS, width=80, colour=True)
+    codes = [line.split("\033[")[1][:2] for line in table.splitlines() if "\033[" in line]
+    assert codes == ["32", "32", "33", "31"]
+    assert "\033" not in verdict_table(VERDICTS, width=80)
+
+
+def test_the_last_line_counts_and_says_what_the_exit_code_means():
+    assert last_line(VERDICTS).startswith("1 control refuted, 1 inconclusive, 1 invalid, 1 supported. Exit 1:")
+    assert "Exit 3: partial" in last_line(VERDICTS, failures=2)
+    assert last_line(VERDICTS[:3]).endswith("Exit 0: all as expected.")
