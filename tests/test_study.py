@@ -125,6 +125,13 @@ def test_keys_depend_on_the_seed_the_study_and_the_master_seed_but_not_on_the_ca
     assert len(np.unique(key_words(task(seeds=range(400))), axis=0)) == 400
 
 
+def test_keys_work_alone_and_stacked_in_compiled_code():
+    keys = task().seed_keys()
+    alone = [jax.random.normal(key, (4,)) for key in keys]
+    stacked = jax.jit(jax.vmap(lambda key: jax.random.normal(key, (4,))))(jax.numpy.stack(keys))
+    np.testing.assert_array_equal(stacked, alone)
+
+
 SOURCE = '''
 """A docstring."""
 import numpy as np
