@@ -10,9 +10,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy.interpolate import CubicHermiteSpline
 from scipy.special import ive
-from scipy.stats import vonmises_fisher
 
 from attnflow._checks import check_finite, check_integer, check_positive
 from attnflow._functions import evaluate, map_blocks
@@ -148,8 +146,17 @@ class VonMisesFisher(Density):
         return self.concentration * jnp.dot(jnp.asarray(self.mean_direction, x.dtype), x) - self.log_normalizer
 
     def _draw(self, generator: np.random.Generator) -> np.ndarray:
-        law = vonmises_fisher(self.mean_direction, self.concentration, seed=generator)  # type: ignore[arg-type]
-        return law.rvs(DRAW_BLOCK)
+        if self.manifold.dim == 1:
+            return _draw_by_inversion(self, generator)
+        if self.manifold.dim > 2:
+            return _draw_by_rejection(self, self.concentration - self.log_normalizer, generator)
+        # On S^2 the height h = <mean_direction, x> has the density ~ e^{concentration h} on [-1, 1].
+        u = generator.random((DRAW_BLOCK, 2))
+        height = 1 + np.log(u[:, 0] + (1 - u[:, 0]) * np.exp(-2 * self.concentration)) / self.concentration
+        ring, longitude = np.sqrt(np.clip(1 - height**2, 0, None)), 2 * np.pi * u[:, 1]
+        across = np.linalg.svd(self.mean_direction[None])[2][1:]  # an orthonormal basis of the plane across
+        circle = np.stack([np.cos(longitude), np.sin(longitude)], axis=1)
+        return height[:, None] * self.mean_direction + ring[:, None] * circle @ across
 
 
 @value
@@ -265,22 +272,58 @@ class LogDensity(Density):
 
     def _draw(self, generator: np.random.Generator) -> np.ndarray:
         if self.manifold.dim == 1:
-            return self._draw_by_inversion(generator)
-        accepted = np.empty((0, self.manifold.ambient_dim))
-        while not len(accepted):
-            proposals = self.manifold.sample_uniform(DRAW_BLOCK, generator)
-            log_ratio = self.log_densities(proposals) - self.log_bound
-            if log_ratio.max() > 0:
-                raise DataError(
-                    f"the log-density exceeds its bound by {log_ratio.max():.3g}: it is too peaked to be resolved. "
-                    "Use a smoother density."
-                )
-            accepted = proposals[np.log(generator.random(DRAW_BLOCK)) < log_ratio]
-        return accepted
+            return _draw_by_inversion(self, generator)
+        return _draw_by_rejection(self, self.log_bound, generator)
 
-    def _draw_by_inversion(self, generator: np.random.Generator) -> np.ndarray:
-        angle = _quantile_function(self)(generator.random(DRAW_BLOCK))
-        return np.column_stack([np.cos(angle), np.sin(angle)])
+
+def _draw_by_rejection(density: Density, log_bound: float, generator: np.random.Generator) -> np.ndarray:
+    """Uniform proposals, each kept with probability p / bound."""
+    accepted = np.empty((0, density.manifold.ambient_dim))
+    while not len(accepted):
+        proposals = density.manifold.sample_uniform(DRAW_BLOCK, generator)
+        log_ratio = density.log_densities(proposals) - log_bound
+        if log_ratio.max() > 1e-12:
+            raise DataError(
+                f"the log-density exceeds its bound by {log_ratio.max():.3g}: it is too peaked to be resolved. "
+                "Use a smoother density."
+            )
+        accepted = proposals[np.log(generator.random(DRAW_BLOCK)) < log_ratio]
+    return accepted
+
+
+def _draw_by_inversion(density: Density, generator: np.random.Generator) -> np.ndarray:
+    """The inverse of the distribution function on a circle, to about 1e-13.
+
+    The distribution function is integrated exactly from the Fourier coefficients of p; its inverse is a cubic Hermite
+    interpolant on a fine grid, whose slopes 1/p are known.
+    """
+    knots, angles, slopes = _quantile_table(density)
+    u = generator.random(DRAW_BLOCK)
+    cell = np.clip(np.searchsorted(knots, u, side="right") - 1, 0, _QUANTILE_NODES - 1)
+    width = knots[cell + 1] - knots[cell]
+    t = (u - knots[cell]) / width
+    angle = (
+        (1 + 2 * t) * (1 - t) ** 2 * angles[cell]
+        + t * (1 - t) ** 2 * width * slopes[cell]
+        + t**2 * (3 - 2 * t) * angles[cell + 1]
+        - t**2 * (1 - t) * width * slopes[cell + 1]
+    )
+    return np.column_stack([np.cos(angle), np.sin(angle)])
+
+
+_QUANTILE_NODES = 1 << 14
+
+
+@functools.lru_cache(maxsize=16)
+def _quantile_table(density: Density) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The distribution function on a grid of angles that covers the circle once, the angles, and 1/p."""
+    angles = 2 * np.pi * np.arange(_QUANTILE_NODES + 1) / _QUANTILE_NODES
+    p = np.exp(density.log_densities(np.column_stack([np.cos(angles), np.sin(angles)])))
+    coefficients = np.fft.rfft(p[:-1])
+    modes = np.arange(1, len(coefficients))
+    integral = np.fft.irfft(np.concatenate([[0], coefficients[1:] / (1j * modes)]), _QUANTILE_NODES)
+    knots = np.append(integral - integral[0], 0.0) + angles / (2 * np.pi)
+    return knots, angles, 1 / p
 
 
 def _integrate(manifold: Manifold, log_weight: Callable) -> tuple[float, float]:
@@ -301,22 +344,3 @@ def _integrate(manifold: Manifold, log_weight: Callable) -> tuple[float, float]:
         f"the integral of the density over {manifold} does not settle: it moves by {abs(total - previous):.3g} at "
         f"{len(nodes)} nodes. Use a smooth log-density."
     )
-
-
-_QUANTILE_NODES = 1 << 14
-
-
-def _quantile_function(density: LogDensity) -> Callable[[np.ndarray], np.ndarray]:
-    """The inverse of the distribution function of a density on the circle, to about 1e-13.
-
-    The distribution function is integrated exactly from the Fourier coefficients of p; its inverse is a cubic Hermite
-    spline on a fine grid, whose slopes 1/p are known.
-    """
-    angles = 2 * np.pi * np.arange(_QUANTILE_NODES) / _QUANTILE_NODES
-    p = np.exp(density.log_densities(np.column_stack([np.cos(angles), np.sin(angles)])))
-    coefficients = np.fft.rfft(p)
-    modes = np.arange(len(coefficients))
-    integrated = np.fft.irfft(np.concatenate([[0], coefficients[1:] / (1j * modes[1:])]), _QUANTILE_NODES)
-    cdf = (integrated - integrated[0]) + angles / (2 * np.pi)
-    spline = CubicHermiteSpline(np.append(cdf, 1.0), np.append(angles, 2 * np.pi), 1 / np.append(p, p[0]))
-    return spline
