@@ -1,0 +1,75 @@
+"""Do many layers of attention follow the semigroup of the drift-diffusion?
+
+A layer is the time eps. With infinitely many points that do not move and t = n eps fixed,
+
+    A^n f = e^{tL} f + O(eps),    L f = 1/2 Lap f + <grad log p, grad f>                                [RZ, Theorem 3].
+
+Measured on the circle, p ~ exp(.7 cos t + .3 sin 2t), f = sin t + cos(3t)/2, at t = 1/2: the maximum over 128 queries of
+A^n f - e^{tL} f (depth). The control reads the clock of a layer as eps/2, the time of the operator 2L at which one layer
+is eps/2 of *its* time: its limit e^{tL/2} f differs, and the distance must tend to sup |e^{tL} f - e^{tL/2} f|.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import attnflow as af
+
+TIME = 0.5
+
+
+def log_weight(x: jax.Array) -> jax.Array:
+    return 0.7 * x[0] + 0.6 * x[0] * x[1]  # .7 cos t + .3 sin 2t
+
+
+def test_function(x: jax.Array) -> jax.Array:
+    return x[1] + (4 * x[0] ** 3 - 3 * x[0]) / 2  # sin t + cos(3t)/2
+
+
+@functools.cache
+def density() -> af.LogDensity:
+    return af.LogDensity(af.Circle(), log_weight)
+
+
+def measure(case: dict, keys: list) -> dict[str, np.ndarray]:
+    attention = af.Attention(af.SquaredDistance(), bandwidth=TIME / case["layers"])
+    angles = 2 * np.pi * np.arange(128) / 128
+    at = np.column_stack([np.cos(angles), np.sin(angles)])
+    layers = af.PopulationAttention(attention, density()).evolve(test_function, times=TIME, at=at)
+    limit = af.DriftDiffusion(attention, density(), rtol=1e-10).evolve(test_function, times=[TIME, TIME / 2], at=at)
+    distance, slow = (np.abs(layers.values[0] - values).max() for values in limit.values)
+    between = np.abs(limit.values[0] - limit.values[1]).max()
+    measured = {
+        "distance": distance,
+        "slow_clock": slow,
+        "slow_clock_excess": slow - between,
+        "distance.solver_error": layers.solver_error + limit.solver_error,
+    }
+    return {quantity: np.full(len(keys), value) for quantity, value in measured.items()}
+
+
+common = dict(
+    source="RZ", size="layers", hypotheses="circle, p > 0 smooth, f smooth, points frozen and infinitely many, t = 1/2"
+)
+study = af.Study(
+    name="depth",
+    measure=measure,
+    ladder=[{"layers": n} for n in (5, 7, 10, 14, 20, 28, 40, 56, 80, 112)],
+    quick=8,
+    claims=[
+        af.Claim(
+            id="depth/circle", statement="A^n f - e^(tL) f at t = n eps is of order eps = t/n",
+            kind="exponent", quantity="distance", predicted=-1.0, **common,
+        ),
+        af.Claim(
+            id="depth-control/circle", statement="A^n f - e^(tL/2) f at t = n eps is of order eps = t/n (half the clock)",
+            kind="exponent", quantity="slow_clock", predicted=-1.0, control_of="depth/circle", **common,
+        ),
+        af.Claim(
+            id="depth-gap/circle", statement="with half the clock the distance tends to sup |e^(tL) f - e^(tL/2) f|",
+            kind="constant", quantity="slow_clock_excess", predicted=0.0, margin=0.01, **common,
+        ),
+    ],
+)  # fmt: skip

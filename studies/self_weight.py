@@ -1,0 +1,76 @@
+"""What changes when a token does not attend to itself?
+
+With A the N x N attention matrix and A' that of the same points without the diagonal, for every f
+
+    (A - I) f(X_i) = (1 - A_ii) (A' - I) f(X_i)
+
+exactly. The self-weight A_ii is about 1 / (1 + nb_i), nb_i = N p(X_i) (2 pi eps)^{1/2} the number of neighbours.
+
+Measured on the circle, p ~ exp(.7 cos t), eps = .01: the largest residual of the identity, and the mean of A_ii over the mean
+of 1 / (1 + nb_i). The controls leave the factor 1 - A_ii out, and use nb for 1 + nb.
+"""
+
+import functools
+
+import jax
+import numpy as np
+
+import attnflow as af
+
+BANDWIDTH = 0.01
+
+
+@functools.cache
+def density() -> af.VonMisesFisher:
+    return af.VonMisesFisher(af.Circle(), mean_direction=[1, 0], concentration=0.7)
+
+
+def test_function(x: jax.Array) -> jax.Array:
+    return x[0] - 0.5 * x[1] + x[0] * x[1]
+
+
+def measure_one(n: int, key: jax.Array) -> dict[str, float]:
+    points = density().sample(n, key=key)
+    attention = af.Attention(af.SquaredDistance(), bandwidth=BANDWIDTH)
+    with_self = af.EmpiricalAttention(attention, points)
+    without = af.EmpiricalAttention(attention, points, include_self=False)
+    self_weight = np.exp(-with_self.log_normalizer())  # the own logit is zero
+    neighbours = n * np.exp(density().log_densities(points)) * np.sqrt(2 * np.pi * BANDWIDTH)
+    left, right = (BANDWIDTH * lives.generator(test_function) for lives in (with_self, without))
+    return {
+        "residual": np.abs(left - (1 - self_weight) * right).max(),
+        "residual_without_factor": np.abs(left - right).max(),
+        "self_weight_ratio": self_weight.mean() / np.mean(1 / (1 + neighbours)),
+        "self_weight_ratio_without_self": self_weight.mean() / np.mean(1 / neighbours),
+    }
+
+
+def measure(case: dict, keys: list) -> dict[str, np.ndarray]:
+    rows = [measure_one(case["points"], key) for key in keys]
+    return {quantity: np.array([row[quantity] for row in rows]) for quantity in rows[0]}
+
+
+common = dict(source="RZ", size="points", hypotheses="circle, p von Mises-Fisher, D = |x - y|^2, eps = .01")
+study = af.Study(
+    name="self_weight",
+    measure=measure,
+    ladder=[{"points": n} for n in (64, 128, 256, 512, 1024)],
+    quick=5,
+    claims=[
+        af.Claim(
+            id="self/exact", statement="(A - I) f(X_i) = (1 - A_ii) (A' - I) f(X_i)",
+            kind="identity", quantity="residual", predicted=0.0, margin=1e-13, **common,
+        ),
+        af.Claim(
+            id="self-control/exact", statement="(A - I) f(X_i) = (A' - I) f(X_i)",
+            kind="identity", quantity="residual_without_factor", predicted=0.0, margin=1e-13,
+            control_of="self/exact", **common,
+        ),
+        af.Claim(
+            id="self/mean", statement="the mean of A_ii over the mean of 1/(1 + nb) tends to 1",
+            kind="constant", quantity="self_weight_ratio", predicted=1.0, **common,
+        ),
+    ],
+    seeds=96,
+    quick_seeds=64,
+)  # fmt: skip

@@ -1,0 +1,95 @@
+"""Which law does the attention of N points leave invariant?
+
+For a symmetric cost the N x N attention matrix A satisfies detailed balance with
+
+    pi_i = Z_i / sum_k Z_k,    Z_i = sum_j e^{-|X_i - X_j|^2 / 2eps},
+
+exactly: sum_i pi_i (A h)(X_i) = sum_i pi_i h(X_i) for every h. For independent points the moments of pi tend to those of
+the population's stationary density, proportional to p(x) int e^{-|x-y|^2/2eps} p(y) dvol(y), at order N^{-1/2} [CL].
+
+Measured on the circle, p ~ exp(.7 cos t), eps = .1: the residual of the first identity for h = cos t, sin t (up to N = 1024),
+and the root mean square error of the moments cos kt, sin kt (k <= 3). The controls weigh all points equally.
+"""
+
+import functools
+
+import jax
+import numpy as np
+
+import attnflow as af
+
+BANDWIDTH = 0.1
+IDENTITY_POINTS = 1024
+
+
+@functools.cache
+def density() -> af.VonMisesFisher:
+    return af.VonMisesFisher(af.Circle(), mean_direction=[1, 0], concentration=0.7)
+
+
+def coordinates(x: jax.Array) -> jax.Array:
+    return x
+
+
+def moments(points: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """The means of cos kt and sin kt, k = 1, 2, 3."""
+    phases = (points @ np.array([1, 1j])) ** np.arange(1, 4)[:, None]
+    means = phases @ weights / weights.sum()
+    return np.concatenate([means.real, means.imag])
+
+
+@functools.cache
+def population_moments() -> np.ndarray:
+    points, weights = density().quadrature(256)
+    attention = af.Attention(af.SquaredDistance(), bandwidth=BANDWIDTH)
+    log_z = af.PopulationAttention(attention, density()).log_normalizer(at=points)
+    return moments(points, weights * np.exp(log_z))
+
+
+def measure_one(n: int, key: jax.Array) -> dict[str, float]:
+    points = density().sample(n, key=key)
+    attention = af.EmpiricalAttention(af.Attention(af.SquaredDistance(), bandwidth=BANDWIDTH), points)
+    weights = np.exp(attention.log_normalizer())
+    weights /= weights.sum()
+    error = moments(points, weights) - population_moments()
+    equal = moments(points, np.full(n, 1 / n)) - population_moments()
+    row = {"moments": np.sqrt(np.mean(error**2)), "equal_moments": np.sqrt(np.mean(equal**2))}
+    if n <= IDENTITY_POINTS:
+        change = attention.layer(coordinates) - points
+        row |= {"residual": np.abs(weights @ change).max(), "equal_residual": np.abs(change.mean(axis=0)).max()}
+    return row
+
+
+def measure(case: dict, keys: list) -> dict[str, np.ndarray]:
+    rows = [measure_one(case["points"], key) for key in keys]
+    return {quantity: np.array([row[quantity] for row in rows]) for quantity in rows[0]}
+
+
+common = dict(source="CL", size="points", hypotheses="circle, p von Mises-Fisher, D = |x - y|^2, eps = .1")
+study = af.Study(
+    name="stationary",
+    measure=measure,
+    ladder=[{"points": 32 * 2**k} for k in range(9)],
+    quick=8,
+    claims=[
+        af.Claim(
+            id="invariant/exact", statement="pi_i proportional to sum_j e^(-|X_i - X_j|^2 / 2eps) is stationary",
+            kind="identity", quantity="residual", predicted=0.0, margin=1e-13, **common,
+        ),
+        af.Claim(
+            id="invariant-control/exact", statement="equal weights are stationary",
+            kind="identity", quantity="equal_residual", predicted=0.0, margin=1e-13,
+            control_of="invariant/exact", **common,
+        ),
+        af.Claim(
+            id="invariant/N", statement="moments of pi tend to the population's at order N^(-1/2)",
+            kind="exponent", quantity="moments", predicted=-0.5, **common,
+        ),
+        af.Claim(
+            id="invariant-control/N", statement="moments of the equally weighted points tend to the same limit",
+            kind="exponent", quantity="equal_moments", predicted=-0.5, control_of="invariant/N", **common,
+        ),
+    ],
+    seeds=128,
+    quick_seeds=96,
+)  # fmt: skip
