@@ -1,0 +1,97 @@
+r"""What a basis must offer, and the matrix of any second-order operator in it.
+
+A basis brings a tight frame of vector fields X_a: sum_a X_a X_a' is the projection on the tangent space, each X_a maps
+the span of the basis into itself, and sum_ab (X_a'C X_b) nabla_{X_a} X_b = 0 for every tangent tensor C. Then, exactly,
+
+    1/2 tr(C Hess f) + <b, grad f> = 1/2 sum_ab (X_a'C X_b) X_a X_b f + sum_a (X_a'b) X_a f,
+
+without charts and without poles. On flat tori and the line the fields are coordinate derivatives; on S^2 they are the
+three rotations e_a x x, for which nabla_{X_a} X_b = x_b P e_a and sum_b (X_b) x_b = 0.
+"""
+
+from __future__ import annotations
+
+import functools
+from abc import ABC, abstractmethod
+
+import numpy as np
+from scipy.sparse import csr_array
+
+_ROWS = 4096  # points synthesised at once, so that memory stays far below Q x K numbers
+
+
+class Basis(ABC):
+    """K smooth functions phi_n, phi_0 = 1, orthonormal in L2(w dvol) for a reference probability density w.
+
+    Functions are ordered by degree, so the basis of a lower degree is the first part of that of a higher one.
+
+    Attributes:
+        degree: n, the largest degree of a phi_n.
+        nodes: quadrature nodes (M, D), enough for products of three functions of the basis.
+        volumes: weights (M,) with sum_q volumes_q h(x_q) close to int h dvol.
+        derivatives: one sparse matrix (K, K) per field, X_a phi_n = sum_k phi_k (derivatives_a)_kn.
+    """
+
+    degree: int
+    nodes: np.ndarray
+    volumes: np.ndarray
+    derivatives: tuple[csr_array, ...]
+
+    @abstractmethod
+    def evaluate(self, points: np.ndarray) -> np.ndarray:
+        """phi_n(x_q), (Q, K), at points (Q, D)."""
+
+    @abstractmethod
+    def fields(self, points: np.ndarray) -> np.ndarray:
+        """The frame X_a(x_q), (A, Q, D), at points (Q, D)."""
+
+    @abstractmethod
+    def reference_density(self, points: np.ndarray) -> np.ndarray:
+        """w(x_q), (Q,), at points (Q, D)."""
+
+    @property
+    def size(self) -> int:
+        """K, the number of functions."""
+        return self.derivatives[0].shape[0]
+
+    @functools.cached_property
+    def at_nodes(self) -> np.ndarray:
+        """phi_n at the nodes, (M, K)."""
+        return self.evaluate(self.nodes)
+
+    @functools.cached_property
+    def weights(self) -> np.ndarray:
+        """Weights (M,) with sum_q weights_q h(x_q) close to int h w dvol."""
+        return self.volumes * self.reference_density(self.nodes)
+
+    def analyse(self, values: np.ndarray) -> np.ndarray:
+        """Coefficients (K, c) of a function with values (M, c) at the nodes: c_n = int f phi_n w dvol."""
+        return self.at_nodes.T @ (self.weights[:, None] * values)
+
+    def analyse_density(self, values: np.ndarray) -> np.ndarray:
+        """Moments (K, c) of a density with values (M, c) at the nodes: c_n = int r phi_n dvol, r = w sum c_n phi_n."""
+        return self.at_nodes.T @ (self.volumes[:, None] * values)
+
+    def synthesise(self, coefficients: np.ndarray, *, at: np.ndarray) -> np.ndarray:
+        """sum_n c_n phi_n(x_q), (..., Q, c), from coefficients (..., K, c) at points (Q, D)."""
+        blocks = [self.evaluate(at[start : start + _ROWS]) @ coefficients for start in range(0, len(at), _ROWS)]
+        return np.concatenate(blocks, axis=-2)
+
+    def operator(self, *, diffusions: np.ndarray, drifts: np.ndarray) -> np.ndarray:
+        """The matrix (K, K) of f -> 1/2 tr(C Hess f) + <b, grad f>, projected on the basis.
+
+        Its first column is exactly zero: constants are not moved, and the adjoint conserves mass.
+
+        Args:
+            diffusions: C at the nodes, (M, D, D), symmetric on the tangent space.
+            drifts: b at the nodes, (M, D).
+        """
+        fields = self.fields(self.nodes)
+        second = 0.5 * np.einsum("aqi,qij,bqj->abq", fields, diffusions, fields)
+        first = np.einsum("aqi,qi->aq", fields, drifts)
+        image = np.zeros_like(self.at_nodes)
+        for a, along_a in enumerate(self.derivatives):
+            image += first[a][:, None] * (self.at_nodes @ along_a)
+            for b, along_b in enumerate(self.derivatives):
+                image += second[a, b][:, None] * (self.at_nodes @ (along_a @ along_b))
+        return self.at_nodes.T @ (self.weights[:, None] * image)
