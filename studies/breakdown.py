@@ -1,13 +1,13 @@
 """Down to how many neighbours does the continuum theory hold?
 
-The effective sample size of a query, ESS = 1 / sum_j w_j^2, is about N p (4 pi eps)^{m/2} while the number of neighbours
-nb = N p (2 pi eps)^{m/2} is large. When nb falls below one, beta = 1/eps > N^{2/m}, attention becomes a nearest-neighbour map:
-ESS tends to 1, and no limit theorem speaks of it. In between, the asymptotic sampling variance is still right within a
-quarter at eight neighbours.
+The effective sample size of a query, ESS = 1 / sum_j w_j^2, is about N p (4 pi eps)^{m/2} while the number of
+neighbours nb = N p (2 pi eps)^{m/2} is large. When nb falls below one, beta = 1/eps > N^{2/m}, attention becomes a
+nearest-neighbour map: ESS tends to 1, and no limit theorem speaks of it. In between, the asymptotic sampling variance
+is still right within a quarter at eight neighbours.
 
-Measured on the circle with the uniform density and N = 8192: the mean of ESS / (N p (4 pi eps)^{1/2}) over 64 queries as nb grows,
-the mean of ESS as nb shrinks, and N Var[A_N f] over its asymptote at nb = 8 (see the study `noise`). The controls claim
-that ESS over the number nb itself tends to 1, and that ESS tends to 2.
+Measured on the circle with the uniform density and N = 8192: the mean of ESS / (N p (4 pi eps)^{1/2}) over 64 queries
+as nb grows, the mean of ESS as nb shrinks, and N Var[A_N f] over its asymptote at nb = 8 (see the study `noise`). The
+controls claim that ESS over the number nb itself tends to 1, and that ESS tends to 2.
 """
 
 import jax
@@ -55,7 +55,9 @@ def measure(case: dict, keys: list) -> dict[str, np.ndarray]:
     return {"sparse": ess} if nb < 1 else {"between": ess}
 
 
-common = dict(source="RZ", size="neighbours", hypotheses="circle, uniform density, N = 8192, queries apart from the points")
+common = dict(
+    source="RZ", size="neighbours", hypotheses="circle, uniform density, N = 8192, queries apart from the points"
+)
 study = af.Study(
     name="breakdown",
     measure=measure,

@@ -4,15 +4,14 @@ A layer is the time eps. With infinitely many points that do not move and t = n 
 
     A^n f = e^{tL} f + O(eps),    L f = 1/2 Lap f + <grad log p, grad f>                                [RZ, Theorem 3].
 
-Measured on the circle, p ~ exp(.7 cos t + .3 sin 2t), f = sin t + cos(3t)/2, at t = 1/2: the maximum over 128 queries of
-A^n f - e^{tL} f (depth). The control reads the clock of a layer as eps/2, the time of the operator 2L at which one layer
-is eps/2 of *its* time: its limit e^{tL/2} f differs, and the distance must tend to sup |e^{tL} f - e^{tL/2} f|.
+Measured on the circle, p ~ exp(.7 cos t + .3 sin 2t), f = sin t + cos(3t)/2, at t = 1/2: the maximum over 128 queries
+of A^n f - e^{tL} f (depth). The control reads the clock of a layer as eps/2, the time of the operator 2L at which one
+layer is eps/2 of *its* time: its limit e^{tL/2} f differs, and the distance must tend to sup |e^{tL} f - e^{tL/2} f|.
 """
 
 import functools
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 import attnflow as af
@@ -64,7 +63,7 @@ study = af.Study(
             kind="exponent", quantity="distance", predicted=-1.0, **common,
         ),
         af.Claim(
-            id="depth-control/circle", statement="A^n f - e^(tL/2) f at t = n eps is of order eps = t/n (half the clock)",
+            id="depth-control/circle", statement="A^n f - e^(tL/2) f, half the clock, is of order eps = t/n",
             kind="exponent", quantity="slow_clock", predicted=-1.0, control_of="depth/circle", **common,
         ),
         af.Claim(

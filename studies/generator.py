@@ -9,11 +9,11 @@ satisfies, for smooth f and eps -> 0 [RZ, Theorem 3; CL],
 
     (A f - f) / eps = L f + O(eps),    L f = 1/2 Lap f + <grad log p, grad f>.
 
-Measured: the distance between the two sides at fixed queries, in L2(p) on the line (which is not closed: the expansion
-is not uniform there) and in the maximum over the queries elsewhere. It must vanish (RZ3), at rate one (bias). The
-controls drop the factor two of the drift, L' f = 1/2 Lap f + 1/2 <grad log p, grad f>: their distance must not vanish
-but tend to sup |1/2 <grad log p, grad f>|, which is known in closed form. A cost in other units, D / s^2, has the
-generator s^2 L (RZ-scale); its control forgets the s^2.
+Measured: the distance between the two sides at fixed queries, in L2(p) on the line (which is not closed: the
+expansion is not uniform there) and in the maximum over the queries elsewhere. It must vanish (RZ3), at rate one
+(bias). The controls drop the factor two of the drift, L' f = 1/2 Lap f + 1/2 <grad log p, grad f>: their distance
+must not vanish but tend to sup |1/2 <grad log p, grad f>|, which is known in closed form. A cost in other units, D /
+s^2, has the generator s^2 L (RZ-scale); its control forgets the s^2.
 """
 
 import functools

@@ -4,9 +4,9 @@ With infinitely many points, (I - A)/eps has real eigenvalues 0 = l_0 < l_1 <= .
 
     pi(x) = p(x) int e^{-|x-y|^2/2eps} p(y) dvol(y) / normaliser,
 
-exactly, because the cost is symmetric. As eps -> 0 the eigenvalues tend to those of -L = -(1/2p^2) div(p^2 grad .) and pi
-to p^2 / int p^2, both at rate eps [CL, RZ]. Few eigenvalues are near zero if p has few modes: -2 log p is the potential in
-which L diffuses, and each of its wells holds one slow mode.
+exactly, because the cost is symmetric. As eps -> 0 the eigenvalues tend to those of -L = -(1/2p^2) div(p^2 grad .)
+and pi to p^2 / int p^2, both at rate eps [CL, RZ]. Few eigenvalues are near zero if p has few modes: -2 log p is the
+potential in which L diffuses, and each of its wells holds one slow mode.
 
 Measured on the circle: the largest relative error of l_1, ..., l_5; the largest error of the moments cos kt, sin kt
 (k <= 3) of pi; the number of eigenvalues below one for p ~ exp(2 cos 2t), two wells. The controls compare with the
@@ -88,7 +88,8 @@ study = af.Study(
         ),
         af.Claim(
             id="spectrum-control/circle", statement="the eigenvalues of (I - A)/eps tend to those of -1/2 Lap",
-            kind="exponent", quantity="eigenvalues_without_drift", predicted=1.0, control_of="spectrum/circle", **common,
+            kind="exponent", quantity="eigenvalues_without_drift", predicted=1.0,
+            control_of="spectrum/circle", **common,
         ),
         af.Claim(
             id="spectrum-wells", statement="p with two modes has two eigenvalues near zero (below one)",

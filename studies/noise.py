@@ -8,10 +8,11 @@ is a ratio of two sample means. By the delta method its error is of order N^{-1/
 
     lim N Var[A_N f(x)] = int k^2 (f - A f(x))^2 p / (int k p)^2                                       [Si].
 
-Measured at fixed queries that are no sample points: the root mean square over the queries of A_N f - A f (noise-N, at a
-wide bandwidth), and the mean over the queries of N |A_N f - A f|^2 over the right-hand side (noise-CLT, at a narrow
-bandwidth, where the queries see nearly independent points). Both right-hand sides are quadratures: k^2 is the same kernel at
-bandwidth eps/2. The controls claim the rate N^{-1}, and a variance without the centring: int k^2 f^2 p / (int k p)^2.
+Measured at fixed queries that are no sample points: the root mean square over the queries of A_N f - A f (noise-N, at
+a wide bandwidth), and the mean over the queries of N |A_N f - A f|^2 over the right-hand side (noise-CLT, at a narrow
+bandwidth, where the queries see nearly independent points). Both right-hand sides are quadratures: k^2 is the same
+kernel at bandwidth eps/2. The controls claim the rate N^{-1}, and a variance without the centring: int k^2 f^2 p /
+(int k p)^2.
 """
 
 import functools

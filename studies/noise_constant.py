@@ -1,12 +1,12 @@
 """What is the sampling noise of the generator as the bandwidth shrinks?
 
-At fixed bandwidth the variance of A_N f(x) is known to leading order in 1/N (see the study `noise`), so its asymptote is
-judged without randomness, by quadrature. Where grad f(x) is not zero,
+At fixed bandwidth the variance of A_N f(x) is known to leading order in 1/N (see the study `noise`), so its asymptote
+is judged without randomness, by quadrature. Where grad f(x) is not zero,
 
     N^{1/2} std[(A_N - A) f(x) / eps] = |grad f(x)| (2 p(x))^{-1/2} (4 pi)^{-m/4} eps^{-1/2 - m/4} (1 + O(eps)),
 
-since int k p is p (2 pi eps)^{m/2}, int k^2 is (pi eps)^{m/2}, and under k^2 f varies by |grad f| (eps/2)^{1/2} about its
-mean [Si]. Measured: the left-hand side over its asymptote, averaged over queries (the constant), and the exponent
+since int k p is p (2 pi eps)^{m/2}, int k^2 is (pi eps)^{m/2}, and under k^2 f varies by |grad f| (eps/2)^{1/2} about
+its mean [Si]. Measured: the left-hand side over its asymptote, averaged over queries (the constant), and the exponent
 of the left-hand side in eps. The controls are the noise of A_N f itself, without the division by eps (its exponent is
 1/2 - m/4), and the constant without its 2 p.
 """
@@ -97,12 +97,12 @@ def claims_on(name: str) -> list[af.Claim]:
         ),
         af.Claim(
             id=f"noise-const/{name}",
-            statement="N^(1/2) std[(A_N - A) f / eps] over |grad f| (2p)^(-1/2) (4 pi)^(-m/4) eps^(-1/2-m/4) tends to 1",
+            statement="its ratio to |grad f| (2p)^(-1/2) (4 pi)^(-m/4) eps^(-1/2-m/4) tends to 1",
             kind="constant", quantity=f"{name}.ratio", predicted=1.0, **common,
         ),
         af.Claim(
             id=f"noise-const-control/{name}",
-            statement="N^(1/2) std[(A_N - A) f / eps] over |grad f| (4 pi)^(-m/4) eps^(-1/2-m/4) tends to 1",
+            statement="its ratio to |grad f| (4 pi)^(-m/4) eps^(-1/2-m/4) tends to 1",
             kind="constant", quantity=f"{name}.bare_ratio", predicted=1.0, control_of=f"noise-const/{name}", **common,
         ),
     ]  # fmt: skip

@@ -6,8 +6,8 @@ With A the N x N attention matrix and A' that of the same points without the dia
 
 exactly. The self-weight A_ii is about 1 / (1 + nb_i), nb_i = N p(X_i) (2 pi eps)^{1/2} the number of neighbours.
 
-Measured on the circle, p ~ exp(.7 cos t), eps = .01: the largest residual of the identity, and the mean of A_ii over the mean
-of 1 / (1 + nb_i). The controls leave the factor 1 - A_ii out, and use nb for 1 + nb.
+Measured on the circle, p ~ exp(.7 cos t), eps = .01: the largest residual of the identity, and the mean of A_ii over
+the mean of 1 / (1 + nb_i). The controls leave the factor 1 - A_ii out, and use nb for 1 + nb.
 """
 
 import functools

@@ -4,11 +4,12 @@ For a symmetric cost the N x N attention matrix A satisfies detailed balance wit
 
     pi_i = Z_i / sum_k Z_k,    Z_i = sum_j e^{-|X_i - X_j|^2 / 2eps},
 
-exactly: sum_i pi_i (A h)(X_i) = sum_i pi_i h(X_i) for every h. For independent points the moments of pi tend to those of
-the population's stationary density, proportional to p(x) int e^{-|x-y|^2/2eps} p(y) dvol(y), at order N^{-1/2} [CL].
+exactly: sum_i pi_i (A h)(X_i) = sum_i pi_i h(X_i) for every h. For independent points the moments of pi tend to those
+of the population's stationary density, proportional to p(x) int e^{-|x-y|^2/2eps} p(y) dvol(y), at order N^{-1/2}
+[CL].
 
-Measured on the circle, p ~ exp(.7 cos t), eps = .1: the residual of the first identity for h = cos t, sin t (up to N = 1024),
-and the root mean square error of the moments cos kt, sin kt (k <= 3). The controls weigh all points equally.
+Measured on the circle, p ~ exp(.7 cos t), eps = .1: the residual of the first identity for h = cos t, sin t (up to N
+= 1024), and the root mean square error of the moments cos kt, sin kt (k <= 3). The controls weigh all points equally.
 """
 
 import functools
