@@ -1,0 +1,213 @@
+"""The empirical life of an attention: N points, bandwidth eps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from attnflow._checks import check_choice, check_finite, check_positive
+from attnflow._functions import evaluate
+from attnflow.attention import Attention
+from attnflow.errors import ConfigError, DataError, PrecisionError
+from attnflow.measures import as_measure
+from attnflow.normalizations import SoftmaxOperator, count_layers
+from attnflow.precision import require_x64
+from attnflow.trajectories import Spectrum, Trajectory
+
+Function = Callable | np.ndarray
+BEST_RTOL = {"float64": 1e-12, "float32": 1e-4}
+
+
+class EmpiricalAttention:
+    """Attention over N points, the operator of one frozen layer.
+
+        A_N f(x) = sum_j w_j k(x, X_j) f(X_j) / sum_j w_j k(x, X_j),   k = exp(-D / 2eps)
+
+    All pairs are summed exactly and streamed: memory grows like N, time like N^2. It knows no manifold.
+
+    Args:
+        attention: the cost and the bandwidth.
+        points: the tokens X_j, shape (N, D), all with mass 1, or a DiscreteMeasure.
+        rtol: tolerance on max |error| / max |values|; a dtype that cannot promise it is refused.
+        method: "auto" or "dense".
+        include_self: whether a token attends to itself; without it only its own points can be asked for. A token
+            given once with mass 2 is then left out with both its copies.
+        dtype: "float64" (None) or, for speed, "float32".
+
+    Raises:
+        ConfigError: if an option is unknown, or fewer than two points are given.
+        DataError: if the points are not finite or have the wrong shape.
+        PrecisionError: if JAX computes in float32 and float64 is asked, or `rtol` is below what the dtype can do.
+
+    Example:
+        >>> import jax, attnflow as af
+        >>> af.enable_x64()
+        >>> points = af.Uniform(af.Circle()).sample(500, key=jax.random.key(0))
+        >>> layer = af.EmpiricalAttention(af.Attention(af.SquaredDistance(), bandwidth=0.1), points)
+        >>> layer.layer(lambda x: x[0]).shape
+        (500,)
+    """
+
+    method = "dense"
+
+    def __init__(
+        self,
+        attention: Attention,
+        points: object,
+        *,
+        rtol: float = 1e-8,
+        method: str = "auto",
+        include_self: bool = True,
+        dtype: str | None = None,
+    ) -> None:
+        check_choice(method, "method", ("auto", "dense"))
+        dtype = check_choice(dtype or "float64", "dtype", BEST_RTOL)
+        if dtype == "float64":
+            require_x64()
+        if check_positive(rtol, "rtol") < BEST_RTOL[dtype]:
+            raise PrecisionError(f"{dtype} cannot promise `rtol` = {rtol:g}. Pass rtol={BEST_RTOL[dtype]:g} or more.")
+        measure = as_measure(points, "points")
+        if len(measure) < 2:
+            raise ConfigError(f"`points` must hold at least 2 points, got {len(measure)}.")
+        if measure.ambient_dim >= 64 and len(measure) < measure.ambient_dim // 8:
+            raise DataError(
+                f"`points` must have shape (N, D), got {measure.points.shape}. Transpose it: rows are points."
+            )
+        self.attention = attention
+        self.measure = measure
+        self.include_self = bool(include_self)
+        self._operator = SoftmaxOperator(attention, measure, include_self=self.include_self, dtype=dtype)
+
+    def layer(self, f: Function, at: object = None) -> np.ndarray:
+        """One layer, A_N f.
+
+        Args:
+            f: a function of one ambient point, or its values at the own points, shape (N,) or (N, c).
+            at: where to evaluate, shape (Q, D); None for the own points.
+
+        Returns:
+            (Q,) or (Q, c).
+
+        Raises:
+            ConfigError: if `at` is given without self-attention.
+        """
+        return self._operator(self._own_values(f), self._queries(at))
+
+    def generator(self, f: Function, at: object = None) -> np.ndarray:
+        """The difference quotient (A_N f - f) / eps.
+
+        Args:
+            f: a function of one ambient point, or, at the own points only, its values (N,) or (N, c).
+            at: where to evaluate, shape (Q, D); None for the own points.
+
+        Returns:
+            (Q,) or (Q, c).
+
+        Raises:
+            ConfigError: if `at` is given without self-attention, or with values in place of a function.
+        """
+        queries = self._queries(at)
+        values = self._own_values(f)
+        return (self._operator(values, queries) - self._values_at(f, values, queries)) / self.attention.bandwidth
+
+    def evolve(self, f: Function, times: object, at: object = None) -> Trajectory:
+        """The iterates A_N^n f at the times n eps, the points frozen.
+
+        Args:
+            f: as in `generator`.
+            times: one or several nonnegative whole numbers of layers, in units of time; 0 gives f.
+            at: where to record, points (Q, D) or a DiscreteMeasure, whose weights the trajectory then carries; None
+                for the own points. At other points the last layer is evaluated on the previous one at its own points.
+
+        Returns:
+            A Trajectory whose times are the realised n eps.
+
+        Raises:
+            ConfigError: if a time is not a whole number of layers (the two nearest are named); else as `generator`.
+        """
+        counts = count_layers(times, self.attention.bandwidth)
+        measure = self.measure if at is None else as_measure(at, "at", ambient_dim=self.measure.ambient_dim)
+        queries = self._queries(at)
+        own = self._own_values(f)
+        values = self._operator.iterate(
+            own, counts=counts.tolist(), at=queries, at_zero=lambda: self._values_at(f, own, queries)
+        )
+        return Trajectory(
+            times=counts * self.attention.bandwidth, points=measure.points, values=values, weights=measure.masses
+        )
+
+    def log_normalizer(self, at: object = None) -> np.ndarray:
+        """log sum_j w_j e^{-D(x, X_j) / 2eps} at the points (Q, D), shape (Q,)."""
+        return self._operator.log_normalizer(self._queries(at))
+
+    def effective_sample_size(self, at: object = None) -> np.ndarray:
+        """1 / sum_j a_j^2 for the attention weights a_j of each point (Q, D), shape (Q,), between 1 and N.
+
+        Near 1 the bandwidth is too small for these points: attention copies the nearest token.
+        """
+        return self._operator.effective_sample_size(self._queries(at))
+
+    def stationary(self) -> np.ndarray:
+        """The stationary law pi_i ~ w_i sum_j w_j k(X_i, X_j), shape (N,), of a symmetric cost; it sums to 1."""
+        return self._operator.stationary()
+
+    def spectrum(self, k: int) -> Spectrum:
+        """The k smallest eigenvalues of (I - A_N) / eps, for a symmetric cost.
+
+        Eigenfunctions have unit norm in the stationary law; one layer extends them to other points, u = A_N u / lambda.
+
+        Args:
+            k: how many, at most N.
+
+        Raises:
+            ConfigError: if the cost is not symmetric.
+            ResourceError: above 4096 points, where the dense matrix no longer pays.
+        """
+        eigenvalues, vectors = self._operator.eigenpairs(k)
+        rounding = len(self.measure) * np.finfo(np.float64).eps
+        return spectrum_of(self._operator, eigenvalues, vectors, error=rounding)
+
+    def _queries(self, at: object) -> np.ndarray | None:
+        if at is None:
+            return None
+        if not self.include_self:
+            raise ConfigError(
+                "`at` needs `include_self=True`: at other points there is no self-term to leave out. Drop `at`."
+            )
+        return as_measure(at, "at", ambient_dim=self.measure.ambient_dim).points
+
+    def _own_values(self, f: Function) -> np.ndarray:
+        if callable(f):
+            return evaluate(f, self.measure.points)
+        values = check_finite(f, "f")
+        if values.ndim not in (1, 2) or len(values) != len(self.measure):
+            raise DataError(
+                f"`f` must have shape ({len(self.measure)},) or ({len(self.measure)}, c), got {values.shape}."
+            )
+        return values
+
+    def _values_at(self, f: Function, own: np.ndarray, queries: np.ndarray | None) -> np.ndarray:
+        if queries is None:
+            return own
+        if not callable(f):
+            raise ConfigError(
+                "`f` must be a function where its values at `at` are needed, got an array. Pass a function."
+            )
+        return evaluate(f, queries)
+
+
+def spectrum_of(operator: SoftmaxOperator, eigenvalues: np.ndarray, vectors: np.ndarray, *, error: float) -> Spectrum:
+    """The spectrum of (I - A) / eps from eigenpairs of A known to an absolute `error`."""
+    eps = operator.attention.bandwidth
+
+    def eigenfunctions(points: np.ndarray) -> np.ndarray:
+        if (np.abs(eigenvalues) < 1e-6).any():
+            raise ConfigError(
+                f"an eigenfunction of A with eigenvalue {np.abs(eigenvalues).min():.1e} cannot be extended to other "
+                "points. Ask for fewer."
+            )
+        queries = as_measure(points, "points", ambient_dim=operator.measure.ambient_dim).points
+        return operator(vectors, queries) / eigenvalues
+
+    return Spectrum((1 - eigenvalues) / eps, eigenfunctions, error / eps)

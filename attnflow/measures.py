@@ -1,0 +1,75 @@
+"""Discrete measures: a sample, a quadrature, or points with multiplicities, all seen as points with masses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from attnflow._checks import check_finite, check_points
+from attnflow.errors import DataError
+
+
+@dataclass(frozen=True, eq=False)
+class DiscreteMeasure:
+    """The measure sum_j w_j delta_{x_j}; the arrays are copied and read-only.
+
+    Attention does not depend on the total mass, so the masses are kept as given: multiplicities for a sample with
+    duplicates, quadrature weights (times p) for an integral.
+
+    Args:
+        points: x_j, shape (N, D).
+        weights: w_j >= 0, shape (N,), not all zero; None gives every point the mass 1.
+
+    Raises:
+        DataError: if the shapes do not fit, a number is not finite, or a weight is negative.
+
+    Example:
+        >>> import numpy as np
+        >>> import attnflow as af
+        >>> twice = af.DiscreteMeasure(np.array([[0.0], [1.0]]), weights=[2, 1])
+        >>> len(twice), float(twice.mass)
+        (2, 3.0)
+    """
+
+    points: np.ndarray
+    weights: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        points = np.array(check_points(self.points, "points"))
+        weights = np.ones(len(points)) if self.weights is None else np.array(check_finite(self.weights, "weights"))
+        if weights.shape != (len(points),):
+            raise DataError(f"`weights` must have shape ({len(points)},), one per point, got {weights.shape}.")
+        if (weights < 0).any() or not weights.any():
+            raise DataError("`weights` must be nonnegative and not all zero. Pass None for equal weights.")
+        points.setflags(write=False)
+        weights.setflags(write=False)
+        object.__setattr__(self, "points", points)
+        object.__setattr__(self, "weights", weights)
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    @property
+    def masses(self) -> np.ndarray:
+        """The weights as an array (N,)."""
+        assert self.weights is not None
+        return self.weights
+
+    @property
+    def mass(self) -> float:
+        """The total mass sum_j w_j."""
+        return float(self.masses.sum())
+
+    @property
+    def ambient_dim(self) -> int:
+        """The dimension D of the space that holds the points."""
+        return self.points.shape[1]
+
+
+def as_measure(points: object, name: str, *, ambient_dim: int | None = None) -> DiscreteMeasure:
+    """A DiscreteMeasure as it is; points (N, D) with equal masses."""
+    if isinstance(points, DiscreteMeasure):
+        check_points(points.points, name, ambient_dim=ambient_dim)
+        return points
+    return DiscreteMeasure(check_points(points, name, ambient_dim=ambient_dim))

@@ -1,0 +1,166 @@
+"""Softmax attention over a discrete measure: every row of the kernel divided by its sum."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import scipy.linalg
+
+from attnflow._checks import check_finite, check_integer
+from attnflow.attention import Attention
+from attnflow.errors import ConfigError, ResourceError
+from attnflow.kernel_sums import DenseSum, RowSums, kernel_logits
+from attnflow.measures import DiscreteMeasure
+
+MAX_DENSE_POINTS = 4096  # of a spectrum: the matrix takes 128 MB, its eigenvectors about ten seconds
+CONSTANT_KERNEL = 1e-3
+
+
+class SoftmaxOperator:
+    """A v(x) = sum_j w_j k(x, y_j) v_j / sum_j w_j k(x, y_j), k = exp(-D / 2eps), for values v at the points y_j.
+
+    Args:
+        attention: the cost and the bandwidth.
+        measure: the points y_j (N, D) and their masses w_j.
+        include_self: whether the row of y_i keeps j = i, where the operator acts on its own points.
+        dtype: of the arithmetic.
+    """
+
+    def __init__(
+        self, attention: Attention, measure: DiscreteMeasure, *, include_self: bool = True, dtype: str = "float64"
+    ) -> None:
+        self.attention = attention
+        self.measure = measure
+        self.include_self = include_self
+        self._dtype = np.dtype(dtype)
+        with np.errstate(divide="ignore"):
+            self._log_weights = np.log(measure.masses)
+        self._sum = DenseSum(attention, points=measure.points, log_weights=self._log_weights, dtype=self._dtype)
+
+    def __call__(self, values: np.ndarray, at: np.ndarray | None = None) -> np.ndarray:
+        """A v at points (Q, D), by default its own: (N,) -> (Q,), (N, c) -> (Q, c)."""
+        sums = self._sum(values.reshape(len(values), -1), at, exclude_self=self._excludes(at))
+        self._warn_if_constant(sums, at)
+        return (sums.weighted / sums.total[:, None]).reshape(len(sums.total), *values.shape[1:])
+
+    def log_normalizer(self, at: np.ndarray | None = None) -> np.ndarray:
+        """log sum_j w_j k(x, y_j), shape (Q,)."""
+        sums = self._sum(np.empty((len(self.measure), 0)), at, exclude_self=self._excludes(at))
+        return sums.shift + np.log(sums.total)
+
+    def effective_sample_size(self, at: np.ndarray | None = None) -> np.ndarray:
+        """1 / sum_j a_j^2 for the rows a of A, shape (Q,); sum k^2 is the kernel sum at half the bandwidth."""
+        nothing = np.empty((len(self.measure), 0))
+        sums = self._sum(nothing, at, exclude_self=self._excludes(at))
+        half = Attention(self.attention.pseudometric, bandwidth=self.attention.bandwidth / 2)
+        squares = DenseSum(half, points=self.measure.points, log_weights=2 * self._log_weights, dtype=self._dtype)(
+            nothing, at, exclude_self=self._excludes(at)
+        )
+        # Equal shifts cancel exactly; in logarithms, because one of the two sums may have been shifted alone.
+        return np.exp(2 * np.log(sums.total) - np.log(squares.total) + (2 * sums.shift - squares.shift))
+
+    def iterate(
+        self, values: np.ndarray, *, counts: Sequence[int], at: np.ndarray | None, at_zero: Callable[[], np.ndarray]
+    ) -> np.ndarray:
+        """A^n v for several n, the points frozen, in one sweep over the layers: (len(counts), Q, ...).
+
+        Args:
+            values: v at the own points, shape (N,) or (N, c).
+            counts: the numbers of layers n, in any order.
+            at: where to record, shape (Q, D); None for the own points. Its row n is one layer on A^(n-1) v.
+            at_zero: the values to record for n = 0.
+        """
+        wanted = set(counts)
+        recorded = {0: at_zero()} if 0 in wanted else {}
+        for n in range(1, max(wanted) + 1):
+            if at is not None and n in wanted:
+                recorded[n] = self(values, at)
+            if at is None or n < max(wanted):
+                values = self(values)
+            if at is None and n in wanted:
+                recorded[n] = values
+        return np.stack([recorded[n] for n in counts])
+
+    def stationary(self) -> np.ndarray:
+        """The stationary law pi_i ~ w_i sum_j w_j k(y_i, y_j) of A on its own points, for a symmetric cost."""
+        self._check_symmetric("the stationary law")
+        logs = self.log_normalizer() + self._log_weights
+        law = np.exp(logs - logs.max())
+        return law / law.sum()
+
+    def eigenpairs(self, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """The k largest eigenvalues of A, falling, and eigenvectors (N, k) with unit norm in the stationary law.
+
+        With d_i = sum_j w_j k_ij and S = (w/d)^(1/2) k (w/d)^(1/2) symmetric, A (dw)^(-1/2) s = lambda (dw)^(-1/2) s.
+        """
+        check_integer(k, "k", minimum=1)
+        if k > len(self.measure):
+            raise ConfigError(f"`k` must be at most the number of points, {len(self.measure)}, got {k}.")
+        if len(self.measure) > MAX_DENSE_POINTS:
+            raise ResourceError(
+                f"a spectrum of {len(self.measure)} points needs a matrix of {8e-9 * len(self.measure) ** 2:.1f} GB; "
+                f"at most {MAX_DENSE_POINTS} points are allowed. Use fewer points or a larger bandwidth."
+            )
+        self._check_symmetric("the spectrum")
+        log_degrees = self.log_normalizer()
+        half = (self._log_weights - log_degrees) / 2
+        matrix = kernel_logits(self.attention, self.measure.points)
+        matrix += half[:, None]
+        matrix += half
+        np.exp(matrix, out=matrix)
+        if not self.include_self:
+            np.fill_diagonal(matrix, 0.0)
+        n = len(matrix)
+        eigenvalues, vectors = scipy.linalg.eigh(matrix, subset_by_index=[n - k, n - 1], overwrite_a=True)
+        law = self.stationary()
+        with np.errstate(divide="ignore", invalid="ignore"):
+            vectors = np.where(law[:, None] > 0, vectors / np.sqrt(law)[:, None], 0.0)[:, ::-1]
+        return eigenvalues[::-1], vectors * np.where(vectors[np.argmax(np.abs(vectors), axis=0), range(k)] < 0, -1, 1)
+
+    def _excludes(self, at: np.ndarray | None) -> bool:
+        return at is None and not self.include_self
+
+    def _check_symmetric(self, what: str) -> None:
+        few = self.measure.points[np.linspace(0, len(self.measure) - 1, 32).astype(int)]
+        logits = kernel_logits(self.attention, few)
+        if not np.allclose(logits, logits.T, rtol=1e-10, atol=1e-10):
+            raise ConfigError(
+                f"{what} needs a symmetric cost, D(x, y) = D(y, x). Use SquaredDistance() or DotProduct()."
+            )
+
+    def _warn_if_constant(self, sums: RowSums, at: np.ndarray | None) -> None:
+        weights = self.measure.masses
+        mass = self.measure.mass - (weights if self._excludes(at) else 0.0)
+        # Where all logits of a row are equal: sum_j w_j k_j against 1, or, where shifted, against max_j w_j k_j.
+        constant = mass / np.where(sums.shift == 0, 1.0, weights.max())
+        if (np.abs(sums.total / constant - 1) < CONSTANT_KERNEL).all():
+            warnings.warn(
+                f"the kernel is constant on these points to {CONSTANT_KERNEL:g}: attention returns their plain mean. "
+                f"All points coincide, or the bandwidth {self.attention.bandwidth:g} is too large.",
+                RuntimeWarning,
+                stacklevel=4,
+            )
+
+
+def count_layers(times: object, bandwidth: float) -> np.ndarray:
+    """The numbers of layers n with times = n eps, shape (T,).
+
+    Raises:
+        ConfigError: if a time is negative or not a whole number of layers to |t - n eps| <= 1e-9 max(1, t).
+    """
+    array = np.atleast_1d(check_finite(times, "times"))
+    if array.ndim != 1 or array.size == 0 or (array < 0).any():
+        raise ConfigError(f"`times` must be a nonnegative number or a list of them, got {times!r}.")
+    # Rounding, never truncation: .35 / .07 is 4.999999999999999.
+    counts = np.rint(array / bandwidth).astype(np.int64)
+    off = np.abs(array - counts * bandwidth) > 1e-9 * np.maximum(1, array)
+    if off.any():
+        t = array[off][0]
+        below = int(np.floor(t / bandwidth))
+        raise ConfigError(
+            f"`times` must be whole numbers of layers n * bandwidth, got {t:.12g} with bandwidth {bandwidth:g}. "
+            f"The two nearest are {below * bandwidth:.12g} and {(below + 1) * bandwidth:.12g}."
+        )
+    return counts

@@ -1,0 +1,216 @@
+"""The population life of an attention: infinitely many points, bandwidth eps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from attnflow._checks import check_integer, check_positive
+from attnflow._functions import evaluate
+from attnflow.attention import Attention
+from attnflow.densities import Density
+from attnflow.empirical import spectrum_of
+from attnflow.errors import ConfigError, ConvergenceError, PrecisionError
+from attnflow.measures import DiscreteMeasure, as_measure
+from attnflow.normalizations import SoftmaxOperator, count_layers
+from attnflow.precision import require_x64
+from attnflow.trajectories import Spectrum, Trajectory
+
+BEST_RTOL = 1e-12
+MAX_NODES = 2_000_000
+ROUND_OFF = 1e-14  # of an average, relative to the largest value averaged
+
+
+class _Resolution(NamedTuple):
+    """The operator on a quadrature and on the coarser one it is checked against."""
+
+    coarse: SoftmaxOperator
+    fine: SoftmaxOperator
+
+
+class PopulationAttention:
+    """Attention over a density, the operator of one layer with N = infinity.
+
+        A f(x) = int k(x, y) f(y) p(y) dvol(y) / int k(x, y) p(y) dvol(y),   k = exp(-D / 2eps)
+
+    The integrals are sums over a quadrature whose resolution follows from the bandwidth: the kernel's band limit is
+    about sqrt(2 log(1/rtol) / eps). Every answer is computed on two resolutions and refined until they agree.
+
+    Args:
+        attention: the cost and the bandwidth.
+        density: p, on a manifold with a quadrature.
+        rtol: tolerance on max |error| / max |values|, at least 1e-12.
+
+    Raises:
+        ConfigError: if `rtol` is not positive or `density` is not a density.
+        PrecisionError: if JAX computes in float32, or `rtol` is below 1e-12.
+
+    Example:
+        >>> import attnflow as af
+        >>> af.enable_x64()
+        >>> circle = af.Circle()
+        >>> population = af.PopulationAttention(af.Attention(af.SquaredDistance(), bandwidth=0.1), af.Uniform(circle))
+        >>> eigenvalue = population.layer(lambda x: x[0], at=[[1.0, 0.0]])  # I_1(10) / I_0(10)
+        >>> bool(abs(eigenvalue[0] - 0.9485998259548459) < 1e-12)
+        True
+    """
+
+    def __init__(self, attention: Attention, density: Density, *, rtol: float = 1e-8) -> None:
+        require_x64()
+        if not isinstance(density, Density):
+            raise ConfigError(f"`density` must be a density such as Uniform(Circle()), got {density!r}.")
+        if check_positive(rtol, "rtol") < BEST_RTOL:
+            raise PrecisionError(f"`rtol` must be at least {BEST_RTOL:g} in float64, got {rtol:g}.")
+        self.attention = attention
+        self.density = density
+        self.rtol = rtol
+        # A Gaussian kernel of variance eps keeps the modes up to sqrt(2 log(1/rtol) / eps); some more for f and p.
+        self._degree = math.ceil(math.sqrt(-2 * math.log(rtol) / attention.bandwidth)) + 12
+        self._operators: dict[int, SoftmaxOperator] = {}
+
+    def layer(self, f: Callable, at: object) -> np.ndarray:
+        """One layer, A f.
+
+        Args:
+            f: a function of one ambient point, written in jax.numpy.
+            at: where to evaluate, points (Q, D) on the manifold.
+
+        Returns:
+            (Q,) or (Q, c).
+
+        Raises:
+            ConvergenceError: if no affordable quadrature reaches `rtol`.
+        """
+        return self._evolve(f, np.array([1]), self._queries(at).points)[0][0]
+
+    def generator(self, f: Callable, at: object) -> np.ndarray:
+        """The difference quotient (A f - f) / eps; arguments as in `layer`."""
+        queries = self._queries(at).points
+        now = evaluate(_check_function(f), queries)
+        eps = self.attention.bandwidth
+
+        def difference(operator: SoftmaxOperator) -> np.ndarray:
+            return (operator(evaluate(f, operator.measure.points), queries) - now) / eps
+
+        return self._converge(difference, round_off=ROUND_OFF * np.abs(now).max() / eps)[0]
+
+    def evolve(self, f: Callable, times: object, at: object) -> Trajectory:
+        """The iterates A^n f at the times n eps.
+
+        Args:
+            f: a function of one ambient point, written in jax.numpy.
+            times: one or several nonnegative whole numbers of layers, in units of time; 0 gives f.
+            at: where to record, points (Q, D) or a DiscreteMeasure, whose weights the trajectory then carries.
+
+        Returns:
+            A Trajectory at the realised n eps; its solver error is the difference of two resolutions.
+
+        Raises:
+            ConfigError: if a time is not a whole number of layers (the two nearest are named).
+            ConvergenceError: if no affordable quadrature reaches `rtol`.
+        """
+        measure = self._queries(at)
+        counts = count_layers(times, self.attention.bandwidth)
+        values, error = self._evolve(f, counts, measure.points)
+        return Trajectory(
+            times=counts * self.attention.bandwidth,
+            points=measure.points,
+            values=values,
+            weights=measure.masses,
+            solver_error=error,
+        )
+
+    def log_normalizer(self, at: object) -> np.ndarray:
+        """log int e^{-D(x, y) / 2eps} p(y) dvol(y) at the points (Q, D), shape (Q,)."""
+        queries = self._queries(at).points
+        return self._converge(lambda operator: operator.log_normalizer(queries), round_off=ROUND_OFF)[0]
+
+    def spectrum(self, k: int) -> Spectrum:
+        """The k smallest eigenvalues of (I - A) / eps, for a symmetric cost; those of A are accurate to `rtol`.
+
+        Eigenfunctions have unit norm in the stationary law, and extend to other points by one layer, u = A u / lambda.
+
+        Args:
+            k: how many.
+
+        Raises:
+            ConfigError: if the cost is not symmetric.
+            ResourceError: if the bandwidth needs more than 4096 nodes.
+        """
+        check_integer(k, "k", minimum=1)
+        pairs = {}
+
+        def eigenvalues(operator: SoftmaxOperator) -> np.ndarray:
+            pairs[operator] = operator.eigenpairs(k)
+            return pairs[operator][0]
+
+        _, error = self._converge(eigenvalues, round_off=ROUND_OFF)
+        operator = self._resolution().fine
+        return spectrum_of(operator, *pairs[operator], error=error)
+
+    def _queries(self, at: object) -> DiscreteMeasure:
+        if at is None:
+            raise ConfigError("`at` is required: a population has no points of its own. Pass points (Q, D).")
+        measure = as_measure(at, "at")
+        self.density.manifold.check(measure.points, "at")
+        return measure
+
+    def _evolve(self, f: Callable, counts: np.ndarray, queries: np.ndarray) -> tuple[np.ndarray, float]:
+        _check_function(f)
+
+        def iterates(operator: SoftmaxOperator) -> np.ndarray:
+            own = evaluate(f, operator.measure.points)
+            return operator.iterate(own, counts=counts.tolist(), at=queries, at_zero=lambda: evaluate(f, queries))
+
+        size = np.abs(evaluate(f, queries)).max()
+        return self._converge(iterates, round_off=ROUND_OFF * max(size, 1e-300) * max(1, int(counts.max())))
+
+    def _converge(
+        self, compute: Callable[[SoftmaxOperator], np.ndarray], *, round_off: float
+    ) -> tuple[np.ndarray, float]:
+        """The result on the finer of two resolutions that agree to `rtol`, and their difference plus round-off."""
+        while True:
+            operators = self._resolution()
+            fine = compute(operators.fine)
+            difference = float(np.abs(fine - compute(operators.coarse)).max())
+            if difference <= self.rtol * np.abs(fine).max() + 10 * round_off:
+                return fine, difference + round_off
+            self._degree = self._finer(self._degree)
+            self._operators = {self._degree: operators.fine}
+
+    def _resolution(self) -> _Resolution:
+        return _Resolution(self._operator(self._degree), self._operator(self._finer(self._degree)))
+
+    @staticmethod
+    def _finer(degree: int) -> int:
+        # The kernel's tail exp(-degree^2 eps / 2) = rtol falls to rtol^(1.2^2): the finer rule measures the coarser.
+        return math.ceil(1.2 * degree) + 3
+
+    def _operator(self, degree: int) -> SoftmaxOperator:
+        if degree not in self._operators:
+            dim = self.density.manifold.dim
+            if degree**dim > 4 * MAX_NODES:
+                raise ConvergenceError(self._unreached(f"degree {degree}"))
+            nodes = DiscreteMeasure(*self.density.quadrature(degree))
+            if len(nodes) > MAX_NODES:
+                raise ConvergenceError(self._unreached(f"{len(nodes)} nodes"))
+            self._operators[degree] = SoftmaxOperator(self.attention, nodes)
+        return self._operators[degree]
+
+    def _unreached(self, what: str) -> str:
+        return (
+            f"the quadrature on {self.density.manifold} would need {what} for `rtol` = {self.rtol:g} at bandwidth "
+            f"{self.attention.bandwidth:g}; at most {MAX_NODES} nodes are allowed. Use a larger bandwidth or "
+            "tolerance, or a smoother f."
+        )
+
+
+def _check_function(f: Callable) -> Callable:
+    if not callable(f):
+        raise ConfigError(
+            f"`f` must be a function of one point for a population, got {type(f).__name__}. Pass a function."
+        )
+    return f
