@@ -10,11 +10,13 @@ from attnflow.claims import is_expected as is_expected
 from attnflow.claims import judge as judge
 from attnflow.claims import verdict_from_row as verdict_from_row
 from attnflow.comparison import compare as compare
+from attnflow.continuum import DriftDiffusion as DriftDiffusion
 from attnflow.densities import Density as Density
 from attnflow.densities import Gaussian as Gaussian
 from attnflow.densities import LogDensity as LogDensity
 from attnflow.densities import Uniform as Uniform
 from attnflow.densities import VonMisesFisher as VonMisesFisher
+from attnflow.empirical import EmpiricalAttention as EmpiricalAttention
 from attnflow.errors import AttnflowError as AttnflowError
 from attnflow.expansions import LaplaceExpansion as LaplaceExpansion
 from attnflow.manifolds import Circle as Circle
@@ -22,6 +24,8 @@ from attnflow.manifolds import EuclideanSpace as EuclideanSpace
 from attnflow.manifolds import FlatTorus as FlatTorus
 from attnflow.manifolds import Manifold as Manifold
 from attnflow.manifolds import Sphere as Sphere
+from attnflow.measures import DiscreteMeasure as DiscreteMeasure
+from attnflow.population import PopulationAttention as PopulationAttention
 from attnflow.precision import enable_x64 as enable_x64
 from attnflow.pseudometrics import CustomPseudoMetric as CustomPseudoMetric
 from attnflow.pseudometrics import DotProduct as DotProduct
