@@ -191,8 +191,9 @@ def _summary(verdicts: Sequence[Verdict]) -> str:
     controls = [verdict for verdict in verdicts if verdict.control]
     kept = sum(map(is_expected, controls))
     counts = ", ".join(f"{claims[word]} {word}" for word in SYMBOLS)
-    text = f"Of {claims.total()} claims: {counts}. Of {len(controls)} negative controls, known to be false, {kept} "
-    text += "is refuted, as it must be. " if kept == 1 else "are refuted, as they must be. "
+    text = f"Of {claims.total()} claims: {counts}. "
+    if controls:
+        text += f"Of {len(controls)} negative controls, which must be refuted: {kept} refuted. "
     odd = [verdict.id for verdict in verdicts if not is_expected(verdict)]
     return text + (f"Not as expected: {', '.join(odd)}." if odd else "All is as expected.")
 

@@ -59,7 +59,7 @@ def overlay(ax: Axes, *, times: Sequence[float], particles: Curves, population: 
         angles, values = lives["continuum"]
         ax.plot(angles, values[k], color=INK, linestyle=(0, (3.5, 2)), linewidth=0.9, zorder=3)
         angles, values = lives["particles"]
-        dots = slice(None, None, -(-len(angles) // MAXIMUM_DOTS))
+        dots = _dots(len(angles))
         look: dict[str, Any] = {"marker": "o", "markersize": 2.6, "markeredgewidth": 0.25, "markeredgecolor": "white"}
         ax.plot(angles[dots], values[k, dots], color=colour, linestyle="none", zorder=2, **look)
     ax.set_xlim(0, 2 * np.pi)
@@ -190,10 +190,17 @@ def _spread(heights: np.ndarray, *, distance: float) -> np.ndarray:
     return spread
 
 
+def _dots(count: int) -> slice:
+    """Which of so many particles are shown."""
+    return slice(None, None, -(-count // MAXIMUM_DOTS))
+
+
 def _life_handles(count: int) -> list[Line2D]:
-    shown = f", {MAXIMUM_DOTS} shown" if count > MAXIMUM_DOTS else ""
+    thinned = f", {len(range(count)[_dots(count)])} shown" if count > MAXIMUM_DOTS else ""
     return [
-        Line2D([], [], color=GREY, marker="o", markersize=2.5, linestyle="none", label=f"N = {count} particles{shown}"),
+        Line2D(
+            [], [], color=GREY, marker="o", markersize=2.5, linestyle="none", label=f"N = {count} particles{thinned}"
+        ),
         Line2D([], [], color=GREY, alpha=0.5, linewidth=3.2, label="population, N = ∞"),
         Line2D([], [], color=INK, linestyle=(0, (3.5, 2)), linewidth=0.9, label="continuum, ε → 0"),
     ]

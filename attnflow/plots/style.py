@@ -21,7 +21,8 @@ LOOK: Any = {
     "figure.dpi": 200,
     "savefig.dpi": 200,
     "figure.facecolor": "white",
-    "font.family": "DejaVu Sans",  # comes with matplotlib
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans", "Verdana", "Arial"],  # the first comes with matplotlib, the others serve SVG
     "font.size": 8,
     "mathtext.fontset": "dejavusans",
     "text.usetex": False,
@@ -46,7 +47,7 @@ LOOK: Any = {
     "lines.linewidth": 1.2,
     "pdf.fonttype": 42,  # text stays text
     "ps.fonttype": 42,
-    "svg.fonttype": "path",
+    "svg.fonttype": "none",  # a third of the size, and text can be searched; other fonts are narrower
 }
 
 
