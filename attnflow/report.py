@@ -138,7 +138,7 @@ def mathematics(text: str) -> Markup:
     html = re.sub(r"\bsum_", "∑_", html)
     for word, sign in {"eps": "ε", "grad": "∇", "Lap": "Δ", "int": "∫"}.items():
         html = re.sub(rf"(?<![A-Za-z]){word}\b", sign, html)
-    html = re.sub(r"(?<![A-Za-z])([A-Za-z∑])_(?:\{([^{}]*)\}|(\w{1,2})\b)", r"\1<sub>\2\3</sub>", html)
+    html = re.sub(r"((?<![A-Za-z])[A-Za-z]|[∑⟩])_(?:\{([^{}]*)\}|(\w{1,2})\b)", r"\1<sub>\2\3</sub>", html)
     previous = None
     while html != previous:  # from the inside out
         previous = html
@@ -191,9 +191,9 @@ def _summary(verdicts: Sequence[Verdict]) -> str:
     controls = [verdict for verdict in verdicts if verdict.control]
     kept = sum(map(is_expected, controls))
     counts = ", ".join(f"{claims[word]} {word}" for word in SYMBOLS)
-    text = f"Of {claims.total()} claims: {counts}. "
+    text = f"Claims: {counts}. "
     if controls:
-        text += f"Of {len(controls)} negative controls, which must be refuted: {kept} refuted. "
+        text += f"Negative controls refuted, as they must be: {kept} of {len(controls)}. "
     odd = [verdict.id for verdict in verdicts if not is_expected(verdict)]
     return text + (f"Not as expected: {', '.join(odd)}." if odd else "All is as expected.")
 

@@ -283,9 +283,8 @@ def test_a_study_is_drawn_as_pdf_and_png_also_where_the_path_has_spaces_and_acce
     records = records_of(study, errors())
     verdicts = [judge(claim(), levels_of(errors()))]
     paths = plots.draw_study(study, records, verdicts, tmp_path / "été à Paris")
-    assert sorted(path.name for path in paths) == [
-        "toy-scatter.pdf", "toy-scatter.png", "toy-toy-error.pdf", "toy-toy-error.png",
-    ]  # fmt: skip
+    assert {path.parent for path in paths} == {tmp_path / "été à Paris" / "toy"}
+    assert sorted(path.name for path in paths) == ["scatter.pdf", "scatter.png", "toy-error.pdf", "toy-error.png"]
     heads = {".pdf": b"%PDF", ".png": b"\x89PNG"}
     assert all(path.read_bytes().startswith(heads[path.suffix]) for path in paths)
 

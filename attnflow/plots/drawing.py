@@ -31,7 +31,7 @@ def draw_study(study: Study, records: Sequence[Record], verdicts: Sequence[Verdi
         directory: created if its parent exists.
 
     Returns:
-        The files: `<study>-<claim or function>.pdf` and `.png`.
+        The files: `<directory>/<study>/<claim or function>.pdf` and `.png`.
 
     Raises:
         ConfigError: the parent of the directory is missing, or two figures would have one name.
@@ -40,11 +40,12 @@ def draw_study(study: Study, records: Sequence[Record], verdicts: Sequence[Verdi
     directory = Path(directory)
     if not directory.absolute().parent.is_dir():
         raise ConfigError(f"`-o` is {directory}, but its parent is not a folder. Create it first.")
-    directory.mkdir(exist_ok=True)
+    folder = directory / study.name
+    folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for name, drawn in study_figures(study, records, verdicts).items():
         for format in FORMATS:
-            paths.append(directory / f"{study.name}-{name}.{format}")
+            paths.append(folder / f"{name}.{format}")
             write_file(paths[-1], image(drawn, format))
     return paths
 
