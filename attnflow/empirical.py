@@ -130,9 +130,8 @@ class EmpiricalAttention:
         measure = self.measure if at is None else as_measure(at, "at", ambient_dim=self.measure.ambient_dim)
         queries = self._queries(at)
         own = self._own_values(f)
-        values = self._operator.iterate(
-            own, counts=counts.tolist(), at=queries, at_zero=lambda: self._values_at(f, own, queries)
-        )
+        start = self._values_at(f, own, queries) if 0 in counts else None
+        values = self._operator.iterate(own, counts=counts.tolist(), at=queries, at_zero=start)
         return Trajectory(
             times=counts * self.attention.bandwidth, points=measure.points, values=values, weights=measure.masses
         )

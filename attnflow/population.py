@@ -92,10 +92,11 @@ class PopulationAttention:
         now = evaluate(_check_function(f), queries)
         eps = self.attention.bandwidth
 
-        def difference(operator: SoftmaxOperator) -> np.ndarray:
-            return (operator(evaluate(f, operator.measure.points), queries) - now) / eps
+        def difference(operator: SoftmaxOperator) -> tuple[np.ndarray, float]:
+            own = evaluate(f, operator.measure.points)
+            return (operator(own, queries) - now) / eps, _size(own, now, operator) / eps
 
-        return self._converge(difference, round_off=ROUND_OFF * np.abs(now).max() / eps)[0]
+        return self._converge(difference)[0]
 
     def evolve(self, f: Callable, times: object, at: object) -> Trajectory:
         """The iterates A^n f at the times n eps.
@@ -126,7 +127,7 @@ class PopulationAttention:
     def log_normalizer(self, at: object) -> np.ndarray:
         """log int e^{-D(x, y) / 2eps} p(y) dvol(y) at the points (Q, D), shape (Q,)."""
         queries = self._queries(at).points
-        return self._converge(lambda operator: operator.log_normalizer(queries), round_off=ROUND_OFF)[0]
+        return self._converge(lambda operator: (operator.log_normalizer(queries), 1.0))[0]
 
     def spectrum(self, k: int) -> Spectrum:
         """The k smallest eigenvalues of (I - A) / eps, for a symmetric cost; those of A are accurate to `rtol`.
@@ -143,11 +144,11 @@ class PopulationAttention:
         check_integer(k, "k", minimum=1)
         pairs = {}
 
-        def eigenvalues(operator: SoftmaxOperator) -> np.ndarray:
+        def eigenvalues(operator: SoftmaxOperator) -> tuple[np.ndarray, float]:
             pairs[operator] = operator.eigenpairs(k)
-            return pairs[operator][0]
+            return pairs[operator][0], 1.0
 
-        _, error = self._converge(eigenvalues, round_off=ROUND_OFF)
+        _, error = self._converge(eigenvalues)
         operator = self._resolution().fine
         return spectrum_of(operator, *pairs[operator], error=error)
 
@@ -160,24 +161,26 @@ class PopulationAttention:
 
     def _evolve(self, f: Callable, counts: np.ndarray, queries: np.ndarray) -> tuple[np.ndarray, float]:
         _check_function(f)
+        start = evaluate(f, queries)
 
-        def iterates(operator: SoftmaxOperator) -> np.ndarray:
+        def iterates(operator: SoftmaxOperator) -> tuple[np.ndarray, float]:
             own = evaluate(f, operator.measure.points)
-            return operator.iterate(own, counts=counts.tolist(), at=queries, at_zero=lambda: evaluate(f, queries))
+            values = operator.iterate(own, counts=counts.tolist(), at=queries, at_zero=start)
+            return values, _size(own, start, operator) * max(1, int(counts.max()))
 
-        size = np.abs(evaluate(f, queries)).max()
-        return self._converge(iterates, round_off=ROUND_OFF * max(size, 1e-300) * max(1, int(counts.max())))
+        return self._converge(iterates)
 
-    def _converge(
-        self, compute: Callable[[SoftmaxOperator], np.ndarray], *, round_off: float
-    ) -> tuple[np.ndarray, float]:
-        """The result on the finer of two resolutions that agree to `rtol`, and their difference plus round-off."""
+    def _converge(self, compute: Callable[[SoftmaxOperator], tuple[np.ndarray, float]]) -> tuple[np.ndarray, float]:
+        """The result on the finer of two resolutions that agree to `rtol`, and their difference plus round-off.
+
+        `compute` gives, with its result, the size of the numbers that it sums: round-off is relative to it.
+        """
         while True:
             operators = self._resolution()
-            fine = compute(operators.fine)
-            difference = float(np.abs(fine - compute(operators.coarse)).max())
-            if difference <= self.rtol * np.abs(fine).max() + 10 * round_off:
-                return fine, difference + round_off
+            fine, size = compute(operators.fine)
+            difference = float(np.abs(fine - compute(operators.coarse)[0]).max())
+            if difference <= self.rtol * np.abs(fine).max() + 10 * ROUND_OFF * size:
+                return fine, difference + ROUND_OFF * size
             self._degree = self._finer(self._degree)
             self._operators = {self._degree: operators.fine}
 
@@ -214,3 +217,9 @@ def _check_function(f: Callable) -> Callable:
             f"`f` must be a function of one point for a population, got {type(f).__name__}. Pass a function."
         )
     return f
+
+
+def _size(own: np.ndarray, queried: np.ndarray, operator: SoftmaxOperator) -> float:
+    """How large f is: its largest value where asked, or its norm in L2(p), the larger."""
+    squares = (own.reshape(len(own), -1) ** 2).max(axis=1)
+    return max(float(np.abs(queried).max()), math.sqrt(np.average(squares, weights=operator.measure.masses)))

@@ -21,8 +21,8 @@ import numpy as np
 from attnflow.attention import Attention
 from attnflow.errors import DegenerateKernelError, PrecisionError
 
-QUERY_BLOCK, KEY_BLOCK = 1024, 8192
-QUERY_TILE, KEY_TILE = 16, 1024
+QUERY_BLOCK, KEY_BLOCK = 1024, 16384
+QUERY_TILE, KEY_TILE = 8, 1024
 MATRIX_BLOCK = 512
 MAX_COLUMNS = 32  # of one pass over the pairs; more channels take several passes
 
@@ -201,7 +201,11 @@ def _block_sum(
 
     def reduce(accumulated: jax.Array, logits: jax.Array, i: jax.Array, j: jax.Array) -> jax.Array:
         exponents = logits + (_tile(log_weights, j, KEY_TILE) - _tile(shift, i, QUERY_TILE)[:, None])
-        return accumulated + jnp.dot(jnp.exp(exponents), _tile(columns, j, KEY_TILE), precision="highest")
+        kernel, tile = jnp.exp(exponents), _tile(columns, j, KEY_TILE)
+        if columns.shape[1] > 2:
+            return accumulated + jnp.dot(kernel, tile, precision="highest")
+        # Two products with a vector are a sixth faster than one with a thin matrix.
+        return accumulated + jnp.stack([jnp.dot(kernel, v, precision="highest") for v in tile.T], axis=1)
 
     start = jnp.zeros((QUERY_BLOCK, columns.shape[1]), columns.dtype)
     return _walk_tiles(attention, queries, own, tiles, keys, reduce=reduce, start=start)

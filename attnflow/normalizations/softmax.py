@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import scipy.linalg
@@ -62,7 +62,7 @@ class SoftmaxOperator:
         return np.exp(2 * np.log(sums.total) - np.log(squares.total) + (2 * sums.shift - squares.shift))
 
     def iterate(
-        self, values: np.ndarray, *, counts: Sequence[int], at: np.ndarray | None, at_zero: Callable[[], np.ndarray]
+        self, values: np.ndarray, *, counts: Sequence[int], at: np.ndarray | None, at_zero: np.ndarray | None
     ) -> np.ndarray:
         """A^n v for several n, the points frozen, in one sweep over the layers: (len(counts), Q, ...).
 
@@ -70,17 +70,15 @@ class SoftmaxOperator:
             values: v at the own points, shape (N,) or (N, c).
             counts: the numbers of layers n, in any order.
             at: where to record, shape (Q, D); None for the own points. Its row n is one layer on A^(n-1) v.
-            at_zero: the values to record for n = 0.
+            at_zero: the values to record for n = 0, where that is asked.
         """
-        wanted = set(counts)
-        recorded = {0: at_zero()} if 0 in wanted else {}
-        for n in range(1, max(wanted) + 1):
-            if at is not None and n in wanted:
+        last = max(counts)
+        recorded = {} if at_zero is None else {0: at_zero}
+        for n in range(1, last + 1):
+            if n in counts:
                 recorded[n] = self(values, at)
-            if at is None or n < max(wanted):
-                values = self(values)
-            if at is None and n in wanted:
-                recorded[n] = values
+            if n < last:
+                values = recorded[n] if at is None and n in counts else self(values)
         return np.stack([recorded[n] for n in counts])
 
     def stationary(self) -> np.ndarray:
