@@ -21,12 +21,13 @@ from attnflow.discretizations import Basis, FourierBasis, HarmonicBasis, Hermite
 from attnflow.errors import ConfigError, ConvergenceError
 from attnflow.expansions import LaplaceExpansion
 from attnflow.manifolds import FlatTorus, Sphere
-from attnflow.semigroups import Semigroup, slowest_modes, stationary_moments
+from attnflow.semigroups import Semigroup, real_modes, slowest_modes, stationary_moments
 from attnflow.trajectories import Spectrum, Trajectory
 
 _DEGREE_STEP = 4  # n and n + 4 degrees are compared; errors fall by about 10^2 per two degrees
 _ROUND_OFF = 1e-13  # of max |u|; measured 1e-15 to 5e-14 where log p is of order one
 _EIGENVALUE_ROUND_OFF = 1e-15  # of the largest entry of the matrix, which is about half the degree squared
+_FIXED = 1e-7  # a minimiser farther than this from its query deserves a closer look
 _SAME_EIGENVALUE = 1e-7  # relative distance below which eigenfunctions are made orthogonal
 
 
@@ -146,7 +147,8 @@ class DriftDiffusion:
         """
         count = check_integer(k, "k", minimum=1)
         problem = _Eigenproblem(max(count, 2))  # the second eigenvalue sets the scale of the first, which is 0
-        level, (eigenvalues, vectors), error = self._refine(problem, minimum_size=problem.count + 1)
+        level, modes, error = self._refine(problem, minimum_size=problem.count + 1)
+        eigenvalues, vectors = real_modes(*modes)
         functions = _normalise(level, eigenvalues=eigenvalues[:count], vectors=vectors[:, :count])
 
         def eigenfunctions(points: np.ndarray) -> np.ndarray:
@@ -175,6 +177,8 @@ class DriftDiffusion:
                 if error <= self.rtol * size:
                     return level, fine, error
             coarse = fine
+        if coarse is None:
+            raise ConfigError(f"`k` must be smaller than the number of functions, {level.basis.size}.")
         raise ConvergenceError(
             f"the drift-diffusion is not resolved at degree {degrees[-1]} on {self.density.manifold}: the error is "
             f"{error:.3g}, {self.rtol * size:.3g} is asked. Use a smoother function or density, or a larger `rtol`."
@@ -184,6 +188,8 @@ class DriftDiffusion:
         _, basis_of_degree = _discretization(self.density)
         basis = basis_of_degree(degree)
         coefficients = self.expansion.coefficients(basis.nodes)
+        if not np.allclose(coefficients.minimizers, basis.nodes, rtol=0, atol=_FIXED):
+            self.expansion.require_fixed_minimizer(basis.nodes)
         matrix = basis.operator(diffusions=coefficients.diffusions, drifts=coefficients.drifts)
         return _Level(basis, Semigroup(matrix))
 
@@ -236,8 +242,8 @@ class _Evolution:
     def _lost(self, basis: Basis, residual: np.ndarray) -> float:
         """What of f is outside the basis: no later error caused by it is larger, by the maximum principle.
 
-        On the line the same holds in L2 of the reference density. There densities as wide as p, which are not in its
-        L2, are still resolved at later times by their moments, so nothing is asked of them initially.
+        On the line the same holds in L2(p) up to a factor sqrt 2. There initial densities with tails twice as wide as
+        p have no such norm; their moments still resolve them at later times, so nothing is asked of them initially.
         """
         if self.is_closed:
             return float(_lengths(residual).max())
@@ -263,20 +269,29 @@ class _Eigenproblem:
         return slowest_modes(level.semigroup.matrix, self.count)
 
     def compare(self, level: _Level, fine: Any, coarse: Any) -> tuple[float, float]:
+        """The residual of the coarse modes: it also holds the eigenvectors, whose errors are far above those of the
+        eigenvalues, to the tolerance.
+        """
+        values, vectors = coarse
+        image = level.semigroup.matrix[:, : len(vectors)] @ vectors
+        image[: len(vectors)] += vectors * values
+        residual = np.linalg.norm(image, axis=0) / np.linalg.norm(vectors, axis=0)
         round_off = _EIGENVALUE_ROUND_OFF * np.abs(level.semigroup.matrix).max()
-        return float(np.abs(fine[0] - coarse[0]).max() + round_off), float(fine[0][-1])
+        return float(max(residual.max(), np.abs(fine[0] - values).max()) + round_off), float(np.abs(fine[0]).max())
 
 
 def _normalise(level: _Level, *, eigenvalues: np.ndarray, vectors: np.ndarray) -> np.ndarray:
     """Eigenvectors (K, k) of norm one in the stationary law, orthogonal within an eigenspace, with fixed signs."""
     basis = level.basis
-    law = basis.weights * (basis.at_nodes @ stationary_moments(level.semigroup.matrix))
+    law = basis.at_nodes @ stationary_moments(level.semigroup.matrix)
     splits = np.flatnonzero(np.diff(eigenvalues) > _SAME_EIGENVALUE * eigenvalues[-1]) + 1
     columns = []
     for eigenspace in np.split(vectors, splits, axis=1):
         values = basis.at_nodes @ eigenspace
-        gram = values.T @ (law[:, None] * values)
-        columns.append(np.linalg.solve(np.linalg.cholesky(gram), eigenspace.T).T)
+        gram = values.T @ ((basis.weights * law)[:, None] * values)
+        # A mode on top of a high barrier has a norm below round-off in the law; a little of another keeps it finite.
+        other = 100 * np.finfo(float).eps * eigenspace.T @ eigenspace
+        columns.append(np.linalg.solve(np.linalg.cholesky(gram + other), eigenspace.T).T)
     normalised = np.concatenate(columns, axis=1)
     values = basis.at_nodes @ normalised
     first = np.argmax(np.abs(values) > 0.5 * np.abs(values).max(axis=0), axis=0)
@@ -293,8 +308,9 @@ def _discretization(density: Density) -> tuple[range, Callable[[int], Basis]]:
     if isinstance(manifold, Sphere) and manifold.dim == 2:
         return range(8, 33, _DEGREE_STEP), functools.partial(HarmonicBasis, manifold)
     if isinstance(density, Gaussian) and manifold.dim == 1:
-        # The reference density is that of N(mean, covariance / 2), proportional to p^2: stationary for plain attention.
-        mean, variance = float(density.mean[0]), float(density.covariance[0, 0]) / 2
+        # p is the reference density, not the stationary p^2: errors are wanted in L2(p), where the Hermite functions of
+        # p^2 grow like 3^(n/2) and turn a rounding of 1e-17 into 1e-8.
+        mean, variance = float(density.mean[0]), float(density.covariance[0, 0])
         return range(16, 161, _DEGREE_STEP), functools.partial(HermiteBasis, mean, variance)
     raise ConfigError(
         f"there is no spectral solver for {type(density).__name__} on {manifold}: it offers the circle, FlatTorus(1), "

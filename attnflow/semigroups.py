@@ -78,30 +78,34 @@ def _controller() -> ThreadpoolController:
 
 
 def slowest_modes(matrix: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Eigenvalues (count,) of -A nearest to 0, rising, and eigenvectors (K, count), for A whose first column is zero.
+    """Eigenvalues (count,) of -A with the smallest real parts, rising, and eigenvectors (K, count), for A whose first
+    column is zero; complex where they are.
 
-    The first column makes the first eigenvalue exactly 0, its eigenvector the first unit vector; it is split off.
-
-    Raises:
-        ConfigError: if one of them is complex.
+    That column makes the first eigenvalue exactly 0 and its eigenvector the first unit vector; they are split off.
     """
     top, block = matrix[0, 1:], matrix[1:, 1:]
     with one_blas_thread():
         values, vectors = scipy.linalg.eig(-block)
     order = np.argsort(values.real, kind="stable")[: count - 1]
     values, vectors = values[order], vectors[:, order]
-    scale = np.abs(values).max()
-    if np.abs(values.imag).max() > _REAL * scale:
-        worst = values[np.argmax(np.abs(values.imag))]
+    upper = -(top @ vectors) / values
+    return np.append(0.0, values), np.hstack([np.eye(len(matrix), 1), np.vstack([upper, vectors])])
+
+
+def real_modes(values: np.ndarray, vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The same modes in real numbers.
+
+    Raises:
+        ConfigError: if an eigenvalue is complex by more than rounding, as it can be where L is not reversible.
+    """
+    worst = values[np.argmax(np.abs(values.imag))]
+    if abs(worst.imag) > _REAL * np.abs(values).max():
         raise ConfigError(
             f"L is not reversible: -L has the complex eigenvalue {worst:.6g}. Use evolve instead, or a symmetric "
             "pseudo-metric, whose spectrum is real."
         )
     # Rounding turns a double eigenvalue into a conjugate pair; real and imaginary part span its eigenspace.
-    lower = np.where(values.imag < 0, vectors.imag, vectors.real)
-    upper = -(top @ lower) / values.real
-    first = np.eye(len(matrix), 1)
-    return np.append(0.0, values.real), np.hstack([first, np.vstack([upper, lower])])
+    return values.real, np.where(values.imag < 0, vectors.imag, vectors.real)
 
 
 def stationary_moments(matrix: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ class HermiteBasis(Basis):
 
     Args:
         mean: the centre.
-        variance: sigma^2; half that of a Gaussian p makes the reference density proportional to p^2.
+        variance: sigma^2.
         degree: the largest degree.
     """
 
