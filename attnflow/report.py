@@ -19,8 +19,7 @@ from matplotlib.figure import Figure
 from attnflow.claims import FAMILY_CONFIDENCE, MINIMUM_LEVELS, Claim, Verdict, is_expected
 from attnflow.errors import ConfigError
 from attnflow.plots.drawing import figure_name, records_digest, study_figures
-from attnflow.plots.ladders import verdict_in_words
-from attnflow.plots.style import SYMBOLS, image
+from attnflow.plots.style import SYMBOLS, image, number, reading
 from attnflow.runner import different_code, judge_study, latest_run, read_records
 from attnflow.store import Record, Store, write_file
 from attnflow.study import Scalar, Study
@@ -37,6 +36,11 @@ class Run:
     setting: str | None
     records: Sequence[Record]
     verdicts: Sequence[Verdict]
+
+    @property
+    def quick_is_full(self) -> bool:
+        """Whether the study is so small that its two runs are one."""
+        return len(self.study.tasks(quick=True)) == len(self.study.tasks(quick=False))
 
     @cached_property
     def figures(self) -> dict[str, Figure]:
@@ -97,7 +101,7 @@ def claims_markdown(verdicts: Sequence[Verdict]) -> str:
     lines = ["| claim | source | predicted | measured | levels | verdict |", "|---|---|---|---|---|---|"]
     for verdict in verdicts:
         words = f"{SYMBOLS[verdict.verdict]} {verdict.verdict}" + (" (control)" if verdict.control else "")
-        cells = [verdict.id, verdict.source, _predicted(verdict), _measured(verdict), _levels(verdict), words]
+        cells = [verdict.id, verdict.source, _predicted(verdict), reading(verdict), _levels(verdict), words]
         lines.append("| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |")
     return "\n".join(lines)
 
@@ -108,8 +112,8 @@ def page(runs: Sequence[Run], *, bad_files: Sequence[Path], master_seed: int) ->
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    environment.filters |= {"math": mathematics, "predicted": _predicted, "measured": _measured, "levels": _levels}
-    environment.filters |= {"words": verdict_in_words, "tone": _tone}
+    environment.filters |= {"math": mathematics, "predicted": _predicted, "measured": reading, "levels": _levels}
+    environment.filters |= {"words": _words, "tone": _tone, "breakable": _breakable}
     verdicts = [verdict for run in runs for verdict in run.verdicts]
     return environment.get_template("report.html.jinja").render(
         summary=_summary(verdicts),
@@ -139,6 +143,7 @@ def mathematics(text: str) -> Markup:
     for word, sign in {"eps": "ε", "grad": "∇", "Lap": "Δ", "int": "∫"}.items():
         html = re.sub(rf"(?<![A-Za-z]){word}\b", sign, html)
     html = re.sub(r"((?<![A-Za-z])[A-Za-z]|[∑⟩])_(?:\{([^{}]*)\}|(\w{1,2})\b)", r"\1<sub>\2\3</sub>", html)
+    html = re.sub(r"`([^`]+)`", r"<code>\1</code>", html)
     previous = None
     while html != previous:  # from the inside out
         previous = html
@@ -179,7 +184,8 @@ def _inserted(text: str, table: str) -> str:
 def _settings(runs: Sequence[Run]) -> str:
     """Which runs the verdicts come from: "Full run", or each setting with its studies."""
     names = {"full": "Full run", "quick": "Quick run", None: "Not run"}
-    groups = {setting: [run.study.name for run in runs if run.setting == setting] for setting in names}
+    telling = [run for run in runs if run.setting != "full" or not run.quick_is_full] or runs
+    groups = {setting: [run.study.name for run in telling if run.setting == setting] for setting in names}
     found = [setting for setting in names if groups[setting]]
     if len(found) == 1:
         return names[found[0]]
@@ -287,6 +293,18 @@ def _distinct(values: Iterable[object]) -> str:
     return ", ".join(dict.fromkeys("unknown" if value is None else str(value) for value in values))
 
 
+def _words(verdict: Verdict) -> str:
+    """The verdict as a reader should take it: of a control, refuted is what it must be."""
+    if not verdict.control:
+        return verdict.verdict
+    return "refuted, as a control must be" if is_expected(verdict) else f"control {verdict.verdict}, not refuted"
+
+
+def _breakable(id: str) -> Markup:
+    """An id that a narrow column may break after a slash."""
+    return Markup("/<wbr>").join(id.split("/"))
+
+
 def _tone(verdict: Verdict) -> str:
     """How the page paints a verdict, besides its symbol and its words."""
     if not is_expected(verdict):
@@ -297,17 +315,7 @@ def _tone(verdict: Verdict) -> str:
 def _predicted(verdict: Verdict) -> str:
     if verdict.kind == "flag":
         return "true" if verdict.predicted else "false"
-    return f"{_short(verdict.predicted)} ± {verdict.margin:.2g}"
-
-
-def _measured(verdict: Verdict) -> str:
-    if verdict.measured is None:
-        return "–"
-    if verdict.kind == "flag":
-        return "true" if verdict.measured else "false"
-    if verdict.low is None or verdict.high is None or verdict.low == verdict.high:
-        return _short(verdict.measured)
-    return f"{_short(verdict.measured)} [{_short(verdict.low)}, {_short(verdict.high)}]"
+    return f"{number(verdict.predicted)} ± {verdict.margin:.2g}"
 
 
 def _levels(verdict: Verdict) -> str:

@@ -1,5 +1,6 @@
 """Figures show the numbers of their records, are stamped with them, and touch nothing global."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import matplotlib as mpl
@@ -12,6 +13,7 @@ from attnflow.claims import Claim, Level, judge
 from attnflow.errors import ConfigError, DataError
 from attnflow.plots.drawing import measured_cases
 from attnflow.plots.flows import LABEL_DISTANCE, MAXIMUM_DOTS, _spread
+from attnflow.plots.style import number
 from attnflow.store import Record
 from attnflow.study import Study, Task
 
@@ -55,8 +57,8 @@ def test_a_ladder_shows_the_root_mean_square_of_each_level_and_the_fitted_curve(
     rms = np.sqrt(np.mean(table**2, axis=1))
     np.testing.assert_allclose(dots(ax)[0].get_ydata(), rms, rtol=1e-14)
     np.testing.assert_array_equal(dots(ax)[0].get_xdata(), SIZES)
-    fitted = next(line for line in ax.lines if str(line.get_label()).startswith("fit"))
-    assert f"{verdict.measured:.3f}" in fitted.get_label()
+    fitted = next(line for line in ax.lines if str(line.get_label()).startswith("corrected fit"))
+    assert f"{verdict.measured:.4f}" in fitted.get_label()
     # The noise of 24 seeds is 4 %; a curve with a wrong constant or correction would be off by far more.
     at_levels = np.interp(-np.log(SIZES), -np.log(fitted.get_xdata()), np.log(fitted.get_ydata()))
     np.testing.assert_allclose(at_levels, np.log(rms), atol=0.1)
@@ -65,7 +67,7 @@ def test_a_ladder_shows_the_root_mean_square_of_each_level_and_the_fitted_curve(
 def test_the_fitted_curve_is_exact_for_errors_of_the_fitted_form():
     values = np.exp(0.3 + 0.7 * np.log(SIZES) - 0.4 * SIZES)
     ax, _ = draw(plots.ladder, claim(predicted=0.7), levels_of(values[:, None], deterministic=True))
-    fitted = next(line for line in ax.lines if str(line.get_label()).startswith("fit"))
+    fitted = next(line for line in ax.lines if str(line.get_label()).startswith("corrected fit"))
     x = fitted.get_xdata()
     np.testing.assert_allclose(fitted.get_ydata(), np.exp(0.3 + 0.7 * np.log(x) - 0.4 * x), rtol=1e-10)
 
@@ -148,8 +150,9 @@ def test_no_text_of_a_claim_leaves_its_figure_and_the_legend_hides_nothing(kind,
         floor=2.2 * SIZES[-1] if kind == "exponent" else None,
     )  # fmt: skip
     levels = levels_of(errors())
+    verdict = replace(judge(a_claim, levels), measured=-0.0002012, low=-0.0006679, high=-0.0001111)
     with plots.style():
-        drawn = plots.claim_figure(a_claim, levels, judge(a_claim, levels))
+        drawn = plots.claim_figure(a_claim, levels, verdict)
     plots.stamp(drawn, "attnflow · study toy · records 0123456789abcdef")
     canvas = FigureCanvasAgg(drawn)
     canvas.draw()  # lays the figure out
@@ -317,7 +320,7 @@ def test_equal_records_give_equal_bytes():
 def test_no_global_setting_is_left_changed():
     before = dict(mpl.rcParams)
     study = toy(figures=[scatter, lambda cases: 1 / 0])
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(ConfigError, match="ZeroDivisionError"):
         drawn_study(study, records_of(study, errors()))
     assert dict(mpl.rcParams) == before
 
@@ -335,6 +338,20 @@ def test_a_failed_level_is_left_out_and_a_flag_has_no_figure():
     upper = figures["toy-error"].axes[0]
     np.testing.assert_array_equal(dots(upper)[0].get_xdata(), np.delete(SIZES, 4))
     assert "invalid" in upper.texts[0].get_text()
+
+
+def test_a_figure_of_the_study_is_left_out_if_its_case_failed():
+    study = toy(figures=[scatter, lambda cases: next(arrays for case, arrays in cases if case["bandwidth"] == 0.4)])
+    assert set(drawn_study(study, records_of(study, errors(), failed=[0]))) == {"scatter", "toy-error"}
+
+
+@pytest.mark.parametrize(
+    ("value", "margin", "text"),
+    [(0.99961234, 0.05, "0.9996"), (-0.00002, 0.05, "0.0000"), (-1.25, 0.3, "−1.250"), (2.2e-16, 1e-12, "2.2e−16"),
+     (12.3456, None, "12.35"), (1234.5, 60.0, "1234.5")],
+)  # fmt: skip
+def test_numbers_are_given_to_a_hundredth_of_their_margin(value, margin, text):
+    assert number(value, margin=margin) == text
 
 
 def test_a_study_of_which_everything_failed_has_no_ladder():

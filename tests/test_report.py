@@ -206,8 +206,8 @@ def test_the_table_says_what_the_verdicts_say():
         [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in claims_markdown(verdicts).splitlines()
     ]
     assert rows[2:] == [
-        ["a", "RZ", "1 ± 0.05", "1.003 [0.98, 1.02]", "9", "● supported"],
-        ["b\\|c", "RZ", "1 ± 0.05", "0.1 [0.09, 0.11]", "9", "✕ refuted (control)"],
+        ["a", "RZ", "1 ± 0.05", "1.0032 [0.9800, 1.0200]", "9", "● supported"],
+        ["b\\|c", "RZ", "1 ± 0.05", "0.1000 [0.0900, 0.1100]", "9", "✕ refuted (control)"],
         ["d", "RZ", "1 ± 0.05", "–", "9", "○ invalid"],
         ["e", "RZ", "true", "true", "9", "● supported"],
         ["f", "RZ", "1 ± 0.05", "1.1", "9 (2 dropped)", "◐ inconclusive"],
@@ -264,6 +264,7 @@ def test_a_report_on_nothing_is_refused(folder):
         ("e^{-|x-y|^2/2eps}", "e<sup>-|x-y|<sup>2</sup>/2ε</sup>"),
         ("solver_error < 2 & b > 3", "solver_error &lt; 2 &amp; b &gt; 3"),
         ("point in print, a sum of terms", "point in print, a sum of terms"),
+        ("see `noise`", "see <code>noise</code>"),
         ("<b onclick=x>, </b>", "&lt;b onclick=x&gt;, &lt;/b&gt;"),
     ],
 )

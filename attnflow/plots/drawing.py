@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -63,13 +63,27 @@ def study_figures(study: Study, records: Sequence[Record], verdicts: Sequence[Ve
 
     with style():
         for function in study.figures:
-            add(function.__name__, function(measured_cases(records)))
+            drawn = _drawn_by(function, records, study=study)
+            if drawn is not None:
+                add(function.__name__, drawn)
         for claim in study.claims:
             if claim.id in by_id and claim.kind != "flag":  # a flag holds or not: there is nothing to see
                 levels = claim_levels(claim, records, study=study)
                 if any(level.failed is None for level in levels):
                     add(figure_name(claim), claim_figure(claim, levels, by_id[claim.id]))
     return figures
+
+
+def _drawn_by(function: Callable[..., Figure], records: Sequence[Record], *, study: Study) -> Figure | None:
+    """A figure of the study's own; None if it cannot be drawn because a case has failed."""
+    try:
+        return function(measured_cases(records))
+    except Exception as error:
+        if any(record.failed for record in records):
+            return None
+        raise ConfigError(
+            f"the figure {function.__name__!r} of study {study.name!r} failed: {type(error).__name__}: {error}"
+        ) from error
 
 
 def figure_name(claim: Claim) -> str:

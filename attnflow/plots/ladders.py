@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
-from attnflow.claims import FAMILY_CONFIDENCE, Claim, Level, Verdict, is_expected
-from attnflow.plots.style import BLUE, GREY, INK, PALE, SYMBOLS, VERMILLION, figure
+from attnflow.claims import FAMILY_CONFIDENCE, Claim, Level, Verdict
+from attnflow.plots.style import BLUE, GREY, INK, PALE, SYMBOLS, VERMILLION, figure, number, reading
 from attnflow.rates import RateFit, fit_limit, fit_rate, jackknife, seed_interval
 
 SIZE_LABELS = {"bandwidth": "bandwidth ε", "points": "number of points N", "layers": "number of layers n"}
@@ -87,12 +87,12 @@ def ladder(ax: Axes, levels: Sequence[Level], *, claim: Claim, verdict: Verdict)
         fit = _fit_rate(claim, levels)
         sizes = np.geomspace(rms.sizes[used][0], rms.sizes[used][-1], 100)
         curve = _corrected_power(rms.sizes[used], rms.values[used], rate=fit.rate, correction=fit.correction, at=sizes)
-        ax.plot(sizes, curve, color=VERMILLION, label=f"fit with correction, slope {fit.rate:.3f}")
+        ax.plot(sizes, curve, color=VERMILLION, label=f"corrected fit: slope {number(fit.rate, margin=claim.margin)}")
         anchor = curve[-1]
     if used.any():
         ends = rms.sizes[[0, -1]]
         line = anchor * (ends / rms.sizes[used][-1]) ** claim.predicted
-        ax.plot(ends, line, label=f"predicted slope {claim.predicted:.4g}", **PREDICTION)
+        ax.plot(ends, line, label=f"predicted slope {number(claim.predicted)}", **PREDICTION)
     ax.set_ylabel(_quantity(claim))
     _size_axis(ax, levels, claim=claim)
     _log_axis(ax)
@@ -146,7 +146,12 @@ def limit(ax: Axes, levels: Sequence[Level], *, claim: Claim, verdict: Verdict) 
         fit = fit_limit(found.sizes, _table(levels), confidence=FAMILY_CONFIDENCE, statistic=claim.statistic)
         sizes = np.geomspace(found.sizes[0], found.sizes[-1], 100)
         h = 1 / sizes if _sizes_rise(levels) else sizes
-        ax.plot(sizes, fit.limit + fit.correction * h, color=VERMILLION, label=f"fit: limit {fit.limit:.4g}")
+        ax.plot(
+            sizes,
+            fit.limit + fit.correction * h,
+            color=VERMILLION,
+            label=f"corrected fit: limit {number(fit.limit, margin=claim.margin)}",
+        )
         _final(ax, verdict, levels=levels)
     ax.set_ylabel(_quantity(claim))
     _size_axis(ax, levels, claim=claim)
@@ -176,7 +181,8 @@ def identity(ax: Axes, levels: Sequence[Level], *, claim: Claim, verdict: Verdic
     nonzero = distance > 0
     ax.set(xscale="log", yscale="log", ylim=(bottom, positive.max() * 10))
     look: dict[str, Any] = {"color": BLUE, "linestyle": "none", "marker": "o", "markersize": 4.5}
-    ax.plot(sizes[nonzero], distance[nonzero], label="largest of a level", **look)
+    if nonzero.any():
+        ax.plot(sizes[nonzero], distance[nonzero], label="largest of a level", **look)
     if (~nonzero).any():
         zeros = np.full(np.count_nonzero(~nonzero), bottom)
         ax.plot(sizes[~nonzero], zeros, markerfacecolor="white", clip_on=False, label="zero", **look)
@@ -188,20 +194,11 @@ def identity(ax: Axes, levels: Sequence[Level], *, claim: Claim, verdict: Verdic
     return ax
 
 
-def verdict_in_words(verdict: Verdict) -> str:
-    """The verdict as a reader should take it: of a control, refuted is what it must be."""
-    if not verdict.control:
-        return verdict.verdict
-    return "refuted, as a control must be" if is_expected(verdict) else f"control {verdict.verdict}, not refuted"
-
-
 def _title(ax: Axes, verdict: Verdict) -> None:
     """The claim's id and its verdict in words, above the legend; they take height of the layout, never width."""
-    words = f"{SYMBOLS[verdict.verdict]} {verdict_in_words(verdict)}"
+    words = f"{SYMBOLS[verdict.verdict]} {verdict.verdict}{' (control)' if verdict.control else ''}"
     if verdict.measured is not None:
-        words += f":  {verdict.measured:.4g}"
-        if verdict.low is not None and verdict.high is not None and verdict.high > verdict.low:
-            words += f"  in [{verdict.low:.4g}, {verdict.high:.4g}]"
+        words += f":  {reading(verdict)}"
     legend = ax.get_legend()
     above = 4 + LEGEND_ROW * -(-len(legend.get_texts()) // 2 if legend else 0)
     ax.set_title(verdict.id, loc="left", weight="bold", color=INK, pad=above + 12)
@@ -278,7 +275,7 @@ def _fit_rate(claim: Claim, levels: Sequence[Level]) -> RateFit:
 def _margin(ax: Axes, claim: Claim) -> None:
     margin = claim.margin or 0.0
     ax.axhspan(claim.predicted - margin, claim.predicted + margin, color=PALE, linewidth=0, zorder=0)
-    ax.axhline(claim.predicted, label=f"predicted {claim.predicted:.4g} ± {margin:.2g}", **PREDICTION)
+    ax.axhline(claim.predicted, label=f"predicted {number(claim.predicted)} ± {margin:.2g}", **PREDICTION)
 
 
 def _final(ax: Axes, verdict: Verdict, *, levels: Sequence[Level]) -> None:
@@ -298,7 +295,7 @@ def _sizes_rise(levels: Sequence[Level]) -> bool:
 def _legend(ax: Axes) -> None:
     """Above the axes in two columns, where it hides nothing."""
     handles, _ = ax.get_legend_handles_labels()
-    ax.legend(handles=handles[::-1], loc="lower left", bbox_to_anchor=(0, 1), ncols=2, columnspacing=1.5, **LEGEND)
+    ax.legend(handles=handles[::-1], loc="lower left", bbox_to_anchor=(0, 1), ncols=2, columnspacing=1.0, **LEGEND)
 
 
 def _log_axis(ax: Axes) -> None:
@@ -329,6 +326,5 @@ def _size_axis(ax: Axes, levels: Sequence[Level], *, claim: Claim) -> None:
     ax.set_xticks(ticks, [f"{size:,.0f}".replace(",", "\u2009") if size >= 1000 else f"{size:.3g}" for size in ticks])
     ax.set_xticks([], minor=True)
     ax.set_xlabel(SIZE_LABELS.get(claim.size, claim.size))
-    if sizes[-1] != sizes[0]:
-        step = (sizes[-1] / sizes[0]) ** 0.07
-        ax.set_xlim(*sorted((sizes[0] / step, sizes[-1] * step**2)))
+    step = (sizes[-1] / sizes[0]) ** 0.07 if len(sizes) > 1 else 2.0
+    ax.set_xlim(*sorted((sizes[0] / step, sizes[-1] * step**2)))

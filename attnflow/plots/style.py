@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
+import math
 from contextlib import AbstractContextManager
 from typing import Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+from attnflow.claims import Verdict
 
 # The palette of Okabe and Ito: told apart by colour-blind readers; figures also differ in marker and dash.
 BLUE, VERMILLION, GREEN, ORANGE = "#0072B2", "#D55E00", "#009E73", "#E69F00"
@@ -73,6 +76,25 @@ def stamp(drawn: Figure, text: str) -> Figure:
     x, y = (0.05 / side for side in drawn.get_size_inches())
     drawn.text(1 - x, y, text, ha="right", va="bottom", fontsize=5.5, color=GREY, gid="stamp").set_in_layout(False)
     return drawn
+
+
+def number(value: float, *, margin: float | None = None) -> str:
+    """A number for a reader: to a hundredth of its margin where that is legible, else to four digits."""
+    decimals = 2 - math.floor(math.log10(margin)) if margin else -1
+    text = f"{round(value, decimals) + 0.0:.{decimals}f}" if 0 <= decimals <= 6 else f"{value:.4g}"
+    return text.replace("-", "−")
+
+
+def reading(verdict: Verdict) -> str:
+    """What was measured, with its interval where it has one."""
+    if verdict.measured is None:
+        return "–"
+    if verdict.kind == "flag":
+        return "true" if verdict.measured else "false"
+    if verdict.low is None or verdict.high is None or verdict.low == verdict.high:
+        return number(verdict.measured)
+    measured, low, high = (number(x, margin=verdict.margin) for x in (verdict.measured, verdict.low, verdict.high))
+    return f"{measured} [{low}, {high}]"
 
 
 def image(drawn: Figure, format: str) -> bytes:
