@@ -21,6 +21,7 @@ from attnflow.trajectories import Spectrum, Trajectory
 
 BEST_RTOL = 1e-12
 MAX_NODES = 2_000_000
+MAX_REFINEMENTS = 12  # the last rule is nine times finer than the bandwidth asks for
 ROUND_OFF = 1e-14  # of an average, relative to the largest value averaged
 
 
@@ -142,6 +143,8 @@ class PopulationAttention:
             ResourceError: if the bandwidth needs more than 4096 nodes.
         """
         check_integer(k, "k", minimum=1)
+        while len(self._resolution().coarse.measure) < k:
+            self._refine()
         pairs = {}
 
         def eigenvalues(operator: SoftmaxOperator) -> tuple[np.ndarray, float]:
@@ -175,16 +178,30 @@ class PopulationAttention:
 
         `compute` gives, with its result, the size of the numbers that it sums: round-off is relative to it.
         """
-        while True:
+        for _ in range(MAX_REFINEMENTS):
             operators = self._resolution()
             fine, size = compute(operators.fine)
             difference = float(np.abs(fine - compute(operators.coarse)[0]).max())
             if difference <= self.rtol * np.abs(fine).max() + 10 * ROUND_OFF * size:
                 return fine, difference + ROUND_OFF * size
-            self._degree = self._finer(self._degree)
-            self._operators = {self._degree: operators.fine}
+            self._refine()
+        raise ConvergenceError(
+            f"the quadrature on {self.density.manifold} does not settle: at {len(operators.fine.measure)} nodes it "
+            f"still moves by {difference:.2g}, `rtol` = {self.rtol:g}. Use a smoother f or a larger tolerance."
+        )
+
+    def _refine(self) -> None:
+        finer = self._resolution().fine
+        self._degree = self._finer(self._degree)
+        self._operators = {self._degree: finer}
 
     def _resolution(self) -> _Resolution:
+        nodes = self._finer(self._degree) ** self.density.manifold.dim
+        if nodes > MAX_NODES:
+            raise ConvergenceError(
+                f"the quadrature on {self.density.manifold} would need about {nodes} nodes for `rtol` = {self.rtol:g} "
+                f"at bandwidth {self.attention.bandwidth:g}; at most {MAX_NODES} are allowed. Use a larger bandwidth."
+            )
         return _Resolution(self._operator(self._degree), self._operator(self._finer(self._degree)))
 
     @staticmethod
@@ -194,21 +211,9 @@ class PopulationAttention:
 
     def _operator(self, degree: int) -> SoftmaxOperator:
         if degree not in self._operators:
-            dim = self.density.manifold.dim
-            if degree**dim > 4 * MAX_NODES:
-                raise ConvergenceError(self._unreached(f"degree {degree}"))
             nodes = DiscreteMeasure(*self.density.quadrature(degree))
-            if len(nodes) > MAX_NODES:
-                raise ConvergenceError(self._unreached(f"{len(nodes)} nodes"))
             self._operators[degree] = SoftmaxOperator(self.attention, nodes)
         return self._operators[degree]
-
-    def _unreached(self, what: str) -> str:
-        return (
-            f"the quadrature on {self.density.manifold} would need {what} for `rtol` = {self.rtol:g} at bandwidth "
-            f"{self.attention.bandwidth:g}; at most {MAX_NODES} nodes are allowed. Use a larger bandwidth or "
-            "tolerance, or a smoother f."
-        )
 
 
 def _check_function(f: Callable) -> Callable:

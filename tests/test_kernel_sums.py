@@ -95,6 +95,14 @@ def test_leaving_oneself_out_is_a_mask_not_a_subtraction(cost):
     np.testing.assert_allclose(average(result)[:, 0], expected, rtol=0, atol=1e-12)
 
 
+def test_oneself_is_left_out_in_every_block_of_keys(monkeypatch):
+    monkeypatch.setattr(dense, "KEY_BLOCK", dense.KEY_TILE)
+    points = cloud(2 * dense.KEY_TILE + 300)
+    values = np.sin(points[:, 0])
+    expected = direct.layer(direct.without_self(direct.distance_logits(points, points, bandwidth=0.5)), values)
+    np.testing.assert_allclose(average(sums(points, values, exclude_self=True))[:, 0], expected, rtol=0, atol=1e-12)
+
+
 def test_a_mass_is_a_multiplicity():
     points = cloud(20)
     counts = np.random.default_rng(2).integers(1, 4, 20)

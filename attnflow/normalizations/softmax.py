@@ -148,7 +148,7 @@ def count_layers(times: object, bandwidth: float) -> np.ndarray:
     Raises:
         ConfigError: if a time is negative or not a whole number of layers to |t - n eps| <= 1e-9 max(1, t).
     """
-    array = np.atleast_1d(check_finite(times, "times"))
+    array = check_finite(np.atleast_1d(times), "times")  # type: ignore[call-overload]
     if array.ndim != 1 or array.size == 0 or (array < 0).any():
         raise ConfigError(f"`times` must be a nonnegative number or a list of them, got {times!r}.")
     # Rounding, never truncation: .35 / .07 is 4.999999999999999.
