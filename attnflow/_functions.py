@@ -47,17 +47,22 @@ def evaluate(f: Callable, points: np.ndarray) -> np.ndarray:
     Raises:
         DataError: if f is not written with jax.numpy, returns more than one axis, or is not finite somewhere.
     """
+    return evaluate_compiled(lift(f), points, name=getattr(f, "__name__", "f"))
+
+
+def evaluate_compiled(compiled: Callable[[np.ndarray], Any], points: np.ndarray, *, name: str) -> np.ndarray:
+    """The values of a compiled map (B, D) -> (B,) or (B, c) at every point, checked as in `evaluate`."""
     require_x64()
     try:
-        values = map_blocks(lift(f), points)
+        values = map_blocks(compiled, points)
     except (jax.errors.TracerArrayConversionError, jax.errors.ConcretizationTypeError) as error:
         raise DataError(
-            f"`{getattr(f, '__name__', f)}` must be a function of one point written with jax.numpy; it converted "
-            "its argument to a NumPy or Python number. Replace np by jnp inside it."
+            f"`{name}` must be a function of one point written with jax.numpy; it converted its argument to a NumPy or "
+            "Python number. Replace np by jnp inside it."
         ) from error
     if values.ndim > 2:
-        raise DataError(f"`f` must return a scalar or a vector for one point, got shape {values.shape[1:]}.")
+        raise DataError(f"`{name}` must return a scalar or a vector for one point, got shape {values.shape[1:]}.")
     bad = ~np.isfinite(values).reshape(len(values), -1).all(axis=1)
     if bad.any():
-        raise DataError(f"`f` is NaN or Inf at {int(bad.sum())} points, the first at row {int(np.argmax(bad))}.")
+        raise DataError(f"`{name}` is NaN or Inf at {int(bad.sum())} points, the first at row {int(np.argmax(bad))}.")
     return values

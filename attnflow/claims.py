@@ -45,6 +45,7 @@ class Claim:
         floor: exponents only: levels with an RMS under this number (or numbers, one per level) are dropped.
         control_of: id of the claim that this one is the negative control of.
         statistic: constants only: the summary over seeds that is predicted, "mean" or "rms".
+        correction_power: the power q of the next term in the small quantity, one unless the theory says otherwise.
 
     Raises:
         ConfigError: if a field does not fit the kind.
@@ -70,6 +71,7 @@ class Claim:
     floor: float | Sequence[float] | None = None
     control_of: str | None = None
     statistic: str = "mean"
+    correction_power: float = 1.0
 
     def __post_init__(self) -> None:
         check_choice(self.kind, "kind", KINDS)
@@ -351,7 +353,8 @@ def _read_exponent(claim: Claim, levels: Sequence[Level], *, confidence: float) 
         smallest = f"the smallest measured error {rms[used].min():.2g}"
         return _Reading(f"solver error {solver_error:.2g} is not under 10 % of {smallest}", dropped=dropped)
 
-    fit = fit_rate([level.size for level in levels], table, confidence=confidence, floor=floor)
+    sizes, power = [level.size for level in levels], claim.correction_power
+    fit = fit_rate(sizes, table, confidence=confidence, correction_power=power, floor=floor)
     firm = FIRM_LEVELS_DETERMINISTIC if levels[0].deterministic else FIRM_LEVELS
     if usable < firm:
         reason = f"{usable} usable levels of the {firm} needed; the fit gives [{fit.low:.4g}, {fit.high:.4g}]"
@@ -368,8 +371,8 @@ def _read_constant(claim: Claim, levels: Sequence[Level], *, confidence: float) 
         return _Reading(f"{len(levels)} levels: a constant needs one, or {MINIMUM_LEVELS} to extrapolate")
     table = _table(levels)
     if len(levels) > 1:
-        sizes = [level.size for level in levels]
-        fit = fit_limit(sizes, table, confidence=confidence, statistic=claim.statistic)
+        sizes, power = [level.size for level in levels], claim.correction_power
+        fit = fit_limit(sizes, table, confidence=confidence, correction_power=power, statistic=claim.statistic)
         measured, half_width = fit.limit, fit.high - fit.limit
     elif levels[0].deterministic:
         measured, half_width = float(table[0]), 0.0

@@ -10,14 +10,14 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.tree_util import Partial
 from scipy.special import ive
 
 from attnflow._checks import check_finite, check_integer, check_positive
-from attnflow._functions import evaluate, map_blocks
+from attnflow._functions import evaluate_compiled
 from attnflow._pytree import freeze, static, value
 from attnflow.errors import ConfigError, ConvergenceError, DataError
 from attnflow.manifolds import EuclideanSpace, Manifold, Quadrature, Sphere
-from attnflow.precision import require_x64
 
 # Draws are made in whole blocks, so that the first n points of a longer draw are the points of a draw of n.
 DRAW_BLOCK = 4096
@@ -59,8 +59,10 @@ class Density(ABC):
 
     def log_densities(self, points: np.ndarray) -> np.ndarray:
         """log p (N,) at many points (N, D)."""
-        require_x64()
-        return map_blocks(functools.partial(_log_densities, self), points)
+        values = evaluate_compiled(functools.partial(_log_densities, self), points, name="log_density")
+        if values.ndim != 1:
+            raise DataError(f"`log_density` must return a scalar, got shape {values.shape[1:]} for one point.")
+        return values
 
 
 @jax.jit
@@ -234,7 +236,8 @@ class LogDensity(Density):
 
     Args:
         manifold: a closed manifold.
-        log_weight: the unnormalised log-density of one ambient point (D,), written in jax.numpy, smooth.
+        log_weight: the unnormalised log-density of one ambient point (D,), written in jax.numpy, smooth. For a sweep
+            over parameters pass jax.tree_util.Partial(function, *parameters): it is compiled once.
 
     Raises:
         ConfigError: if the manifold is not closed.
@@ -250,22 +253,18 @@ class LogDensity(Density):
     """
 
     manifold: Manifold = static()
-    log_weight: Callable = static()
+    log_weight: Partial
     log_normalizer: float
     log_bound: float
 
     def __init__(self, manifold: Manifold, log_weight: Callable) -> None:
         if not manifold.is_closed:
             raise ConfigError(f"LogDensity needs a closed manifold, got {manifold}. Use af.Gaussian on it.")
-        log_normalizer, peak = _integrate(manifold, log_weight)
+        partial = log_weight if isinstance(log_weight, Partial) else Partial(log_weight)
+        freeze(self, manifold=manifold, log_weight=partial, log_normalizer=0.0, log_bound=0.0)
+        log_normalizer, peak = _integrate(self)
         # Between quadrature nodes the peak can be a little higher than at them; every proposal is checked against it.
-        freeze(
-            self,
-            manifold=manifold,
-            log_weight=log_weight,
-            log_normalizer=log_normalizer,
-            log_bound=peak + 0.05 - log_normalizer,
-        )
+        freeze(self, log_normalizer=log_normalizer, log_bound=peak + 0.05 - log_normalizer)
 
     def log_density(self, x: jax.Array) -> jax.Array:
         return self.log_weight(x) - self.log_normalizer
@@ -326,15 +325,14 @@ def _quantile_table(density: Density) -> tuple[np.ndarray, np.ndarray, np.ndarra
     return knots, angles, 1 / p
 
 
-def _integrate(manifold: Manifold, log_weight: Callable) -> tuple[float, float]:
-    """log int exp(log_weight) dvol and the largest log_weight met, at the first resolution that settles."""
+def _integrate(density: Density) -> tuple[float, float]:
+    """log int p dvol of a p that is not normalised, and the largest log p met, at the first resolution that settles."""
+    manifold = density.manifold
     previous = math.nan
     degree = 24
     while (2 * degree) ** manifold.dim < MAX_NODES:
         nodes, weights = manifold.quadrature(degree)
-        values = evaluate(log_weight, nodes)
-        if values.ndim != 1:
-            raise DataError(f"`log_weight` must return a scalar, got shape {values.shape[1:]} for one point.")
+        values = density.log_densities(nodes)
         peak = float(values.max())
         total = peak + math.log(np.dot(weights, np.exp(values - peak)))
         if abs(total - previous) < 1e-13:

@@ -178,13 +178,13 @@ def _drifts(pseudometric: PseudoMetric, density: Density, queries: jax.Array) ->
 
 @functools.partial(jax.jit, static_argnames="f")
 def _apply(
-    f: Callable, density: Density, inverse_metrics: jax.Array, drifts: jax.Array, minimizers: jax.Array
+    f: Callable, manifold: Manifold, inverse_metrics: jax.Array, drifts: jax.Array, minimizers: jax.Array
 ) -> jax.Array:
     """L f = 1/2 tr(G^-1 Hess f) + b . grad f in chart_at(y*), row by row."""
 
     def one(inverse_metric: jax.Array, drift: jax.Array, y: jax.Array) -> jax.Array:
-        chart = density.manifold.chart_at(y)
-        origin = jnp.zeros(density.manifold.dim, y.dtype)
+        chart = manifold.chart_at(y)
+        origin = jnp.zeros(manifold.dim, y.dtype)
 
         def local(u: jax.Array) -> jax.Array:
             return jnp.asarray(f(chart(u)), y.dtype)
@@ -278,7 +278,7 @@ class LaplaceExpansion:
 
         def generator(points: np.ndarray) -> np.ndarray:
             minimizers, inverse_metrics, drifts = self._local(points)
-            return map_blocks(functools.partial(_apply, f, self.density), inverse_metrics, drifts, minimizers)
+            return map_blocks(functools.partial(_apply, f, self.manifold), inverse_metrics, drifts, minimizers)
 
         return self._answer(at, generator)
 

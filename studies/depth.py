@@ -10,6 +10,7 @@ layer is eps/2 of *its* time: its limit e^{tL/2} f differs, and the distance mus
 """
 
 import functools
+from typing import Any
 
 import jax
 import numpy as np
@@ -49,7 +50,7 @@ def measure(case: dict, keys: list) -> dict[str, np.ndarray]:
     return {quantity: np.full(len(keys), value) for quantity, value in measured.items()}
 
 
-common = dict(
+common: dict[str, Any] = dict(
     source="RZ", size="layers", hypotheses="circle, p > 0 smooth, f smooth, points frozen and infinitely many, t = 1/2"
 )
 study = af.Study(

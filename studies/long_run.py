@@ -14,6 +14,7 @@ eigenvalues of -1/2 Lap, with moments of p instead of p^2, and claim two wells f
 """
 
 import functools
+from typing import Any
 
 import jax
 import numpy as np
@@ -23,10 +24,6 @@ import attnflow as af
 N_MODES = 6
 
 
-def skewed(x: jax.Array) -> jax.Array:
-    return 0.7 * x[0] + 0.6 * x[0] * x[1]  # .7 cos t + .3 sin 2t
-
-
 def two_wells(x: jax.Array) -> jax.Array:
     return 2 * (2 * x[0] ** 2 - 1)  # 2 cos 2t
 
@@ -34,7 +31,7 @@ def two_wells(x: jax.Array) -> jax.Array:
 @functools.cache
 def densities() -> dict[str, af.Density]:
     return {
-        "skewed": af.LogDensity(af.Circle(), skewed),
+        "tilted": af.VonMisesFisher(af.Circle(), mean_direction=[1, 2], concentration=0.7),
         "two wells": af.LogDensity(af.Circle(), two_wells),
         "one well": af.VonMisesFisher(af.Circle(), mean_direction=[1, 0], concentration=2.0),
     }
@@ -50,7 +47,7 @@ def moments(points: np.ndarray, weights: np.ndarray) -> np.ndarray:
 @functools.cache
 def limit_eigenvalues() -> np.ndarray:
     attention = af.Attention(af.SquaredDistance(), bandwidth=1.0)  # a drift-diffusion does not depend on it
-    return af.DriftDiffusion(attention, densities()["skewed"], rtol=1e-9).spectrum(N_MODES).eigenvalues
+    return af.DriftDiffusion(attention, densities()["tilted"], rtol=1e-9).spectrum(N_MODES).eigenvalues
 
 
 def measure(case: dict, keys: list) -> dict[str, np.ndarray]:
@@ -59,14 +56,14 @@ def measure(case: dict, keys: list) -> dict[str, np.ndarray]:
     spectra = {name: population.spectrum(N_MODES).eigenvalues for name, population in populations.items()}
     laplacian = np.array([0.5, 0.5, 2.0, 2.0, 4.5])  # of -1/2 Lap on the circle, k^2 / 2 twice
 
-    density = densities()["skewed"]
+    density = densities()["tilted"]
     points, weights = density.quadrature(256)
-    stationary = moments(points, weights * np.exp(populations["skewed"].log_normalizer(at=points)))
+    stationary = moments(points, weights * np.exp(populations["tilted"].log_normalizer(at=points)))
     p = np.exp(density.log_densities(points))
     slow = {name: np.sum(values < 1) for name, values in spectra.items()}
     measured = {
-        "eigenvalues": np.max(np.abs(spectra["skewed"][1:] / limit_eigenvalues()[1:] - 1)),
-        "eigenvalues_without_drift": np.max(np.abs(spectra["skewed"][1:] / laplacian - 1)),
+        "eigenvalues": np.max(np.abs(spectra["tilted"][1:] / limit_eigenvalues()[1:] - 1)),
+        "eigenvalues_without_drift": np.max(np.abs(spectra["tilted"][1:] / laplacian - 1)),
         "stationary": np.max(np.abs(stationary - moments(points, weights * p))),
         "stationary_first_power": np.max(np.abs(stationary - moments(points, weights))),
         "slow_modes_of_two_wells": slow["two wells"],
@@ -75,7 +72,9 @@ def measure(case: dict, keys: list) -> dict[str, np.ndarray]:
     return {quantity: np.full(len(keys), float(value)) for quantity, value in measured.items()}
 
 
-common = dict(source="CL", size="bandwidth", hypotheses="circle, p > 0 smooth, D = |x - y|^2, infinitely many points")
+common: dict[str, Any] = dict(
+    source="CL", size="bandwidth", hypotheses="circle, p > 0 smooth, D = |x - y|^2, infinitely many points"
+)
 study = af.Study(
     name="long_run",
     measure=measure,

@@ -12,7 +12,7 @@ of the left-hand side in eps. The controls are the noise of A_N f itself, withou
 """
 
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -66,7 +66,7 @@ def generator_noise(name: str, bandwidth: float) -> np.ndarray:
 
 def measure(case: dict, keys: list) -> dict[str, np.ndarray]:
     eps = case["bandwidth"]
-    measured = {}
+    measured: dict[str, float] = {}
     for name, manifold in MANIFOLDS.items():
         p, noise = problem(name), generator_noise(name, eps)
         shape = p.slopes * (4 * np.pi) ** (-manifold.dim / 4) * eps ** (-0.5 - manifold.dim / 4)
@@ -81,7 +81,7 @@ def measure(case: dict, keys: list) -> dict[str, np.ndarray]:
 
 def claims_on(name: str) -> list[af.Claim]:
     m = MANIFOLDS[name].dim
-    common = dict(
+    common: dict[str, Any] = dict(
         source="Si", size="bandwidth", hypotheses=f"{name} (m = {m}), p von Mises-Fisher, |grad f| bounded below"
     )
     exponent = -0.5 - m / 4

@@ -9,6 +9,7 @@ claims N^{-1}.
 """
 
 import functools
+from typing import Any
 
 import jax
 import numpy as np
@@ -40,7 +41,7 @@ def measure(case: dict, keys: list) -> dict[str, np.ndarray]:
     return {"error": np.array([error(case["points"], key) for key in keys])}
 
 
-common = dict(
+common: dict[str, Any] = dict(
     source="CL", size="points", kind="exponent", quantity="error",
     hypotheses="circle, p von Mises-Fisher, D = |x - y|^2, eps = .5",
 )  # fmt: skip
@@ -59,6 +60,6 @@ study = af.Study(
             predicted=-1.0, margin=0.1, control_of="spectrum-N/circle", **common,
         ),
     ],
-    seeds=96,
-    quick_seeds=64,
+    seeds=192,
+    quick_seeds=128,
 )  # fmt: skip

@@ -11,6 +11,7 @@ the mean of 1 / (1 + nb_i). The controls leave the factor 1 - A_ii out, and use 
 """
 
 import functools
+from typing import Any
 
 import jax
 import numpy as np
@@ -25,18 +26,15 @@ def density() -> af.VonMisesFisher:
     return af.VonMisesFisher(af.Circle(), mean_direction=[1, 0], concentration=0.7)
 
 
-def test_function(x: jax.Array) -> jax.Array:
-    return x[0] - 0.5 * x[1] + x[0] * x[1]
-
-
 def measure_one(n: int, key: jax.Array) -> dict[str, float]:
     points = density().sample(n, key=key)
+    values = points[:, 0] - 0.5 * points[:, 1] + points[:, 0] * points[:, 1]
     attention = af.Attention(af.SquaredDistance(), bandwidth=BANDWIDTH)
     with_self = af.EmpiricalAttention(attention, points)
     without = af.EmpiricalAttention(attention, points, include_self=False)
     self_weight = np.exp(-with_self.log_normalizer())  # the own logit is zero
     neighbours = n * np.exp(density().log_densities(points)) * np.sqrt(2 * np.pi * BANDWIDTH)
-    left, right = (BANDWIDTH * lives.generator(test_function) for lives in (with_self, without))
+    left, right = (BANDWIDTH * life.generator(values) for life in (with_self, without))
     return {
         "residual": np.abs(left - (1 - self_weight) * right).max(),
         "residual_without_factor": np.abs(left - right).max(),
@@ -50,7 +48,9 @@ def measure(case: dict, keys: list) -> dict[str, np.ndarray]:
     return {quantity: np.array([row[quantity] for row in rows]) for quantity in rows[0]}
 
 
-common = dict(source="RZ", size="points", hypotheses="circle, p von Mises-Fisher, D = |x - y|^2, eps = .01")
+common: dict[str, Any] = dict(
+    source="RZ", size="points", hypotheses="circle, p von Mises-Fisher, D = |x - y|^2, eps = .01"
+)
 study = af.Study(
     name="self_weight",
     measure=measure,
