@@ -165,7 +165,7 @@ class EmpiricalAttention:
         """
         eigenvalues, vectors = self._operator.eigenpairs(k)
         rounding = len(self.measure) * np.finfo(np.float64).eps
-        return spectrum_of(self._operator, eigenvalues, vectors, error=rounding)
+        return self._operator.spectrum(eigenvalues, vectors, error=rounding)
 
     def _queries(self, at: object) -> np.ndarray | None:
         if at is None:
@@ -194,19 +194,3 @@ class EmpiricalAttention:
                 "`f` must be a function where its values at `at` are needed, got an array. Pass a function."
             )
         return evaluate(f, queries)
-
-
-def spectrum_of(operator: SoftmaxOperator, eigenvalues: np.ndarray, vectors: np.ndarray, *, error: float) -> Spectrum:
-    """The spectrum of (I - A) / eps from eigenpairs of A known to an absolute `error`."""
-    eps = operator.attention.bandwidth
-
-    def eigenfunctions(points: np.ndarray) -> np.ndarray:
-        if (np.abs(eigenvalues) < 1e-6).any():
-            raise ConfigError(
-                f"an eigenfunction of A with eigenvalue {np.abs(eigenvalues).min():.1e} cannot be extended to other "
-                "points. Ask for fewer."
-            )
-        queries = as_measure(points, "points", ambient_dim=operator.measure.ambient_dim).points
-        return operator(vectors, queries) / eigenvalues
-
-    return Spectrum((1 - eigenvalues) / eps, eigenfunctions, error / eps)

@@ -12,7 +12,6 @@ from attnflow._checks import check_integer, check_positive
 from attnflow._functions import evaluate
 from attnflow.attention import Attention
 from attnflow.densities import Density
-from attnflow.empirical import spectrum_of
 from attnflow.errors import ConfigError, ConvergenceError, PrecisionError
 from attnflow.measures import DiscreteMeasure, as_measure
 from attnflow.normalizations import SoftmaxOperator, count_layers
@@ -153,7 +152,7 @@ class PopulationAttention:
 
         _, error = self._converge(eigenvalues)
         operator = self._resolution().fine
-        return spectrum_of(operator, *pairs[operator], error=error)
+        return operator.spectrum(*pairs[operator], error=error)
 
     def _queries(self, at: object) -> DiscreteMeasure:
         if at is None:

@@ -12,10 +12,12 @@ from attnflow._checks import check_finite, check_integer
 from attnflow.attention import Attention
 from attnflow.errors import ConfigError, ResourceError
 from attnflow.kernel_sums import DenseSum, RowSums, kernel_logits
-from attnflow.measures import DiscreteMeasure
+from attnflow.measures import DiscreteMeasure, as_measure
+from attnflow.trajectories import Spectrum
 
 MAX_DENSE_POINTS = 4096  # of a spectrum: the matrix takes 128 MB, its eigenvectors about ten seconds
-CONSTANT_KERNEL = 1e-3
+CONSTANT_KERNEL = 1e-3  # relative spread of the kernel under which a warning is due
+MIN_EXTENDED_EIGENVALUE = 1e-6  # u = A u / lambda multiplies rounding by 1 / lambda
 
 
 class SoftmaxOperator:
@@ -116,6 +118,22 @@ class SoftmaxOperator:
         with np.errstate(divide="ignore", invalid="ignore"):
             vectors = np.where(law[:, None] > 0, vectors / np.sqrt(law)[:, None], 0.0)[:, ::-1]
         return eigenvalues[::-1], vectors * np.where(vectors[np.argmax(np.abs(vectors), axis=0), range(k)] < 0, -1, 1)
+
+    def spectrum(self, eigenvalues: np.ndarray, vectors: np.ndarray, *, error: float) -> Spectrum:
+        """The spectrum of (I - A) / eps from eigenpairs of A; `error` is that of the eigenvalues of A."""
+        eps = self.attention.bandwidth
+
+        def eigenfunctions(points: np.ndarray) -> np.ndarray:
+            if (np.abs(eigenvalues) < MIN_EXTENDED_EIGENVALUE).any():
+                raise ConfigError(
+                    f"an eigenfunction of A with eigenvalue {np.abs(eigenvalues).min():.1e} cannot be extended to "
+                    "other points. Ask for fewer."
+                )
+            return (
+                self(vectors, as_measure(points, "points", ambient_dim=self.measure.ambient_dim).points) / eigenvalues
+            )
+
+        return Spectrum((1 - eigenvalues) / eps, eigenfunctions, error / eps)
 
     def _excludes(self, at: np.ndarray | None) -> bool:
         return at is None and not self.include_self

@@ -1,0 +1,144 @@
+"""Laws that every layer obeys, over attentions and clouds; its stationary law and its spectrum."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from witnesses import direct
+
+import attnflow as af
+from attnflow.errors import ConfigError, ResourceError
+
+RNG = np.random.default_rng(11)
+CLOUD = np.vstack([RNG.gamma(2.0, size=(120, 3)), np.full((2, 3), 0.5), [[25.0, -3.0, 9.0]]])  # duplicates, an outlier
+ATTENTION = af.Attention(af.SquaredDistance(), bandwidth=0.3)
+SPHERE, TORUS = af.Sphere(2), af.FlatTorus(2)
+CASES = {
+    "cloud": (ATTENTION, CLOUD),
+    "sphere, dot product": (
+        af.Attention(af.DotProduct(), bandwidth=0.1),
+        af.VonMisesFisher(SPHERE, mean_direction=[1, 2, -1], concentration=1.5).sample(150, key=jax.random.key(1)),
+    ),
+    "torus": (
+        af.Attention(af.SquaredDistance(), bandwidth=0.05),
+        af.LogDensity(TORUS, lambda x: 0.5 * x[0] + 0.3 * x[1] * x[2]).sample(150, key=jax.random.key(2)),
+    ),
+    "asymmetric": (
+        af.Attention(af.CustomPseudoMetric(lambda x, y: jnp.sum((x - 1.2 * y) ** 2) + 0.3 * y[0]), bandwidth=0.4),
+        RNG.standard_normal((150, 2)),
+    ),
+    "line": (ATTENTION, af.Gaussian([0.3], [[1.4]]).sample(150, key=jax.random.key(3))),
+}
+
+
+@pytest.fixture(params=CASES, name="case")
+def _case(request):
+    attention, points = CASES[request.param]
+    return attention, points, np.random.default_rng(4).standard_normal(len(points))
+
+
+@pytest.mark.parametrize("include_self", [True, False])
+def test_constants_are_fixed(case, include_self):
+    attention, points, _ = case
+    layer = af.EmpiricalAttention(attention, points, include_self=include_self).layer(np.full(len(points), 3.7))
+    np.testing.assert_allclose(layer, 3.7, rtol=1e-13)  # numerator and denominator round apart by their lengths
+
+
+def test_a_layer_stays_between_the_extremes(case):
+    attention, points, values = case
+    layer = af.EmpiricalAttention(attention, points).layer(values)
+    assert values.min() - 1e-13 <= layer.min() <= layer.max() <= values.max() + 1e-13
+
+
+@settings(max_examples=5, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), name=st.sampled_from(sorted(CASES)))
+def test_permuting_points_permutes_the_result(seed, name):
+    attention, points = CASES[name]
+    order = np.random.default_rng(seed).permutation(len(points))
+    values = np.random.default_rng(4).standard_normal(len(points))
+    layer = af.EmpiricalAttention(attention, points).layer(values)
+    permuted = af.EmpiricalAttention(attention, points[order]).layer(values[order])
+    np.testing.assert_allclose(permuted, layer[order], rtol=0, atol=1e-12)
+
+
+def test_duplicating_all_points_changes_nothing(case):
+    attention, points, values = case
+    twice = af.EmpiricalAttention(attention, np.tile(points, (2, 1))).layer(np.tile(values, 2))
+    weighted = af.EmpiricalAttention(attention, af.DiscreteMeasure(points, weights=np.full(len(points), 2.0)))
+    layer = af.EmpiricalAttention(attention, points).layer(values)
+    np.testing.assert_allclose(twice[: len(points)], layer, rtol=0, atol=1e-13)
+    np.testing.assert_allclose(weighted.layer(values), layer, rtol=0, atol=1e-13)
+
+
+def test_layers_compose(case):
+    attention, points, values = case
+    life = af.EmpiricalAttention(attention, points)
+    eps = attention.bandwidth
+    half = life.evolve(values, times=2 * eps).values[0]
+    np.testing.assert_allclose(
+        life.evolve(values, times=5 * eps).values[0], life.evolve(half, times=3 * eps).values[0], rtol=0, atol=1e-13
+    )
+
+
+# --- stationary law and spectrum
+
+
+@pytest.mark.parametrize("include_self", [True, False])
+@pytest.mark.parametrize("name", ["cloud", "sphere, dot product", "torus", "line"])
+def test_the_stationary_law_is_left_unchanged(name, include_self):
+    attention, points = CASES[name]
+    measure = af.DiscreteMeasure(points, weights=np.random.default_rng(8).random(len(points)))
+    life = af.EmpiricalAttention(attention, measure, include_self=include_self)
+    law = life.stationary()
+    values = np.random.default_rng(4).standard_normal((len(points), 3))
+    np.testing.assert_allclose(law @ life.layer(values), law @ values, rtol=0, atol=1e-13)
+    assert law.sum() == pytest.approx(1, abs=1e-14)
+
+
+@pytest.mark.parametrize("include_self", [True, False])
+def test_the_spectrum_is_that_of_the_matrix(include_self):
+    attention, points = CASES["torus"]
+    life = af.EmpiricalAttention(attention, points, include_self=include_self)
+    rows = direct.distance_logits(points, points, bandwidth=attention.bandwidth)
+    matrix = direct.softmax(rows if include_self else direct.without_self(rows))
+    spectrum = life.spectrum(6)
+    expected = np.sort((1 - np.linalg.eigvals(matrix).real) / attention.bandwidth)[:6]
+    # The general eigenvalue solver is the less accurate of the two: about 1e-14 / eps.
+    np.testing.assert_allclose(spectrum.eigenvalues, expected, rtol=0, atol=1e-11)
+    if include_self:
+        u = spectrum.eigenfunctions(points)
+        np.testing.assert_allclose(matrix @ u, u * (1 - attention.bandwidth * spectrum.eigenvalues), atol=1e-12)
+        np.testing.assert_allclose(life.stationary() @ u**2, 1, rtol=1e-11)
+        np.testing.assert_allclose(u[:, 0], 1, rtol=1e-11)
+
+
+def test_points_without_mass_do_not_enter_the_spectrum():
+    attention, points = CASES["torus"]
+    weights = np.ones(len(points))
+    weights[::3] = 0
+    weighted = af.EmpiricalAttention(attention, af.DiscreteMeasure(points, weights=weights)).spectrum(4)
+    alone = af.EmpiricalAttention(attention, points[weights > 0]).spectrum(4)
+    np.testing.assert_allclose(weighted.eigenvalues, alone.eigenvalues, rtol=0, atol=1e-11)
+    np.testing.assert_allclose(
+        np.abs(weighted.eigenfunctions(points[:9])), np.abs(alone.eigenfunctions(points[:9])), atol=1e-9
+    )
+
+
+def test_an_asymmetric_cost_has_no_real_spectrum():
+    life = af.EmpiricalAttention(*CASES["asymmetric"])
+    with pytest.raises(ConfigError, match="symmetric cost"):
+        life.spectrum(2)
+    with pytest.raises(ConfigError, match="symmetric cost"):
+        life.stationary()
+
+
+def test_a_spectrum_of_too_many_points_names_its_memory():
+    with pytest.raises(ResourceError, match="GB"):
+        af.EmpiricalAttention(ATTENTION, np.random.default_rng(0).random((5000, 2))).spectrum(3)
+
+
+def test_more_eigenvalues_than_points_are_refused():
+    with pytest.raises(ConfigError, match="at most the number of points"):
+        af.EmpiricalAttention(ATTENTION, CLOUD[:5]).spectrum(6)
