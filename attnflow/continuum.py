@@ -11,23 +11,26 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
+import jax
 import numpy as np
 
 from attnflow._checks import check_finite, check_integer, check_positive
 from attnflow._functions import evaluate
+from attnflow._pytree import value
 from attnflow.attention import Attention
 from attnflow.densities import Density, Gaussian
 from attnflow.discretizations import Basis, FourierBasis, HarmonicBasis, HermiteBasis
 from attnflow.errors import ConfigError, ConvergenceError
 from attnflow.expansions import LaplaceExpansion
 from attnflow.manifolds import FlatTorus, Sphere
+from attnflow.pseudometrics import PseudoMetric
 from attnflow.semigroups import Semigroup, real_modes, slowest_modes, stationary_moments
 from attnflow.trajectories import Spectrum, Trajectory
 
 _DEGREE_STEP = 4  # n and n + 4 degrees are compared; errors fall by about 10^2 per two degrees
 _ROUND_OFF = 1e-13  # of max |u|; measured 1e-15 to 5e-14 where log p is of order one
 _EIGENVALUE_ROUND_OFF = 1e-15  # of the largest entry of the matrix, which is about half the degree squared
-_FIXED = 1e-7  # a minimiser farther than this from its query deserves a closer look
+_COVER_NODES = 700  # queries at which the minimiser is looked for, when the solver is made
 _SAME_EIGENVALUE = 1e-7  # relative distance below which eigenfunctions are made orthogonal
 
 
@@ -80,10 +83,12 @@ class DriftDiffusion:
         self.rtol = check_positive(rtol, "rtol")
         self.attention = attention
         self.density = density
-        self.expansion = LaplaceExpansion(attention, density)
-        self._level = functools.cache(self._make_level)
+        self._search = LaplaceExpansion(attention, density)
         if not attention.pseudometric.vanishes_on_diagonal:
-            self.expansion.require_fixed_minimizer(density.quadrature(8).points)
+            self._search.require_fixed_minimizer(_cover(density))
+        centred = Attention(_Centred(attention.pseudometric), attention.bandwidth)
+        self._expansion = LaplaceExpansion(centred, density)
+        self._level = functools.cache(self._make_level)
 
     def layer(self, f: Callable, *, at: object) -> np.ndarray:
         """One layer in the limit, e^{eps L} f with eps the bandwidth: (Q,), or (Q, c) for a vector f."""
@@ -92,8 +97,8 @@ class DriftDiffusion:
     def generator(self, f: Callable, *, at: object) -> np.ndarray:
         """L f at points (Q, D), on any manifold, by automatic differentiation: (Q,), or (Q, c) for a vector f."""
         points, _ = self._queries(at)
-        self.expansion.require_fixed_minimizer(points)
-        return self.expansion.generator(f, at=points)
+        self._search.require_fixed_minimizer(points)
+        return self._expansion.generator(f, at=points)
 
     def evolve(self, f: Callable, *, times: object, at: object) -> Trajectory:
         """u(t) = e^{tL} f.
@@ -187,9 +192,7 @@ class DriftDiffusion:
     def _make_level(self, degree: int) -> _Level:
         _, basis_of_degree = _discretization(self.density)
         basis = basis_of_degree(degree)
-        coefficients = self.expansion.coefficients(basis.nodes)
-        if not np.allclose(coefficients.minimizers, basis.nodes, rtol=0, atol=_FIXED):
-            self.expansion.require_fixed_minimizer(basis.nodes)
+        coefficients = self._expansion.coefficients(basis.nodes)
         matrix = basis.operator(diffusions=coefficients.diffusions, drifts=coefficients.drifts)
         return _Level(basis, Semigroup(matrix))
 
@@ -316,6 +319,27 @@ def _discretization(density: Density) -> tuple[range, Callable[[int], Basis]]:
         f"there is no spectral solver for {type(density).__name__} on {manifold}: it offers the circle, FlatTorus(1), "
         "FlatTorus(2), Sphere(2) and a Gaussian on the line. Use `generator`, which works pointwise on every manifold."
     )
+
+
+@value
+class _Centred(PseudoMetric):
+    """D(x, y) - D(x, x): the same attention. Where the minimiser is the query it is smallest, and 0, on the diagonal.
+
+    The expansion then needs no search for the minimiser, which would find it only to 1e-8.
+    """
+
+    pseudometric: PseudoMetric
+
+    vanishes_on_diagonal = True
+
+    def __call__(self, x: jax.Array, y: jax.Array) -> jax.Array:
+        return self.pseudometric(x, y) - self.pseudometric(x, x)
+
+
+def _cover(density: Density) -> np.ndarray:
+    """Some hundred points all over the manifold."""
+    nodes = density.quadrature(int(_COVER_NODES ** (1 / density.manifold.dim))).points
+    return nodes[:: 1 + len(nodes) // _COVER_NODES]
 
 
 def _lengths(values: np.ndarray) -> np.ndarray:
