@@ -58,8 +58,9 @@ class DriftDiffusion:
 
     On the circle, T^1 and T^2 (Fourier), S^2 (harmonics) and the line with a Gaussian density (Hermite) everything is
     offered; elsewhere only `generator`. The resolution grows until n and n + 4 degrees agree to `rtol`; what is left
-    is declared as `solver_error`. On closed manifolds it is a sup norm over M. On the line functions may grow, so it is
-    the L2 norm in the weights of `at` where it brings weights and the maximum over its points otherwise.
+    is declared as `solver_error`. On closed manifolds it is the maximum over the quadrature nodes, which oversample
+    M. On the line functions may grow, so it is the L2 norm in the weights of `at` where it brings weights and the
+    maximum over its points otherwise.
 
     Args:
         attention: its pseudo-metric, whose minimiser must be the query; the bandwidth is only read by `layer`.
