@@ -58,9 +58,9 @@ def check_finite(array: object, name: str) -> np.ndarray:
         values = np.asarray(array, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise DataError(f"`{name}` must be an array of numbers, got {type(array).__name__}: {error}.") from error
-    bad = ~np.isfinite(values)
+    bad = np.atleast_1d(~np.isfinite(values))
     if bad.any():
-        first = [tuple(map(int, index)) if values.ndim > 1 else int(index[0]) for index in np.argwhere(bad)[:5]]
+        first = [tuple(map(int, index)) if bad.ndim > 1 else int(index[0]) for index in np.argwhere(bad)[:5]]
         raise DataError(
             f"`{name}` holds {int(bad.sum())} values that are NaN or Inf, the first at {first}. "
             "Remove or repair those rows first."

@@ -13,19 +13,20 @@ import numpy as np
 from attnflow.errors import DataError
 from attnflow.precision import require_x64
 
-# The one shape of a block of points that reaches the compiler, so that every function compiles once.
-BLOCK = 512
+# Few shapes of blocks reach the compiler, so that every function compiles once: a small one where a row is expensive
+# (derivatives, searches), a large one for plain values, where the call costs more than the row.
+BLOCK, VALUE_BLOCK = 512, 4096
 
 
-def map_blocks(compiled: Callable[..., Any], *arrays: np.ndarray) -> Any:
+def map_blocks(compiled: Callable[..., Any], *arrays: np.ndarray, block: int = BLOCK) -> Any:
     """Apply a compiled map of blocks of rows to arrays with N rows each; a pytree of arrays (N, ...).
 
     The last block is filled up by repeating its last row: padded work stays finite.
     """
     count = len(arrays[0])
     parts = []
-    for start in range(0, count, BLOCK):
-        rows = np.minimum(np.arange(start, start + BLOCK), count - 1)
+    for start in range(0, count, block):
+        rows = np.minimum(np.arange(start, start + block), count - 1)
         result = compiled(*(array[rows] for array in arrays))
         parts.append(jax.tree.map(lambda leaf: np.asarray(leaf)[: count - start], result))  # noqa: B023
     return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
@@ -54,7 +55,7 @@ def evaluate_compiled(compiled: Callable[[np.ndarray], Any], points: np.ndarray,
     """The values of a compiled map (B, D) -> (B,) or (B, c) at every point, checked as in `evaluate`."""
     require_x64()
     try:
-        values = map_blocks(compiled, points)
+        values = map_blocks(compiled, points, block=VALUE_BLOCK)
     except (jax.errors.TracerArrayConversionError, jax.errors.ConcretizationTypeError) as error:
         raise DataError(
             f"`{name}` must be a function of one point written with jax.numpy; it converted its argument to a NumPy or "

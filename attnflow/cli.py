@@ -205,9 +205,9 @@ def _report(arguments: argparse.Namespace) -> int:
 
     studies, store = find_studies(arguments.studies), _store(arguments)
     if not arguments.check:
-        print(write(studies, store, arguments.o))
+        print(write(studies, store, arguments.o, master_seed=arguments.seed))
         return 0
-    agrees = check(studies, store)
+    agrees = check(studies, store, master_seed=arguments.seed)
     print(f"the committed claims table {'agrees with' if agrees else 'differs from'} the records")
     return 0 if agrees else 1
 

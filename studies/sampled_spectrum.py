@@ -48,7 +48,7 @@ common: dict[str, Any] = dict(
 study = af.Study(
     name="sampled_spectrum",
     measure=measure,
-    ladder=[{"points": 16 * 2**k} for k in range(9)],
+    ladder=[{"points": 10 * 2**k} for k in range(9)],
     quick=8,
     claims=[
         af.Claim(

@@ -5,7 +5,7 @@ function:
 
     A_N^n f,    A^n f,    e^{tL} f,    t = n eps,    L f = 1/2 Lap f + <grad log p, grad f>                      [RZ].
 
-On the circle with p ~ exp(.8 cos(t - t0)), t0 = arctan 2, f = sin t + cos(3t)/2, N = 400 and eps = .025, at five
+On the circle with p ~ exp(.8 cos(t - t0)), t0 = arctan 2, f = sin t + cos(3t)/2, N = 2000 and eps = .025, at five
 times; on S^2 with p ~ exp(z/2 + 3xy/10), f = exp(z + x/2) + x, N = 4000 and eps = .05, at three times. The maximum
 principle holds for all three: no value leaves the range of f. It is checked at every point and time.
 """
@@ -54,7 +54,7 @@ def measure_circle(key: jax.Array) -> dict[str, np.ndarray]:
     attention = af.Attention(af.SquaredDistance(), bandwidth=0.025)
     angles = np.linspace(0, 2 * np.pi, 257)
     grid = np.column_stack([np.cos(angles), np.sin(angles)])
-    points = density.sample(400, key=key)
+    points = density.sample(2000, key=key)
     points = points[np.argsort(np.mod(np.arctan2(points[:, 1], points[:, 0]), 2 * np.pi))]
     particles = af.EmpiricalAttention(attention, points).evolve(circle_function, times=CIRCLE_TIMES)
     population = af.PopulationAttention(attention, density).evolve(circle_function, times=CIRCLE_TIMES, at=grid)
@@ -110,7 +110,7 @@ def circle(records: list) -> Figure:
 def sphere(records: list) -> Figure:
     """Continuum, particles and their difference as maps."""
     a = arrays_on("sphere", records)
-    drawn = plots.figure(width=7.2, height=5.0)
+    drawn = plots.figure(width=7.2, height=4.3)
     plots.sphere_maps(drawn, times=SPHERE_TIMES, continuum=a["sphere.continuum"], empirical=a["sphere.particles"])
     return drawn
 
@@ -118,7 +118,7 @@ def sphere(records: list) -> Figure:
 study = af.Study(
     name="three_lives",
     measure=measure,
-    ladder=[{"manifold": "circle", "points": 400}, {"manifold": "sphere", "points": 4000}],
+    ladder=[{"manifold": "circle", "points": 2000}, {"manifold": "sphere", "points": 20000}],
     quick=2,
     claims=[
         af.Claim(

@@ -287,12 +287,14 @@ def test_plot_hands_the_newest_complete_run_to_the_figures(folder, capsys, monke
 
 
 def test_report_writes_the_page_and_check_exits_1_if_the_table_differs(folder, capsys, monkeypatch):
-    fake = types.SimpleNamespace(write=lambda studies, store, path: path, check=lambda studies, store: False)
+    fake = types.SimpleNamespace(
+        write=lambda studies, store, path, master_seed: path, check=lambda studies, store, master_seed: False
+    )
     monkeypatch.setitem(sys.modules, "attnflow.report", fake)
     assert main(["report"]) == 0
     assert "report.html" in capsys.readouterr().out
     assert main(["report", "--check"]) == 1
-    fake.check = lambda studies, store: True
+    fake.check = lambda studies, store, master_seed: True
     assert main(["report", "--check"]) == 0
 
 

@@ -29,16 +29,16 @@ def some_points(name, count=7):
 def test_the_functions_are_orthonormal_and_the_first_is_one(name, degree):
     basis = MAKE[name](degree)
     # A sum over at most 2000 nodes of products of size 25: a few roundings times that size.
-    np.testing.assert_allclose(basis.analyse(basis.at_nodes), np.eye(basis.size), atol=1e-13)
+    np.testing.assert_allclose(basis.analyse(basis.at_nodes), np.eye(basis.size), rtol=0, atol=1e-13)
     np.testing.assert_array_equal(basis.at_nodes[:, 0], 1)
 
 
 @every_basis
 def test_a_lower_degree_is_the_first_part_of_a_higher_one(name):
     points, low, high = some_points(name), MAKE[name](5), MAKE[name](9)
-    np.testing.assert_allclose(high.evaluate(points)[:, : low.size], low.evaluate(points), atol=1e-14)
+    np.testing.assert_allclose(high.evaluate(points)[:, : low.size], low.evaluate(points), rtol=0, atol=1e-14)
     for coarse, fine in zip(low.derivatives, high.derivatives, strict=True):
-        np.testing.assert_allclose(fine.toarray()[: low.size, : low.size], coarse.toarray(), atol=1e-14)
+        np.testing.assert_allclose(fine.toarray()[: low.size, : low.size], coarse.toarray(), rtol=0, atol=1e-14)
 
 
 def test_the_numbers_of_functions():
@@ -51,7 +51,7 @@ def test_the_derivative_matrices_are_the_derivatives_along_the_fields(name):
     for field, matrix in zip(basis.fields(points), basis.derivatives, strict=True):
         # The difference quotient errs by step^2/6 times a third derivative of at most 6^3 sqrt 13, plus 1e-16/step.
         quotient = (_moved(basis, name, points, step * field) - _moved(basis, name, points, -step * field)) / (2 * step)
-        np.testing.assert_allclose(basis.evaluate(points) @ matrix.toarray(), quotient, atol=1e-6)
+        np.testing.assert_allclose(basis.evaluate(points) @ matrix.toarray(), quotient, rtol=0, atol=1e-6)
 
 
 def _moved(basis, name, points, displacement):
@@ -68,23 +68,23 @@ def test_the_fields_are_a_tight_frame_without_divergence(name):
     fields = basis.fields(points)
     frames = np.asarray(jax.vmap(MANIFOLDS[name].tangent_frame)(points))
     projections = frames @ np.swapaxes(frames, 1, 2)
-    np.testing.assert_allclose(np.einsum("aqi,aqj->qij", fields, fields), projections, atol=1e-14)
+    np.testing.assert_allclose(np.einsum("aqi,aqj->qij", fields, fields), projections, rtol=0, atol=1e-14)
     for matrix in basis.derivatives:
-        np.testing.assert_allclose(matrix.toarray(), -matrix.toarray().T, atol=1e-14)
+        np.testing.assert_allclose(matrix.toarray(), -matrix.toarray().T, rtol=0, atol=1e-14)
 
 
 def test_the_squares_of_the_rotations_sum_to_the_laplacian():
     basis = MAKE["sphere"](9)
     laplacian = sum((matrix @ matrix).toarray() for matrix in basis.derivatives)
     degree = np.floor(np.sqrt(np.arange(basis.size)))
-    np.testing.assert_allclose(laplacian, np.diag(-degree * (degree + 1)), atol=1e-12)
+    np.testing.assert_allclose(laplacian, np.diag(-degree * (degree + 1)), rtol=0, atol=1e-12)
 
 
 def test_the_harmonics_are_the_polynomials_of_degree_one_and_two():
     x, y, z = some_points("sphere").T
     columns = MAKE["sphere"](2).evaluate(np.column_stack([x, y, z]))
-    np.testing.assert_allclose(columns[:, 1:4], np.sqrt(3) * np.column_stack([y, z, x]), atol=1e-14)
-    np.testing.assert_allclose(columns[:, 4], np.sqrt(15) * x * y, atol=1e-14)
+    np.testing.assert_allclose(columns[:, 1:4], np.sqrt(3) * np.column_stack([y, z, x]), rtol=0, atol=1e-14)
+    np.testing.assert_allclose(columns[:, 4], np.sqrt(15) * x * y, rtol=0, atol=1e-14)
 
 
 def test_an_anisotropic_operator_on_the_sphere_is_exact_on_polynomials():
@@ -105,7 +105,7 @@ def test_an_anisotropic_operator_on_the_sphere_is_exact_on_polynomials():
     gradient = 2 * points @ form
     radial = np.sum(points * gradient, axis=1) * np.trace(diffusions, axis1=1, axis2=2)
     second = np.einsum("qij,ij->q", diffusions, 2 * form) - radial
-    np.testing.assert_allclose(image[:, 0], 0.5 * second + np.sum(drifts * gradient, axis=1), atol=1e-11)
+    np.testing.assert_allclose(image[:, 0], 0.5 * second + np.sum(drifts * gradient, axis=1), rtol=0, atol=1e-11)
     np.testing.assert_array_equal(matrix[:, 0], 0)
 
 
@@ -117,7 +117,9 @@ def test_an_anisotropic_operator_on_the_torus_is_exact_on_waves():
     matrix = basis.operator(diffusions=diffusions, drifts=3 * fields[1])
     angles = TORUS.angles(basis.nodes) @ np.array([1, 2])
     image = basis.at_nodes @ matrix @ basis.analyse(np.cos(angles)[:, None])
-    np.testing.assert_allclose(image[:, 0], -4 * np.cos(angles) - 6 * np.sin(angles), atol=1e-12)  # (2 + 2 + 4)/2 = 4
+    np.testing.assert_allclose(
+        image[:, 0], -4 * np.cos(angles) - 6 * np.sin(angles), rtol=0, atol=1e-12
+    )  # (2 + 2 + 4)/2 = 4
 
 
 def test_the_line_integrates_densities_wider_than_its_own():
@@ -128,7 +130,7 @@ def test_the_line_integrates_densities_wider_than_its_own():
     z_mean, z_square = 0.2 / np.sqrt(0.85), (2.4 + 0.04) / 0.85
     expected = [1, z_mean, (z_square - 1) / np.sqrt(2)]
     # The nodes end 9 reference deviations out, 5.4 deviations of r: 2e-6 of its mass times x^2 is lost beyond them.
-    np.testing.assert_allclose(basis.analyse_density(r[:, None])[:3, 0], expected, atol=1e-5)
+    np.testing.assert_allclose(basis.analyse_density(r[:, None])[:3, 0], expected, rtol=0, atol=1e-5)
 
 
 def test_many_points_are_synthesised_in_blocks():
@@ -137,4 +139,4 @@ def test_many_points_are_synthesised_in_blocks():
     coefficients = np.random.default_rng(1).normal(size=(2, basis.size, 3))
     result = basis.synthesise(coefficients, at=points)
     assert result.shape == (2, 9000, 3)
-    np.testing.assert_allclose(result[:, 8999], basis.evaluate(points[-1:])[0] @ coefficients, atol=1e-14)
+    np.testing.assert_allclose(result[:, 8999], basis.evaluate(points[-1:])[0] @ coefficients, rtol=0, atol=1e-14)

@@ -109,7 +109,7 @@ def test_the_spectrum_is_that_of_the_matrix(include_self):
     np.testing.assert_allclose(spectrum.eigenvalues, expected, rtol=0, atol=1e-11)
     if include_self:
         u = spectrum.eigenfunctions(points)
-        np.testing.assert_allclose(matrix @ u, u * (1 - attention.bandwidth * spectrum.eigenvalues), atol=1e-12)
+        np.testing.assert_allclose(matrix @ u, u * (1 - attention.bandwidth * spectrum.eigenvalues), rtol=0, atol=1e-12)
         np.testing.assert_allclose(life.stationary() @ u**2, 1, rtol=1e-11)
         np.testing.assert_allclose(u[:, 0], 1, rtol=1e-11)
 
@@ -122,7 +122,7 @@ def test_points_without_mass_do_not_enter_the_spectrum():
     alone = af.EmpiricalAttention(attention, points[weights > 0]).spectrum(4)
     np.testing.assert_allclose(weighted.eigenvalues, alone.eigenvalues, rtol=0, atol=1e-11)
     np.testing.assert_allclose(
-        np.abs(weighted.eigenfunctions(points[:9])), np.abs(alone.eigenfunctions(points[:9])), atol=1e-9
+        np.abs(weighted.eigenfunctions(points[:9])), np.abs(alone.eigenfunctions(points[:9])), rtol=0, atol=1e-9
     )
 
 

@@ -61,7 +61,7 @@ def test_a_ladder_shows_the_root_mean_square_of_each_level_and_the_fitted_curve(
     assert f"{verdict.measured:.4f}" in fitted.get_label()
     # The noise of 24 seeds is 4 %; a curve with a wrong constant or correction would be off by far more.
     at_levels = np.interp(-np.log(SIZES), -np.log(fitted.get_xdata()), np.log(fitted.get_ydata()))
-    np.testing.assert_allclose(at_levels, np.log(rms), atol=0.1)
+    np.testing.assert_allclose(at_levels, np.log(rms), rtol=0, atol=0.1)
 
 
 def test_the_fitted_curve_is_exact_for_errors_of_the_fitted_form():

@@ -45,7 +45,9 @@ def test_leaving_oneself_out_obeys_the_exact_identity() -> None:
     logits = direct.distance_logits(points, points, bandwidth=0.2)
     own = np.diag(direct.softmax(logits))
     without = direct.layer(direct.without_self(logits), values)
-    np.testing.assert_allclose(direct.layer(logits, values) - values, (1 - own) * (without - values), atol=1e-14)
+    np.testing.assert_allclose(
+        direct.layer(logits, values) - values, (1 - own) * (without - values), rtol=0, atol=1e-14
+    )
 
 
 def test_masses_are_duplicates() -> None:
@@ -55,7 +57,7 @@ def test_masses_are_duplicates() -> None:
     repeated = direct.distance_logits(queries, np.repeat(keys, copies, axis=0), bandwidth=0.3)
     logits = direct.distance_logits(queries, keys, bandwidth=0.3)
     expected = direct.layer(repeated, np.repeat(values, copies, axis=0))
-    np.testing.assert_allclose(direct.layer(logits, values, weights=copies), expected, atol=1e-14)
+    np.testing.assert_allclose(direct.layer(logits, values, weights=copies), expected, rtol=0, atol=1e-14)
     np.testing.assert_allclose(
         direct.log_normalizer(logits, weights=copies), direct.log_normalizer(repeated), rtol=1e-14
     )
@@ -68,7 +70,9 @@ def test_effective_sample_size_counts_equal_keys() -> None:
 def test_the_population_layer_on_the_uniform_circle_is_the_bessel_ratio() -> None:
     flat, f = trigonometric(cosines={1: 0.0}), trigonometric(cosines={3: 1.0})
     deep = direct.circle_population(THETA, bandwidth=0.05, log_density=flat, f=f, layers=4, nodes=160)
-    np.testing.assert_allclose(deep, bessel.circle_symbol(3, bandwidth=0.05) ** 4 * np.cos(3 * THETA), atol=1e-14)
+    np.testing.assert_allclose(
+        deep, bessel.circle_symbol(3, bandwidth=0.05) ** 4 * np.cos(3 * THETA), rtol=0, atol=1e-14
+    )
 
 
 def test_the_limiting_variance_has_its_bessel_form_on_the_uniform_circle() -> None:

@@ -74,7 +74,7 @@ def test_the_sphere_symbol_agrees_with_scipy_and_with_quadrature(m: int) -> None
     values = points[:, 0] ** 2 - points[:, 1] ** 2
     layer = direct.layer(direct.distance_logits(x, points, bandwidth=0.2), values, weights=weights)
     expected = bessel.sphere_symbol(2, m=m, bandwidth=0.2) * (x[:, 0] ** 2 - x[:, 1] ** 2)
-    np.testing.assert_allclose(layer, expected, atol=1e-13)
+    np.testing.assert_allclose(layer, expected, rtol=0, atol=1e-13)
 
 
 def test_degree_one_on_the_two_sphere_is_the_langevin_function() -> None:
@@ -90,7 +90,7 @@ def test_the_torus_symbol_is_the_symbol_of_a_quadrature() -> None:
     logits = direct.distance_logits(quadrature.embed_torus(angles), points, bandwidth=0.2)
     layer = direct.layer(logits, np.cos(nodes @ [2, -1]), weights=weights)
     np.testing.assert_allclose(
-        layer, bessel.torus_symbol((2, -1), bandwidth=0.2) * np.cos(angles @ [2, -1]), atol=1e-14
+        layer, bessel.torus_symbol((2, -1), bandwidth=0.2) * np.cos(angles @ [2, -1]), rtol=0, atol=1e-14
     )
 
 
@@ -129,7 +129,7 @@ def test_the_von_mises_fisher_layer_agrees_with_quadrature(m: int) -> None:
     x = sphere_points(6, m=m, seed=1)
     masses = weights * np.exp(points @ b)
     layer = direct.layer(direct.distance_logits(x, points, bandwidth=0.4), points @ a, weights=masses)
-    np.testing.assert_allclose(von_mises_fisher.layer(x, a=a, b=b, bandwidth=0.4), layer, atol=1e-13)
+    np.testing.assert_allclose(von_mises_fisher.layer(x, a=a, b=b, bandwidth=0.4), layer, rtol=0, atol=1e-13)
     assert von_mises_fisher.log_normalizer(b) == pytest.approx(np.log(masses.sum()), abs=1e-13)
     assert weights @ von_mises_fisher.density(points, b=b) == pytest.approx(1, abs=1e-13)
 
@@ -140,12 +140,12 @@ def test_the_von_mises_fisher_generator_is_the_limit_of_its_layer(m: int) -> Non
     x = sphere_points(6, m=m, seed=2)
     limit = von_mises_fisher.generator(x, a=a, b=b)
     coarse, fine = (von_mises_fisher.population_generator(x, a=a, b=b, bandwidth=eps) for eps in (1e-5, 5e-6))
-    np.testing.assert_allclose(2 * fine - coarse, limit, atol=1e-7)  # the second order is about 10 eps^2
+    np.testing.assert_allclose(2 * fine - coarse, limit, rtol=0, atol=1e-7)  # the second order is about 10 eps^2
     assert abs(coarse - limit).max() > 1e-6  # and the first order is there
     ambient = polynomials.sphere_generator(
         x, gradient=np.tile(a, (6, 1)), hessian=np.zeros((6, m + 1, m + 1)), log_density_gradient=np.tile(b, (6, 1))
     )
-    np.testing.assert_allclose(ambient, limit, atol=1e-14)
+    np.testing.assert_allclose(ambient, limit, rtol=0, atol=1e-14)
 
 
 def test_the_normalizer_without_concentration_is_the_volume() -> None:
@@ -167,8 +167,8 @@ def test_the_posterior_solves_its_normal_equations() -> None:
     means, covariance = gaussian.posterior(x, mean=MEAN, covariance=COVARIANCE, bandwidth=0.3)
     precision = np.linalg.inv(COVARIANCE)
     direct_covariance = np.linalg.inv(precision + np.eye(2) / 0.3)
-    np.testing.assert_allclose(covariance, direct_covariance, atol=1e-14)
-    np.testing.assert_allclose(means, (precision @ MEAN + x / 0.3) @ direct_covariance, atol=1e-14)
+    np.testing.assert_allclose(covariance, direct_covariance, rtol=0, atol=1e-14)
+    np.testing.assert_allclose(means, (precision @ MEAN + x / 0.3) @ direct_covariance, rtol=0, atol=1e-14)
 
 
 def test_gaussian_layers_compose() -> None:
@@ -179,8 +179,8 @@ def test_gaussian_layers_compose() -> None:
     for _ in range(7):
         mean, covariance = MEAN + (mean - MEAN) @ factor, factor @ covariance @ factor + one[1]
     seven = gaussian.posterior(x, mean=MEAN, covariance=COVARIANCE, bandwidth=0.3, layers=7)
-    np.testing.assert_allclose(seven[0], mean, atol=1e-14)
-    np.testing.assert_allclose(seven[1], covariance, atol=1e-14)
+    np.testing.assert_allclose(seven[0], mean, rtol=0, atol=1e-14)
+    np.testing.assert_allclose(seven[1], covariance, rtol=0, atol=1e-14)
 
 
 def test_gaussian_expectations_agree_with_gauss_hermite_quadrature() -> None:
@@ -194,11 +194,13 @@ def test_gaussian_expectations_agree_with_gauss_hermite_quadrature() -> None:
     np.testing.assert_allclose(gaussian.expect_polynomial(law, coefficients), polynomial, rtol=1e-13)
     np.testing.assert_allclose(gaussian.expect_polynomial(law, np.array([2.5])), [2.5, 2.5])
     np.testing.assert_allclose(
-        gaussian.expect_sine(law, wave=1.3, phase=0.4), np.sin(1.3 * samples + 0.4) @ weights, atol=1e-14
+        gaussian.expect_sine(law, wave=1.3, phase=0.4), np.sin(1.3 * samples + 0.4) @ weights, rtol=0, atol=1e-14
     )
     np.testing.assert_allclose(gaussian.expect_exponential(law, wave=0.6), np.exp(0.6 * samples) @ weights, rtol=1e-13)
     quadratic = gaussian.expect_quadratic(law, matrix=np.array([[0.7]]), vector=np.array([-1.0]), constant=0.3)
-    np.testing.assert_allclose(quadratic, gaussian.expect_polynomial(law, np.array([0.3, -1.0, 0.7])), atol=1e-14)
+    np.testing.assert_allclose(
+        quadratic, gaussian.expect_polynomial(law, np.array([0.3, -1.0, 0.7])), rtol=0, atol=1e-14
+    )
 
 
 def test_expectations_in_two_dimensions_agree_with_a_product_rule() -> None:
@@ -239,7 +241,7 @@ def test_the_gaussian_generator_is_the_time_derivative() -> None:
     f = {t: gaussian.expect_sine(law[t], wave=wave, phase=0.3) for t in law}
     slope = (4 * f[1e-4] - f[2e-4] - 3 * f[0.0]) / 2e-4
     closed = gaussian.generator_sine(x, mean=MEAN, covariance=COVARIANCE, wave=wave, phase=0.3)
-    np.testing.assert_allclose(slope, closed, atol=1e-6)  # second order in 1e-4, third derivatives of order 30
+    np.testing.assert_allclose(slope, closed, rtol=0, atol=1e-6)  # second order in 1e-4, third derivatives of order 30
 
 
 def test_hermite_polynomials_are_eigenfunctions_of_the_layer_and_of_the_semigroup() -> None:
@@ -264,10 +266,10 @@ def test_hermite_polynomials_are_eigenfunctions_of_the_layer_and_of_the_semigrou
         for n in range(6):
             image = gaussian.hermite(n, samples, variance=variance) @ weights
             expected = eigenvalues[n] * gaussian.hermite(n, x[:, 0], variance=variance)
-            np.testing.assert_allclose(image, expected, atol=1e-13)
+            np.testing.assert_allclose(image, expected, rtol=0, atol=1e-13)
     quotient = (1 - cases[0][1]) / eps
     np.testing.assert_allclose(
-        gaussian.population_generator_eigenvalues(6, variance=s, bandwidth=eps), quotient, atol=1e-14
+        gaussian.population_generator_eigenvalues(6, variance=s, bandwidth=eps), quotient, rtol=0, atol=1e-14
     )
 
 
@@ -294,7 +296,9 @@ def test_the_gaussian_adjoint_is_dual_to_the_semigroup() -> None:
     dual = masses @ gaussian.expect_sine(later, wave=wave, phase=0.4)
     assert gaussian.expect_sine(law, wave=wave, phase=0.4)[0] == pytest.approx(dual, abs=1e-13)
     final = gaussian.adjoint_law(initial, mean=MEAN, covariance=COVARIANCE, time=80.0)
-    np.testing.assert_allclose(final[1], COVARIANCE / 2, atol=1e-13)  # the stationary law has density p^2 / int p^2
+    np.testing.assert_allclose(
+        final[1], COVARIANCE / 2, rtol=0, atol=1e-13
+    )  # the stationary law has density p^2 / int p^2
 
 
 # --- Mathieu and prolate densities
@@ -315,10 +319,10 @@ def test_mathieu_functions_agree_with_scipy(q: float) -> None:
     degrees = np.degrees(THETA)
     for n in range(7):
         assert mathieu.characteristic_a(n, q=q) == pytest.approx(special.mathieu_a(n, q), abs=1e-13)
-        np.testing.assert_allclose(mathieu.ce(n, THETA, q=q), special.mathieu_cem(n, q, degrees)[0], atol=5e-14)
+        np.testing.assert_allclose(mathieu.ce(n, THETA, q=q), special.mathieu_cem(n, q, degrees)[0], rtol=0, atol=5e-14)
     for n in range(1, 7):
         assert mathieu.characteristic_b(n, q=q) == pytest.approx(special.mathieu_b(n, q), abs=1e-13)
-        np.testing.assert_allclose(mathieu.se(n, THETA, q=q), special.mathieu_sem(n, q, degrees)[0], atol=5e-14)
+        np.testing.assert_allclose(mathieu.se(n, THETA, q=q), special.mathieu_sem(n, q, degrees)[0], rtol=0, atol=5e-14)
 
 
 def test_mathieu_ratios_are_eigenfunctions_of_the_generator() -> None:
@@ -340,11 +344,11 @@ def test_mathieu_ratios_are_eigenfunctions_of_the_generator() -> None:
         slope = derivative(f)
         image = derivative(slope) / 2 + derivative(p) / p * slope
         # ce_0 has complex zeros .5 from the real line: e^{-.5 * 80} is rounding, amplified by 80^2 / 2
-        np.testing.assert_allclose(image, -(value - zero) / 2 * f, atol=1e-10)
+        np.testing.assert_allclose(image, -(value - zero) / 2 * f, rtol=0, atol=1e-10)
     spectrum = mathieu.eigenvalues(5, q=q)
     assert spectrum[0] == 0
     assert np.all(np.diff(spectrum) > 0)
-    np.testing.assert_allclose(mathieu.eigenvalues(7, q=0.0), uniform.torus_eigenvalues(7, m=1), atol=1e-14)
+    np.testing.assert_allclose(mathieu.eigenvalues(7, q=0.0), uniform.torus_eigenvalues(7, m=1), rtol=0, atol=1e-14)
 
 
 @pytest.mark.parametrize("c", [1.0, 3.0])
@@ -361,7 +365,7 @@ def test_the_prolate_value_is_the_published_one_and_zero_c_is_uniform() -> None:
     # Abramowitz & Stegun table 21.1, lambda_00 at c^2 = 1 and 4, six decimals
     assert prolate.characteristic_value(0, 0, c=1.0) == pytest.approx(0.319000, abs=6e-7)
     assert prolate.characteristic_value(0, 0, c=2.0) == pytest.approx(1.127734, abs=6e-7)
-    np.testing.assert_allclose(prolate.eigenvalues(9, c=0.0), uniform.sphere_eigenvalues(9, m=2), atol=1e-14)
+    np.testing.assert_allclose(prolate.eigenvalues(9, c=0.0), uniform.sphere_eigenvalues(9, m=2), rtol=0, atol=1e-14)
 
 
 def test_prolate_ratios_are_eigenfunctions_of_the_generator() -> None:
@@ -378,7 +382,7 @@ def test_prolate_ratios_are_eigenfunctions_of_the_generator() -> None:
         density_laplacian = -basis @ (degrees * (degrees + 1) * (basis.T @ (weights * p)))
         value = (prolate.characteristic_value(abs(m), n, c=c) - zero) / 2
         # u = p f turns -L into -Lap/2 + Lap p/(2p); rounding is amplified by l (l + 1) = 420
-        np.testing.assert_allclose(-laplacian / 2 + density_laplacian / (2 * p) * u, value * u, atol=1e-12)
+        np.testing.assert_allclose(-laplacian / 2 + density_laplacian / (2 * p) * u, value * u, rtol=0, atol=1e-12)
     spectrum = prolate.eigenvalues(9, c=c)
     assert spectrum[0] == 0
     assert np.all(np.diff(spectrum) >= 0)

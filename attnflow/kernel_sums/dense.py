@@ -259,8 +259,8 @@ def _pad(array: np.ndarray, size: int, fill: float, dtype: np.dtype) -> np.ndarr
 
 
 def _pack_columns(columns: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """(n, c) filled up with zeros to a block; a power of two of columns, so that few shapes reach the compiler."""
-    packed = np.zeros((KEY_BLOCK, max(2, 1 << (columns.shape[1] - 1).bit_length())), dtype)
+    """(n, c) filled up with zeros to a block; four columns or a larger power of two: few shapes to compile."""
+    packed = np.zeros((KEY_BLOCK, max(4, 1 << (columns.shape[1] - 1).bit_length())), dtype)
     packed[: len(columns), : columns.shape[1]] = columns
     return packed
 

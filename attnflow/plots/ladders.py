@@ -86,7 +86,7 @@ def ladder(ax: Axes, levels: Sequence[Level], *, claim: Claim, verdict: Verdict)
     if verdict.measured is not None:
         fit = _fit_rate(claim, levels)
         sizes = np.geomspace(rms.sizes[used][0], rms.sizes[used][-1], 100)
-        curve = _corrected_power(rms.sizes[used], rms.values[used], rate=fit.rate, correction=fit.correction, at=sizes)
+        curve = _corrected_power(rms.sizes[used], rms.values[used], fit=fit, power=claim.correction_power, at=sizes)
         ax.plot(sizes, curve, color=VERMILLION, label=f"corrected fit: slope {number(fit.rate, margin=claim.margin)}")
         anchor = curve[-1]
     if used.any():
@@ -143,12 +143,15 @@ def limit(ax: Axes, levels: Sequence[Level], *, claim: Claim, verdict: Verdict) 
     _margin(ax, claim)
     _points(ax, found, label=_seeds(levels))
     if verdict.measured is not None and len(levels) > 1:
-        fit = fit_limit(found.sizes, _table(levels), confidence=FAMILY_CONFIDENCE, statistic=claim.statistic)
+        fit = fit_limit(
+            found.sizes, _table(levels), confidence=FAMILY_CONFIDENCE, statistic=claim.statistic,
+            correction_power=claim.correction_power,
+        )  # fmt: skip
         sizes = np.geomspace(found.sizes[0], found.sizes[-1], 100)
         h = 1 / sizes if _sizes_rise(levels) else sizes
         ax.plot(
             sizes,
-            fit.limit + fit.correction * h,
+            fit.limit + fit.correction * h**claim.correction_power,
             color=VERMILLION,
             label=f"corrected fit: limit {number(fit.limit, margin=claim.margin)}",
         )
@@ -255,21 +258,22 @@ def _table(levels: Sequence[Level]) -> np.ndarray:
     return np.stack([level.values for level in levels])
 
 
-def _corrected_power(
-    sizes: np.ndarray, rms: np.ndarray, *, rate: float, correction: float, at: np.ndarray
-) -> np.ndarray:
+def _corrected_power(sizes: np.ndarray, rms: np.ndarray, *, fit: RateFit, power: float, at: np.ndarray) -> np.ndarray:
     """The fitted curve; its constant leaves residuals of mean zero, as least squares do."""
     rises = sizes[-1] > sizes[0]
 
     def shape(size: np.ndarray) -> np.ndarray:
-        return rate * np.log(size) + correction * (1 / size if rises else size)
+        return fit.rate * np.log(size) + fit.correction * (1 / size if rises else size) ** power
 
     return np.exp(np.mean(np.log(rms) - shape(sizes)) + shape(at))
 
 
 def _fit_rate(claim: Claim, levels: Sequence[Level]) -> RateFit:
     floor = claim.floor[: len(levels)] if isinstance(claim.floor, tuple) else claim.floor
-    return fit_rate([level.size for level in levels], _table(levels), confidence=FAMILY_CONFIDENCE, floor=floor)
+    return fit_rate(
+        [level.size for level in levels], _table(levels), confidence=FAMILY_CONFIDENCE, floor=floor,
+        correction_power=claim.correction_power,
+    )  # fmt: skip
 
 
 def _margin(ax: Axes, claim: Claim) -> None:
