@@ -84,11 +84,12 @@ class DriftDiffusion:
         self.rtol = check_positive(rtol, "rtol")
         self.attention = attention
         self.density = density
-        self._search = LaplaceExpansion(attention, density)
+        self._search = self._expansion = LaplaceExpansion(attention, density)
         if not attention.pseudometric.vanishes_on_diagonal:
             self._search.require_fixed_minimizer(_cover(density))
-        centred = Attention(_Centred(attention.pseudometric), attention.bandwidth)
-        self._expansion = LaplaceExpansion(centred, density)
+            self._expansion = LaplaceExpansion(
+                Attention(_Centred(attention.pseudometric), attention.bandwidth), density
+            )
         self._level = functools.cache(self._make_level)
 
     def layer(self, f: Callable, *, at: object) -> np.ndarray:
