@@ -12,6 +12,9 @@ import numpy as np
 from attnflow.errors import ConfigError, DataError
 
 
+_LISTED_CHOICES = 20  # more would bury the hint
+
+
 def check_positive(value: object, name: str) -> float:
     """A finite positive real number, as a float."""
     number = _real(value)
@@ -49,7 +52,8 @@ def check_choice(value: object, name: str, choices: Iterable[str]) -> str:
         return str(value)
     near = difflib.get_close_matches(str(value), choices, n=1, cutoff=0.5)
     hint = f" Did you mean {near[0]!r}?" if near else ""
-    raise ConfigError(f"`{name}` must be one of {', '.join(map(repr, choices))}, got {value!r}.{hint}")
+    known = ", ".join(map(repr, choices)) if len(choices) <= _LISTED_CHOICES else f"{len(choices)} known names"
+    raise ConfigError(f"`{name}` must be one of {known}, got {value!r}.{hint}")
 
 
 def check_finite(array: object, name: str) -> np.ndarray:

@@ -9,7 +9,7 @@ of the population's stationary density, proportional to p(x) int e^{-|x-y|^2/2ep
 [CL].
 
 Measured on the circle, p ~ exp(.7 cos t), eps = .1: the residual of the first identity for h = cos t, sin t (up to N
-= 1024), and the root mean square error of the moments cos kt, sin kt (k <= 3). The controls weigh all points equally.
+= 1024), and the root mean square error of the moments cos kt, sin kt (k <= 8). The controls weigh all points equally.
 """
 
 import functools
@@ -30,8 +30,8 @@ def density() -> af.VonMisesFisher:
 
 
 def moments(points: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """The means of cos kt and sin kt, k = 1, 2, 3."""
-    phases = (points @ np.array([1, 1j])) ** np.arange(1, 4)[:, None]
+    """The means of cos kt and sin kt, k = 1, ..., 8."""
+    phases = (points @ np.array([1, 1j])) ** np.arange(1, 9)[:, None]
     means = phases @ weights / weights.sum()
     return np.concatenate([means.real, means.imag])
 
