@@ -3,8 +3,8 @@
 The effective sample size of a query, ESS = 1 / sum_j w_j^2, is about N p (4 pi eps)^{m/2} while the number of
 neighbours nb = N p (2 pi eps)^{m/2} is large. When nb falls below one, beta = 1/eps > N^{2/m}, attention becomes a
 nearest-neighbour map: ESS tends to 1 (two tokens compete only if their squared distances differ by less than about
-eps, which has a probability of order nb^2), and no limit theorem speaks of it. In between, the asymptotic sampling
-variance is still right within a quarter at eight neighbours.
+eps, of probability nb^2 log(1/nb) up to a factor), and no limit theorem speaks of it. In between, the asymptotic
+sampling variance is still right within a quarter at eight neighbours.
 
 Measured on the circle with the uniform density and N = 8192: the mean of ESS / (N p (4 pi eps)^{1/2}) over 64 queries
 as nb grows, the mean of ESS as nb shrinks, and, for f = cos t, N Var[A_N f] over its asymptote at nb = 8 (see the
@@ -87,6 +87,6 @@ study = af.Study(
             kind="constant", quantity="variance_at_eight", predicted=1.0, margin=0.25, **common,
         ),
     ],
-    seeds=64,
-    quick_seeds=32,
+    seeds=256,
+    quick_seeds=128,
 )  # fmt: skip
