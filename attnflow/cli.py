@@ -62,7 +62,7 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
     common.add_argument("--studies", type=Path, default=Path("studies"), metavar="DIR", help="default ./studies")
     common.add_argument("--out", type=Path, default=Path(".attnflow"), metavar="DIR", help="default ./.attnflow")
     common.add_argument("--seed", type=int, default=0, metavar="S", help="master seed, default 0")
-    common.add_argument("--strict", action="store_true", help="warnings are errors")
+    common.add_argument("--strict", action="store_true", help="records of other code are an error, not a warning")
     common.add_argument("--debug", action="store_true", help="show tracebacks")
 
     parser = _Parser(prog="attnflow", description="A laboratory for the continuum limits of attention.", epilog=EPILOG)

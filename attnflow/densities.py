@@ -44,9 +44,12 @@ class Density(ABC):
         Args:
             n: the number of points.
             key: a JAX random key; it seeds a NumPy generator.
+
+        Raises:
+            ConfigError: if `n` is not a positive integer, or `key` not one key.
         """
         check_integer(n, "n", minimum=1)
-        generator = np.random.default_rng(np.asarray(jax.random.key_data(key)).ravel().tolist())
+        generator = _generator(key)
         parts = [self._draw(generator)]
         while sum(map(len, parts)) < n:
             parts.append(self._draw(generator))
@@ -58,11 +61,36 @@ class Density(ABC):
         return Quadrature(nodes, weights * np.exp(self.log_densities(nodes)))
 
     def log_densities(self, points: np.ndarray) -> np.ndarray:
-        """log p (N,) at many points (N, D)."""
+        """log p (N,) at many points (N, D).
+
+        Raises:
+            DataError: if the points are not on the manifold.
+        """
+        points = self.manifold.check(points, "points")
         values = evaluate_compiled(functools.partial(_log_densities, self), points, name="log_density")
         if values.ndim != 1:
             raise DataError(f"`log_density` must return a scalar, got shape {values.shape[1:]} for one point.")
         return values
+
+
+def check_density(density: object) -> Density:
+    """A Density; ConfigError for anything else, such as an array of points."""
+    if not isinstance(density, Density):
+        raise ConfigError(
+            f"`density` must be a density such as Uniform(Circle()), got {type(density).__name__}. "
+            "For points use EmpiricalAttention."
+        )
+    return density
+
+
+def _generator(key: jax.Array) -> np.random.Generator:
+    try:
+        words = np.asarray(jax.random.key_data(key))
+    except TypeError as error:
+        raise ConfigError(f"`key` must be a JAX random key, got {key!r}. Pass jax.random.key(0).") from error
+    if words.ndim != 1:
+        raise ConfigError(f"`key` must be one random key, got an array of shape {words.shape[:-1]}. Pass one of them.")
+    return np.random.default_rng(words.tolist())
 
 
 @jax.jit
@@ -240,7 +268,7 @@ class LogDensity(Density):
             over parameters pass jax.tree_util.Partial(function, *parameters): it is compiled once.
 
     Raises:
-        ConfigError: if the manifold is not closed.
+        ConfigError: if the manifold is not closed, or `log_weight` not a function.
         ConvergenceError: if the quadrature does not converge (the log-density is not smooth enough).
 
     Example:
@@ -260,6 +288,8 @@ class LogDensity(Density):
     def __init__(self, manifold: Manifold, log_weight: Callable) -> None:
         if not manifold.is_closed:
             raise ConfigError(f"LogDensity needs a closed manifold, got {manifold}. Use af.Gaussian on it.")
+        if not callable(log_weight):
+            raise ConfigError(f"`log_weight` must be a function of one point, got {type(log_weight).__name__}.")
         partial = log_weight if isinstance(log_weight, Partial) else Partial(log_weight)
         freeze(self, manifold=manifold, log_weight=partial, log_normalizer=0.0, log_bound=0.0)
         log_normalizer, peak = _integrate(self)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import jax
 
-from attnflow.errors import PrecisionError
+from attnflow.errors import ConfigError, PrecisionError
 
 
 def enable_x64() -> None:
@@ -20,9 +20,25 @@ def enable_x64() -> None:
 
 
 def require_x64() -> None:
-    """Raise PrecisionError unless JAX computes in float64; never a silent downcast."""
+    """Raise PrecisionError unless JAX computes in float64; never a silent downcast.
+
+    Raises:
+        ConfigError: if the device that is asked for is not there.
+    """
+    require_device()
     if not jax.config.read("jax_enable_x64"):
         raise PrecisionError(
             "float64 is asked but JAX computes in float32 (`jax_enable_x64` is off). "
             "Call attnflow.enable_x64() once at the top of the program."
         )
+
+
+def require_device() -> None:
+    """Raise ConfigError if the device asked for by `JAX_PLATFORMS` is not there; never a silent run on another one."""
+    try:
+        jax.devices()
+    except (RuntimeError, AssertionError) as error:  # JAX asserts where it knows the name but not the device
+        raise ConfigError(
+            f"`JAX_PLATFORMS` asks for {jax.config.jax_platforms!r}, but JAX finds no such device here. "  # type: ignore[attr-defined]
+            "Unset it to compute on what there is, or install the extra for this device, such as attnflow[cuda12]."
+        ) from error

@@ -148,7 +148,7 @@ def write_file(path: Path, data: bytes, *, filesystem: FileSystem | None = None)
     except OSError as error:
         raise ResultFileError(
             f"could not write {path}: {error.strerror or error}. Earlier files are intact. "
-            "Free some space or pass another `--out`, then repeat the command: it resumes."
+            "Free some space or choose another place, then repeat the command: it resumes."
         ) from error
 
 

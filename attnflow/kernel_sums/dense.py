@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from attnflow.attention import Attention
-from attnflow.errors import DegenerateKernelError, PrecisionError
+from attnflow.errors import DataError, DegenerateKernelError, PrecisionError
 
 QUERY_BLOCK, KEY_BLOCK = 1024, 16384
 QUERY_TILE, KEY_TILE = 8, 1024
@@ -86,6 +86,7 @@ class DenseSum:
 
         Raises:
             DegenerateKernelError: if a row has no key with mass.
+            DataError: if the cost is NaN, or minus infinity, for some pair.
         """
         own = np.arange(len(self.points), dtype=np.int32) if exclude_self else None
         rows = _Rows(self.points if queries is None else queries, own)
@@ -96,7 +97,7 @@ class DenseSum:
         sums = self._sums(rows, columns, shift)
         # Terms below the smallest normal number are lost; against a total above tiny / u^2 they weigh less than u^2.
         limits = np.finfo(self.dtype)
-        lost = np.flatnonzero(sums[:, 0] < limits.tiny / limits.eps**2)
+        lost = np.flatnonzero(~(sums[:, 0] >= limits.tiny / limits.eps**2))
         if len(lost):
             shift[lost], sums[lost, 0], sums[lost, 1:] = self._shifted_sums(rows.take(lost), columns)
         return RowSums(shift, sums[:, 0], sums[:, 1:])
@@ -105,10 +106,16 @@ class DenseSum:
         shift = np.full(len(rows.points), -np.inf)
         for i, largest in self._over_blocks(_block_max, rows, lambda i, j: self._keys[j]):
             shift[i] = np.maximum(shift[i], largest)
+        undefined = int(np.isposinf(shift).sum())
+        if undefined:
+            raise DataError(
+                f"the cost {type(self.attention.pseudometric).__name__} is NaN or -Inf for {undefined} queries, the "
+                f"first {rows.points[np.argmax(shift)].tolist()}. It must be a number for every pair."
+            )
         if np.isneginf(shift).any():
             raise DegenerateKernelError(
                 f"{int(np.isneginf(shift).sum())} rows, the first at query {rows.points[np.argmin(shift)].tolist()}, "
-                "have no key with mass: their average is 0/0. Give more points a positive weight."
+                "have no key with mass at a finite cost: their average is 0/0. Give more points a positive weight."
             )
         sums = self._sums(rows, columns, shift)
         return RowSums(shift, sums[:, 0], sums[:, 1:])
@@ -215,10 +222,12 @@ def _block_sum(
 def _block_max(
     attention: Attention, queries: tuple, own: jax.Array | None, tiles: tuple, keys: tuple, log_weights: jax.Array
 ) -> jax.Array:
-    """max_j (logit_ij + log w_j) of one block, (QUERY_BLOCK,)."""
+    """max_j (logit_ij + log w_j) of one block, (QUERY_BLOCK,); infinite where one of them is NaN."""
 
     def reduce(largest: jax.Array, logits: jax.Array, i: jax.Array, j: jax.Array) -> jax.Array:
-        return jnp.maximum(largest, (logits + _tile(log_weights, j, KEY_TILE)).max(axis=1))
+        logits = logits + _tile(log_weights, j, KEY_TILE)
+        # XLA's max may lose a NaN, and then the average would be taken without that key.
+        return jnp.maximum(largest, jnp.where(jnp.isnan(logits), jnp.inf, logits).max(axis=1))
 
     start = jnp.full(QUERY_BLOCK, -jnp.inf, log_weights.dtype)
     return _walk_tiles(attention, queries, own, tiles, keys, reduce=reduce, start=start)

@@ -34,14 +34,21 @@ def draw_study(study: Study, records: Sequence[Record], verdicts: Sequence[Verdi
         The files: `<directory>/<study>/<claim or function>.pdf` and `.png`.
 
     Raises:
-        ConfigError: the parent of the directory is missing, or two figures would have one name.
+        ConfigError: the parent of the directory is missing, nothing can be written there, or two figures would have one
+            name.
         ResultFileError: a file cannot be written.
     """
     directory = Path(directory)
     if not directory.absolute().parent.is_dir():
         raise ConfigError(f"`-o` is {directory}, but its parent is not a folder. Create it first.")
     folder = directory / study.name
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"`-o` is {directory}, where nothing can be written: {error.strerror or error}. Pass a folder that is "
+            "writable."
+        ) from error
     paths = []
     for name, drawn in study_figures(study, records, verdicts).items():
         for format in FORMATS:
