@@ -245,5 +245,12 @@ def _check_claims(claims: Sequence[Claim], *, ladder: Sequence[Case], study: str
     parameters = {name: None for case in ladder for name in case}
     for claim in claims:
         check_choice(claim.size, f"size of claim {claim.id}", parameters)
+        sizes = [case[claim.size] for case in ladder if claim.size in case]
+        for size in sizes if claim.kind == "exponent" else []:
+            if isinstance(size, int | float) and size <= 0:
+                raise ConfigError(
+                    f"`{claim.size}` in the ladder of study {study!r} must be positive, got {size!r}: "
+                    f"claim {claim.id!r} fits an exponent in it."
+                )
         if claim.control_of is not None:
             check_choice(claim.control_of, f"control_of of claim {claim.id}", ids)
