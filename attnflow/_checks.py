@@ -11,7 +11,6 @@ import numpy as np
 
 from attnflow.errors import ConfigError, DataError
 
-
 _LISTED_CHOICES = 20  # more would bury the hint
 
 
@@ -54,6 +53,16 @@ def check_choice(value: object, name: str, choices: Iterable[str]) -> str:
     hint = f" Did you mean {near[0]!r}?" if near else ""
     known = ", ".join(map(repr, choices)) if len(choices) <= _LISTED_CHOICES else f"{len(choices)} known names"
     raise ConfigError(f"`{name}` must be one of {known}, got {value!r}.{hint}")
+
+
+def check_times(times: object) -> np.ndarray:
+    """One or several finite nonnegative times, as a float64 array (T,)."""
+    array = np.atleast_1d(check_finite(times, "times"))
+    if array.ndim != 1 or array.size == 0:
+        raise ConfigError(f"`times` must be a number or a list of numbers, got shape {array.shape}.")
+    if array.min() < 0:
+        raise ConfigError(f"`times` must not be negative, got {array.min():.6g}. A diffusion has no past.")
+    return array
 
 
 def check_finite(array: object, name: str) -> np.ndarray:

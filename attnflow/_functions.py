@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from attnflow.errors import DataError
+from attnflow.errors import ConfigError, DataError
 from attnflow.precision import require_x64
 
 # Few shapes of blocks reach the compiler, so that every function compiles once: a small one where a row is expensive
@@ -40,6 +40,15 @@ def lift(f: Callable) -> Callable:
         return jnp.asarray(f(x), dtype=x.dtype)
 
     return jax.jit(jax.vmap(one))
+
+
+def check_function(f: object) -> Callable:
+    """A function of one point; ConfigError for anything else, such as an array of values."""
+    if not callable(f):
+        raise ConfigError(
+            f"`f` must be a function of one point, got {type(f).__name__}. Pass a function written with jax.numpy."
+        )
+    return f
 
 
 def evaluate(f: Callable, points: np.ndarray) -> np.ndarray:

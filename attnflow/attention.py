@@ -38,6 +38,16 @@ class Attention:
         freeze(self, pseudometric=pseudometric, bandwidth=check_positive(bandwidth, "bandwidth"))
 
 
+def check_attention(attention: object) -> Attention:
+    """An Attention; ConfigError for anything else, such as a bare pseudo-metric."""
+    if not isinstance(attention, Attention):
+        raise ConfigError(
+            f"`attention` must be an Attention, got {type(attention).__name__}. "
+            "Pass Attention(SquaredDistance(), bandwidth=0.05)."
+        )
+    return attention
+
+
 def bandwidth_from_inverse_temperature(beta: float) -> float:
     """The bandwidth eps = 1/beta of softmax(beta <x, y>).
 

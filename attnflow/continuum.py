@@ -14,8 +14,8 @@ from typing import Any, NamedTuple, Protocol
 import jax
 import numpy as np
 
-from attnflow._checks import check_finite, check_integer, check_positive
-from attnflow._functions import evaluate
+from attnflow._checks import check_integer, check_positive, check_times
+from attnflow._functions import check_function, evaluate
 from attnflow._pytree import value
 from attnflow.attention import Attention
 from attnflow.densities import Density, Gaussian
@@ -68,7 +68,8 @@ class DriftDiffusion:
         rtol: max |error| <= rtol max |u|, over the times asked and the initial time.
 
     Raises:
-        ConfigError: if `rtol` is not positive, or the minimiser of the pseudo-metric is not the query.
+        ConfigError: if `rtol` is not positive, `attention` or `density` is something else, or the minimiser of the
+            pseudo-metric is not the query.
 
     Example:
         >>> import jax.numpy as jnp, numpy as np, attnflow as af
@@ -80,7 +81,7 @@ class DriftDiffusion:
         array([1.      , 0.367879])
     """
 
-    def __init__(self, attention: Attention, density: Density, rtol: float = 1e-8) -> None:
+    def __init__(self, attention: Attention, density: Density, *, rtol: float = 1e-8) -> None:
         self.rtol = check_positive(rtol, "rtol")
         self.attention = attention
         self.density = density
@@ -92,34 +93,35 @@ class DriftDiffusion:
             )
         self._level = functools.cache(self._make_level)
 
-    def layer(self, f: Callable, *, at: object) -> np.ndarray:
+    def layer(self, f: Callable, at: object = None) -> np.ndarray:
         """One layer in the limit, e^{eps L} f with eps the bandwidth: (Q,), or (Q, c) for a vector f."""
         return self.evolve(f, times=self.attention.bandwidth, at=at).values[0]
 
-    def generator(self, f: Callable, *, at: object) -> np.ndarray:
+    def generator(self, f: Callable, at: object = None) -> np.ndarray:
         """L f at points (Q, D), on any manifold, by automatic differentiation: (Q,), or (Q, c) for a vector f."""
+        check_function(f)
         points, _ = self._queries(at)
         self._search.require_fixed_minimizer(points)
         return self._expansion.generator(f, at=points)
 
-    def evolve(self, f: Callable, *, times: object, at: object) -> Trajectory:
+    def evolve(self, f: Callable, times: object, at: object = None) -> Trajectory:
         """u(t) = e^{tL} f.
 
         Args:
             f: one ambient point (D,) -> scalar or (c,), in jax.numpy, smooth.
             times: t >= 0, one or many, in any order.
-            at: points (Q, D), or anything with `points` and `weights`.
+            at: points (Q, D), or anything with `points` and `weights`; required.
 
         Returns:
             Values (T, Q), or (T, Q, c) for a vector f.
 
         Raises:
-            ConfigError: if a time is negative or the manifold has no spectral solver.
+            ConfigError: if a time is negative, `at` is missing or the manifold has no spectral solver.
             ConvergenceError: if the largest resolution misses `rtol`.
         """
         return self._solve(f, times=times, at=at, adjoint=False)
 
-    def adjoint_evolve(self, r0: Callable, *, times: object, at: object) -> Trajectory:
+    def adjoint_evolve(self, r0: Callable, times: object, at: object = None) -> Trajectory:
         """r(t), the density of particles that start from r0: d_t r = L* r, for plain attention
         d_t r = 1/2 Lap r - div(r grad log p). Its mass is conserved to round-off.
 
@@ -165,7 +167,8 @@ class DriftDiffusion:
 
     def _solve(self, f: Callable, *, times: object, at: object, adjoint: bool) -> Trajectory:
         points, weights = self._queries(at)
-        problem = _Evolution(f, _check_times(times), points, weights, adjoint, self.density.manifold.is_closed)
+        is_closed = self.density.manifold.is_closed
+        problem = _Evolution(check_function(f), check_times(times), points, weights, adjoint, is_closed)
         level, (states, _, _, shape), error = self._refine(problem)
         values = problem.values(level.basis, states, at=points)
         return Trajectory(problem.times, points, values.reshape(*values.shape[:2], *shape), weights, error)
@@ -199,6 +202,8 @@ class DriftDiffusion:
         return _Level(basis, Semigroup(matrix))
 
     def _queries(self, at: Any) -> tuple[np.ndarray, np.ndarray | None]:
+        if at is None:
+            raise ConfigError("`at` is required: a continuum has no points of its own. Pass points (Q, D).")
         points = self.density.manifold.check(getattr(at, "points", at), "at")
         return points, getattr(at, "weights", None)
 
@@ -347,12 +352,3 @@ def _cover(density: Density) -> np.ndarray:
 def _lengths(values: np.ndarray) -> np.ndarray:
     """Euclidean norms over the components, the last axis."""
     return np.linalg.norm(values, axis=-1)
-
-
-def _check_times(times: object) -> np.ndarray:
-    array = np.atleast_1d(check_finite(times, "times"))
-    if array.ndim != 1 or array.size == 0:
-        raise ConfigError(f"`times` must be a number or a list of numbers, got shape {array.shape}.")
-    if array.min() < 0:
-        raise ConfigError(f"`times` must not be negative, got {array.min():.6g}. A diffusion has no past.")
-    return array

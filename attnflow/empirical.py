@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from attnflow._checks import check_choice, check_finite, check_positive
 from attnflow._functions import evaluate
-from attnflow.attention import Attention
+from attnflow.attention import Attention, check_attention
 from attnflow.errors import ConfigError, DataError, PrecisionError
-from attnflow.measures import as_measure
+from attnflow.measures import DiscreteMeasure, as_measure
 from attnflow.normalizations import SoftmaxOperator, count_layers
-from attnflow.precision import require_x64
+from attnflow.precision import require_device, require_x64
 from attnflow.trajectories import Spectrum, Trajectory
 
 Function = Callable | np.ndarray
@@ -36,7 +37,7 @@ class EmpiricalAttention:
         dtype: "float64" (None) or, for speed, "float32".
 
     Raises:
-        ConfigError: if an option is unknown, or fewer than two points are given.
+        ConfigError: if an option is unknown, `attention` is no Attention, or fewer than two points are given.
         DataError: if the points are not finite or have the wrong shape.
         PrecisionError: if JAX computes in float32 and float64 is asked, or `rtol` is below what the dtype can do.
 
@@ -59,10 +60,11 @@ class EmpiricalAttention:
         rtol: float = 1e-8,
         method: str = "auto",
         include_self: bool = True,
-        dtype: str | None = None,
+        dtype: DTypeLike = None,
     ) -> None:
         check_choice(method, "method", ("auto", "dense"))
-        dtype = check_choice(dtype or "float64", "dtype", BEST_RTOL)
+        dtype = check_choice(dtype if isinstance(dtype, str) else np.dtype(dtype).name, "dtype", BEST_RTOL)
+        require_device()
         if dtype == "float64":
             require_x64()
         if check_positive(rtol, "rtol") < BEST_RTOL[dtype]:
@@ -70,11 +72,12 @@ class EmpiricalAttention:
         measure = as_measure(points, "points")
         if len(measure) < 2:
             raise ConfigError(f"`points` must hold at least 2 points, got {len(measure)}.")
-        if measure.ambient_dim >= 64 and len(measure) < measure.ambient_dim // 8:
+        if not isinstance(points, DiscreteMeasure) and len(measure) <= 8 and measure.ambient_dim >= 32:
             raise DataError(
-                f"`points` must have shape (N, D), got {measure.points.shape}. Transpose it: rows are points."
+                f"`points` must have shape (N, D), got {measure.points.shape}. Transpose it: rows are points. "
+                f"If {len(measure)} points of {measure.ambient_dim} coordinates are meant, pass a DiscreteMeasure."
             )
-        self.attention = attention
+        self.attention = check_attention(attention)
         self.measure = measure
         self.include_self = bool(include_self)
         self._operator = SoftmaxOperator(attention, measure, include_self=self.include_self, dtype=dtype)
@@ -109,7 +112,8 @@ class EmpiricalAttention:
         """
         queries = self._queries(at)
         values = self._own_values(f)
-        return (self._operator(values, queries) - self._values_at(f, values, queries)) / self.attention.bandwidth
+        now = self._values_at(f, values, queries)
+        return (self._operator(values, queries) - now) / self.attention.bandwidth
 
     def evolve(self, f: Function, times: object, at: object = None) -> Trajectory:
         """The iterates A_N^n f at the times n eps, the points frozen.

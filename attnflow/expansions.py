@@ -21,9 +21,9 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from attnflow._checks import check_finite
-from attnflow._functions import map_blocks
-from attnflow.attention import Attention
-from attnflow.densities import Density
+from attnflow._functions import check_function, map_blocks
+from attnflow.attention import Attention, check_attention
+from attnflow.densities import Density, check_density
 from attnflow.errors import ConfigError
 from attnflow.manifolds import Manifold
 from attnflow.precision import require_x64
@@ -146,12 +146,12 @@ def _minimizers(
 def _coefficients(
     pseudometric: PseudoMetric, density: Density, queries: jax.Array, minimizers: jax.Array
 ) -> tuple[jax.Array, ...]:
-    """Per query: smallest eigenvalue of G, G^-1 and drift in the frame, and as tensors of R^D; the log p_G gradient."""
+    """Per query: the smallest eigenvalue of G, G^-1 and b in the frame, and both as tensors of R^D."""
 
     def one(x: jax.Array, y: jax.Array) -> tuple[jax.Array, ...]:
         local = _local_coefficients(pseudometric, density, x, y)
         frame = density.manifold.tangent_frame(y)
-        smallest = 1 / jnp.linalg.eigvalsh(local.inverse_metric)[-1]
+        smallest = jnp.min(1 / jnp.linalg.eigvalsh(local.inverse_metric))
         ambient = frame @ local.inverse_metric @ frame.T, frame @ local.drift
         return smallest, local.inverse_metric, local.drift, *ambient
 
@@ -239,8 +239,8 @@ class LaplaceExpansion:
 
     def __init__(self, attention: Attention, density: Density) -> None:
         require_x64()
-        self.attention = attention
-        self.density = density
+        self.attention = check_attention(attention)
+        self.density = check_density(density)
         self.manifold: Manifold = density.manifold
 
     def minimizer(self, x: object) -> np.ndarray:
@@ -273,19 +273,24 @@ class LaplaceExpansion:
 
         return self._answer(x, drifts)
 
-    def generator(self, f: Callable, *, at: object) -> np.ndarray:
+    def generator(self, f: Callable, at: object) -> np.ndarray:
         """(L f)(y*(x)): (Q,) for a scalar f, (Q, c) for a vector f of one ambient point.
 
         Args:
             f: (D,) -> scalar or (c,), in jax.numpy, twice differentiable.
             at: the queries x, (Q, D), or one query (D,).
+
+        Raises:
+            DataError: if a derivative of f is NaN or Inf.
         """
+        check_function(f)
 
         def generator(points: np.ndarray) -> np.ndarray:
             minimizers, inverse_metrics, drifts = self._local(points)
-            return map_blocks(functools.partial(_apply, f, self.manifold), inverse_metrics, drifts, minimizers)
+            values = map_blocks(functools.partial(_apply, f, self.manifold), inverse_metrics, drifts, minimizers)
+            return check_finite(values, "L f")
 
-        return self._answer(at, generator)
+        return self._answer(at, generator, name="at")
 
     def coefficients(self, points: np.ndarray) -> AmbientCoefficients:
         """Everything that L is at many queries (Q, D), as tensors of R^D."""
@@ -304,9 +309,9 @@ class LaplaceExpansion:
                 "not to a drift-diffusion. Use LaplaceExpansion."
             )
 
-    def _answer(self, x: object, method: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-        array = check_finite(x, "x")
-        result = method(self.manifold.check(np.atleast_2d(array), "x"))
+    def _answer(self, x: object, method: Callable[[np.ndarray], np.ndarray], *, name: str = "x") -> np.ndarray:
+        array = check_finite(x, name)
+        result = method(self.manifold.check(np.atleast_2d(array), name))
         return result[0] if array.ndim == 1 else result
 
     def _minimize(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

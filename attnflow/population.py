@@ -9,9 +9,9 @@ from typing import NamedTuple
 import numpy as np
 
 from attnflow._checks import check_integer, check_positive
-from attnflow._functions import evaluate
-from attnflow.attention import Attention
-from attnflow.densities import Density
+from attnflow._functions import check_function, evaluate
+from attnflow.attention import Attention, check_attention
+from attnflow.densities import Density, check_density
 from attnflow.errors import ConfigError, ConvergenceError, PrecisionError
 from attnflow.measures import DiscreteMeasure, as_measure
 from attnflow.normalizations import SoftmaxOperator, count_layers
@@ -45,7 +45,7 @@ class PopulationAttention:
         rtol: tolerance on max |error| / max |values|, at least 1e-12.
 
     Raises:
-        ConfigError: if `rtol` is not positive or `density` is not a density.
+        ConfigError: if `rtol` is not positive, `attention` not an Attention or `density` not a density.
         PrecisionError: if JAX computes in float32, or `rtol` is below 1e-12.
 
     Example:
@@ -60,36 +60,36 @@ class PopulationAttention:
 
     def __init__(self, attention: Attention, density: Density, *, rtol: float = 1e-8) -> None:
         require_x64()
-        if not isinstance(density, Density):
-            raise ConfigError(f"`density` must be a density such as Uniform(Circle()), got {density!r}.")
         if check_positive(rtol, "rtol") < BEST_RTOL:
             raise PrecisionError(f"`rtol` must be at least {BEST_RTOL:g} in float64, got {rtol:g}.")
-        self.attention = attention
-        self.density = density
+        self.attention = check_attention(attention)
+        self.density = check_density(density)
         self.rtol = rtol
         # A Gaussian kernel of variance eps keeps the modes up to sqrt(2 log(1/rtol) / eps); some more for f and p.
         self._degree = math.ceil(math.sqrt(-2 * math.log(rtol) / attention.bandwidth)) + 12
         self._operators: dict[int, SoftmaxOperator] = {}
 
-    def layer(self, f: Callable, at: object) -> np.ndarray:
+    def layer(self, f: Callable, at: object = None) -> np.ndarray:
         """One layer, A f.
 
         Args:
             f: a function of one ambient point, written in jax.numpy.
-            at: where to evaluate, points (Q, D) on the manifold.
+            at: where to evaluate, points (Q, D) on the manifold; required, as a population has no points of its own.
 
         Returns:
             (Q,) or (Q, c).
 
         Raises:
+            ConfigError: if `f` is not a function or `at` is missing.
             ConvergenceError: if no affordable quadrature reaches `rtol`.
         """
-        return self._evolve(f, np.array([1]), self._queries(at).points)[0][0]
+        return self._evolve(check_function(f), np.array([1]), self._queries(at).points)[0][0]
 
-    def generator(self, f: Callable, at: object) -> np.ndarray:
+    def generator(self, f: Callable, at: object = None) -> np.ndarray:
         """The difference quotient (A f - f) / eps; arguments as in `layer`."""
+        check_function(f)
         queries = self._queries(at).points
-        now = evaluate(_check_function(f), queries)
+        now = evaluate(f, queries)
         eps = self.attention.bandwidth
 
         def difference(operator: SoftmaxOperator) -> tuple[np.ndarray, float]:
@@ -98,7 +98,7 @@ class PopulationAttention:
 
         return self._converge(difference)[0]
 
-    def evolve(self, f: Callable, times: object, at: object) -> Trajectory:
+    def evolve(self, f: Callable, times: object, at: object = None) -> Trajectory:
         """The iterates A^n f at the times n eps.
 
         Args:
@@ -113,9 +113,9 @@ class PopulationAttention:
             ConfigError: if a time is not a whole number of layers (the two nearest are named).
             ConvergenceError: if no affordable quadrature reaches `rtol`.
         """
-        measure = self._queries(at)
         counts = count_layers(times, self.attention.bandwidth)
-        values, error = self._evolve(f, counts, measure.points)
+        measure = self._queries(at)
+        values, error = self._evolve(check_function(f), counts, measure.points)
         return Trajectory(
             times=counts * self.attention.bandwidth,
             points=measure.points,
@@ -124,7 +124,7 @@ class PopulationAttention:
             solver_error=error,
         )
 
-    def log_normalizer(self, at: object) -> np.ndarray:
+    def log_normalizer(self, at: object = None) -> np.ndarray:
         """log int e^{-D(x, y) / 2eps} p(y) dvol(y) at the points (Q, D), shape (Q,)."""
         queries = self._queries(at).points
         return self._converge(lambda operator: (operator.log_normalizer(queries), 1.0))[0]
@@ -152,7 +152,12 @@ class PopulationAttention:
 
         _, error = self._converge(eigenvalues)
         operator = self._resolution().fine
-        return operator.spectrum(*pairs[operator], error=error)
+        spectrum = operator.spectrum(*pairs[operator], error=error)
+
+        def eigenfunctions(points: np.ndarray) -> np.ndarray:
+            return spectrum.eigenfunctions(self.density.manifold.check(points, "points"))
+
+        return spectrum._replace(eigenfunctions=eigenfunctions)
 
     def _queries(self, at: object) -> DiscreteMeasure:
         if at is None:
@@ -162,7 +167,6 @@ class PopulationAttention:
         return measure
 
     def _evolve(self, f: Callable, counts: np.ndarray, queries: np.ndarray) -> tuple[np.ndarray, float]:
-        _check_function(f)
         start = evaluate(f, queries)
 
         def iterates(operator: SoftmaxOperator) -> tuple[np.ndarray, float]:
@@ -213,14 +217,6 @@ class PopulationAttention:
             nodes = DiscreteMeasure(*self.density.quadrature(degree))
             self._operators[degree] = SoftmaxOperator(self.attention, nodes)
         return self._operators[degree]
-
-
-def _check_function(f: Callable) -> Callable:
-    if not callable(f):
-        raise ConfigError(
-            f"`f` must be a function of one point for a population, got {type(f).__name__}. Pass a function."
-        )
-    return f
 
 
 def _size(own: np.ndarray, queried: np.ndarray, operator: SoftmaxOperator) -> float:

@@ -49,7 +49,7 @@ class Semigroup:
         state, reached = initial, 0.0
         digits = 14 - math.ceil(math.log10(max(distinct[-1], 1e-300)))
         with one_blas_thread():
-            for time in distinct:
+            for time in distinct.tolist():  # Python's round, unlike NumPy's, takes any number of digits
                 # Rounded so that equally spaced times share one exponential; what rounding leaves is not accumulated.
                 step = round(time - reached, digits)
                 reached += step

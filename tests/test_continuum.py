@@ -91,14 +91,14 @@ def problem(name, rtol=TIGHT):
     """A solver with a function, points and the reference (f at t) there."""
     if name == "circle":
         return (
-            DriftDiffusion(ATTENTION, circle_density(), rtol),
+            DriftDiffusion(ATTENTION, circle_density(), rtol=rtol),
             circle_f,
             on_circle(THETA),
             (lambda t: circle_semigroup.evolve(THETA, time=t, log_density=CIRCLE_G, f=CIRCLE_F)),
         )
     if name == "torus":
         return (
-            DriftDiffusion(ATTENTION, torus_density(), rtol),
+            DriftDiffusion(ATTENTION, torus_density(), rtol=rtol),
             torus_f,
             quadrature.embed_torus(ANGLES),
             (lambda t: torus_semigroup.evolve(ANGLES, time=t, log_density=TORUS_G, f=torus_reference_f)),
@@ -106,13 +106,13 @@ def problem(name, rtol=TIGHT):
     if name == "sphere":
         points = SPHERE.sample_uniform(50, np.random.default_rng(0))
         return (
-            DriftDiffusion(ATTENTION, sphere_density(), rtol),
+            DriftDiffusion(ATTENTION, sphere_density(), rtol=rtol),
             sphere_f,
             points,
             (lambda t: sphere_semigroup.evolve(points, time=t, log_density=SPHERE_G, f=sphere_reference_f)),
         )
     return (
-        DriftDiffusion(ATTENTION, line_density(), rtol),
+        DriftDiffusion(ATTENTION, line_density(), rtol=rtol),
         line_f,
         X,
         (
@@ -211,7 +211,7 @@ def test_the_line_is_accurate_in_the_weights_of_a_quadrature():
     ids=["circle", "torus", "sphere"],
 )
 def test_uniform_densities_have_the_spectrum_of_the_laplacian(manifold, exact):
-    spectrum = DriftDiffusion(ATTENTION, af.Uniform(manifold), TIGHT).spectrum(len(exact))
+    spectrum = DriftDiffusion(ATTENTION, af.Uniform(manifold), rtol=TIGHT).spectrum(len(exact))
     np.testing.assert_allclose(spectrum.eigenvalues, exact, rtol=0, atol=CLOSE)
     nodes, weights = manifold.quadrature(24)
     values = spectrum.eigenfunctions(nodes)  # orthonormal, also within an eigenspace
@@ -237,7 +237,7 @@ def of_one_coordinate(density, axis):
 def test_the_spectrum_on_the_circle_is_mathieus():
     q = 2.0
     density = af.LogDensity(CIRCLE, of_one_coordinate(lambda u: mathieu.density(np.arccos(u), q=q), 0))
-    spectrum = DriftDiffusion(ATTENTION, density, TIGHT).spectrum(7)
+    spectrum = DriftDiffusion(ATTENTION, density, rtol=TIGHT).spectrum(7)
     np.testing.assert_allclose(spectrum.eigenvalues, mathieu.eigenvalues(7, q=q), rtol=0, atol=CLOSE)
     values = spectrum.eigenfunctions(on_circle(THETA))
     order = np.argsort([(mathieu.characteristic_b(1, q=q)), (mathieu.characteristic_a(1, q=q))])
@@ -249,7 +249,7 @@ def test_the_spectrum_on_the_circle_is_mathieus():
 
 def test_the_spectrum_on_the_sphere_is_the_prolate_one():
     density = af.LogDensity(SPHERE, of_one_coordinate(lambda z: prolate.density(z, c=2.0), 2))
-    spectrum = DriftDiffusion(ATTENTION, density, TIGHT).spectrum(16)
+    spectrum = DriftDiffusion(ATTENTION, density, rtol=TIGHT).spectrum(16)
     np.testing.assert_allclose(spectrum.eigenvalues, prolate.eigenvalues(16, c=2.0), rtol=0, atol=CLOSE)
 
 
@@ -283,7 +283,7 @@ def test_peaked_densities_are_solved_to_full_accuracy(concentration, modes):
     # Symmetrised forms fail here (p^2 spans 17 or 35 decades); f-form and exponential do not.
     density = af.VonMisesFisher(CIRCLE, mean_direction=[1, 0], concentration=concentration)
     g = trigonometric(cosines={1: concentration})
-    limit = DriftDiffusion(ATTENTION, density, TIGHT)
+    limit = DriftDiffusion(ATTENTION, density, rtol=TIGHT)
     flow = limit.evolve(circle_f, times=0.5, at=on_circle(THETA))
     exact = circle_semigroup.evolve(THETA, time=0.5, log_density=g, f=CIRCLE_F, modes=modes)
     np.testing.assert_allclose(flow.values[0], exact, rtol=0, atol=CLOSE)

@@ -37,7 +37,7 @@ def solver(name):
         "torus": (af.LogDensity(TORUS, lambda x: 0.4 * x[0] + 0.3 * x[1] * x[2]), quadrature.torus_rule(40, m=2)),
         "sphere": (af.LogDensity(SPHERE, lambda x: 0.5 * x[2] + 0.3 * x[0] * x[1]), quadrature.sphere_rule(30, 60)),
     }[name]
-    return DriftDiffusion(af.Attention(PLAIN, bandwidth=0.1), density, 1e-11), *rule
+    return DriftDiffusion(af.Attention(PLAIN, bandwidth=0.1), density, rtol=1e-11), *rule
 
 
 every_closed = pytest.mark.parametrize("name", ["circle", "torus", "sphere"])
@@ -114,7 +114,7 @@ def collocated(theta, *, third, time):
 
 def test_an_asymmetric_cost_on_the_circle_needs_its_third_derivative():
     density = af.VonMisesFisher(CIRCLE, mean_direction=[1, 0], concentration=0.7)
-    limit = DriftDiffusion(af.Attention(af.CustomPseudoMetric(angular_cost), 0.1), density, 1e-11)
+    limit = DriftDiffusion(af.Attention(af.CustomPseudoMetric(angular_cost), 0.1), density, rtol=1e-11)
     values = limit.evolve(generic_f, times=0.6, at=ON_CIRCLE).values[0]
     np.testing.assert_allclose(values, collocated(THETA, third=1, time=0.6), rtol=0, atol=1e-10)
     assert np.abs(values - collocated(THETA, third=0, time=0.6)).max() > 0.1
@@ -125,7 +125,7 @@ def test_a_constant_drift_rotates_and_has_no_real_spectrum():
     def cost(x, y):
         return 2 * (1 - x[0] * y[0] - x[1] * y[1]) + 0.6 * (x[0] * y[1] - x[1] * y[0]) ** 3
 
-    limit = DriftDiffusion(af.Attention(af.CustomPseudoMetric(cost), 0.1), af.Uniform(CIRCLE), 1e-11)
+    limit = DriftDiffusion(af.Attention(af.CustomPseudoMetric(cost), 0.1), af.Uniform(CIRCLE), rtol=1e-11)
     values = limit.evolve(lambda x: x[0], times=1.3, at=ON_CIRCLE).values[0]
     np.testing.assert_allclose(values, np.exp(-0.65) * np.cos(THETA - 1.17), rtol=0, atol=1e-10)
     with pytest.raises(ConfigError, match="not reversible"):
@@ -171,7 +171,7 @@ def pointwise_generator(limit, f):
 )
 def test_a_general_cost_satisfies_the_equation_in_integral_form(cost, density, points, f):
     # e^{tL} f - f = int_0^t e^{sL} L f ds, with L f taken pointwise in charts.
-    limit = DriftDiffusion(af.Attention(af.CustomPseudoMetric(cost), 0.1), density(), 1e-9)
+    limit = DriftDiffusion(af.Attention(af.CustomPseudoMetric(cost), 0.1), density(), rtol=1e-9)
     nodes, weights = np.polynomial.legendre.leggauss(16)
     times = 0.15 * (nodes + 1)
     image = pointwise_generator(limit, f)

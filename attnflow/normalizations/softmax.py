@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import scipy.linalg
 
-from attnflow._checks import check_finite, check_integer
+from attnflow._checks import check_integer, check_times
 from attnflow.attention import Attention
 from attnflow.errors import ConfigError, ResourceError
 from attnflow.kernel_sums import DenseSum, RowSums, kernel_logits
@@ -166,9 +166,7 @@ def count_layers(times: object, bandwidth: float) -> np.ndarray:
     Raises:
         ConfigError: if a time is negative or not a whole number of layers to |t - n eps| <= 1e-9 max(1, t).
     """
-    array = check_finite(np.atleast_1d(times), "times")  # type: ignore[call-overload]
-    if array.ndim != 1 or array.size == 0 or (array < 0).any():
-        raise ConfigError(f"`times` must be a nonnegative number or a list of them, got {times!r}.")
+    array = check_times(times)
     # Rounding, never truncation: .35 / .07 is 4.999999999999999.
     counts = np.rint(array / bandwidth).astype(np.int64)
     off = np.abs(array - counts * bandwidth) > 1e-9 * np.maximum(1, array)
