@@ -60,7 +60,7 @@ class EmpiricalAttention:
         rtol: float = 1e-8,
         method: str = "auto",
         include_self: bool = True,
-        dtype: DTypeLike = None,
+        dtype: DTypeLike | None = None,
     ) -> None:
         check_choice(method, "method", ("auto", "dense"))
         dtype = check_choice(dtype if isinstance(dtype, str) else np.dtype(dtype).name, "dtype", BEST_RTOL)

@@ -34,6 +34,7 @@ _NEWTON_STEPS = 30
 _STEP_LENGTHS = (1.0, 0.5, 0.25, 0.1, 0.03, 0.01, 0.0)
 _SHORT_STEP = 1e-5
 _CANDIDATES = 3
+_RUNAWAY = 10.0  # so many times further out than the whole cover, a search has found that there is no minimum
 _SAME_POINT = 1e-6  # two refined minimisers closer than this are one
 _TIE = 1e-12  # a smaller gap in D/2 between two minimisers is round-off
 
@@ -320,6 +321,13 @@ class LaplaceExpansion:
         cover, neighbours = self._cover
         search = functools.partial(_minimizers, self.attention.pseudometric, self.density, cover, neighbours)
         minimizers, gaps = map_blocks(search, points)
+        distances = np.linalg.norm(minimizers, axis=1)
+        if not distances.max() < _RUNAWAY * np.linalg.norm(cover, axis=1).max():
+            raise ConfigError(
+                f"{type(self.attention.pseudometric).__name__} has no minimiser for the query "
+                f"{np.round(points[np.argmax(distances)], 4).tolist()}: on {self.manifold} it decreases without end. "
+                "The expansion needs a unique one."
+            )
         if gaps.min() < _TIE:
             raise ConfigError(
                 f"{type(self.attention.pseudometric).__name__} has several global minimisers for the query "

@@ -205,10 +205,10 @@ def test_two_equal_minimisers_are_refused():
         limit.minimizer(np.array([np.cos(1.0), np.sin(1.0)]))
 
 
-def test_a_cost_without_curvature_at_its_minimum_is_refused():
+def test_a_cost_that_decreases_without_end_has_no_minimiser():
     line = af.Gaussian(mean=[0.0], covariance=[[1.0]])
     limit = af.LaplaceExpansion(af.Attention(af.DotProduct(), bandwidth=0.1), line)
-    with pytest.raises(ConfigError, match="no non-degenerate minimiser"):
+    with pytest.raises(ConfigError, match="has no minimiser"):
         limit.generator(lambda x: x[0], at=[0.3])
 
 
@@ -229,3 +229,16 @@ def test_single_precision_is_refused():
             af.LaplaceExpansion(af.Attention(af.SquaredDistance(), bandwidth=0.1), density)
     finally:
         jax.config.update("jax_enable_x64", True)
+
+
+def test_a_saddle_is_not_taken_for_a_minimum():
+    class Saddle(af.PseudoMetric):
+        vanishes_on_diagonal = True  # it says so, wrongly
+
+        def __call__(self, x, y):
+            return (x[0] - y[0]) ** 2 - 1e-3 * (x[1] - y[1]) ** 2
+
+    jax.tree_util.register_static(Saddle)
+    plane = af.Gaussian(mean=[0.0, 0.0], covariance=[[1.0, 0.3], [0.3, 2.0]])
+    with pytest.raises(af.AttnflowError, match="no non-degenerate minimiser"):
+        af.LaplaceExpansion(af.Attention(Saddle(), bandwidth=0.1), plane).generator(lambda x: x[0], [0.3, 0.2])
