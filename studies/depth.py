@@ -2,11 +2,13 @@
 
 A layer is the time eps. With infinitely many points that do not move and t = n eps fixed,
 
-    A^n f = e^{tL} f + O(eps),    L f = 1/2 Lap f + <grad log p, grad f>                                [RZ, Theorem 3].
+    A^n f = e^{tL} f + O(eps),    L f = 1/2 Lap f + <grad log p, grad f>,
+
+with the generator L of [RZ, Theorem 3]; n local errors of order eps^2 add up to one of order eps.
 
 Measured on the circle, p ~ exp(.7 cos t + .3 sin 2t), f = sin t + cos(3t)/2, at t = 1/2: the maximum over 128 queries
-of A^n f - e^{tL} f (depth). The control reads the clock of a layer as eps/2, the time of the operator 2L at which one
-layer is eps/2 of its time: its limit e^{tL/2} f differs, and the distance must tend to sup |e^{tL} f - e^{tL/2} f|.
+of A^n f - e^{tL} f (depth). The control runs the limit at half its speed, as if a layer were the time eps/2: the
+distance to e^{tL/2} f must not vanish, but tend to sup |e^{tL} f - e^{tL/2} f|.
 """
 
 import functools

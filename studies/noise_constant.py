@@ -87,11 +87,13 @@ def claims_on(name: str) -> list[af.Claim]:
     exponent = -0.5 - m / 4
     return [
         af.Claim(
-            id=f"noise-const/{name}/exponent", statement=f"std[(A_N - A) f / eps] is of order eps^({exponent})",
+            id=f"noise-const/{name}/exponent",
+            statement=f"lim N^(1/2) std[(A_N - A) f / eps] is of order eps^({exponent})",
             kind="exponent", quantity=f"{name}.noise", predicted=exponent, **common,
         ),
         af.Claim(
-            id=f"noise-const-control/{name}/exponent", statement=f"std[(A_N - A) f] is of order eps^({exponent})",
+            id=f"noise-const-control/{name}/exponent",
+            statement=f"lim N^(1/2) std[(A_N - A) f] is of order eps^({exponent})",
             kind="exponent", quantity=f"{name}.layer_noise", predicted=exponent,
             control_of=f"noise-const/{name}/exponent", **common,
         ),

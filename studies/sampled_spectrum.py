@@ -1,8 +1,8 @@
 """How far are the eigenvalues of N points from those of infinitely many?
 
 At fixed bandwidth the eigenvalues of (I - A_N)/eps, A_N the N x N attention matrix of independent points, fluctuate
-about those of the population operator (I - A)/eps at order N^{-1/2} [CL, Si]. With the study `long_run` this is the
-other half of: attention's spectrum tends to that of the drift-diffusion.
+about those of the population operator (I - A)/eps at order N^{-1/2} in root mean square [CL, Si]. The study `long_run`
+has the other half of the way to the drift-diffusion, N infinite and eps -> 0.
 
 Measured on the circle, p ~ exp(.7 cos t), eps = .5: the root mean square relative error of l_1, ..., l_4. The control
 claims N^{-1}.
