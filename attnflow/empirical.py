@@ -95,7 +95,8 @@ class EmpiricalAttention:
         Raises:
             ConfigError: if `at` is given without self-attention.
         """
-        return self._operator(self._own_values(f), self._queries(at))
+        queries = self._queries(at)  # what is cheap to refuse comes first: f compiles
+        return self._operator(self._own_values(f), queries)
 
     def generator(self, f: Function, at: object = None) -> np.ndarray:
         """The difference quotient (A_N f - f) / eps.
