@@ -41,7 +41,7 @@ class Study:
         name: of the study and of its folder of records; letters a-z, digits, `_` and `-`.
         measure: (case, keys) -> {quantity: array (len(keys), ...)}.
         ladder: the cases, coarse to fine; each a dict of JSON scalars.
-        quick: how many cases of the ladder, from the first, make up the quick run.
+        quick: the cases of the quick run, a prefix of the ladder; or how many of its first cases they are.
         claims: what is to be decided.
         seeds: seeds of a full run; 1 means that the study is deterministic.
         quick_seeds: seeds of the quick run, the first of those of the full one; all of them unless given.
@@ -66,7 +66,7 @@ class Study:
     name: str
     measure: Measure
     ladder: Sequence[Case]
-    quick: int
+    quick: int | Sequence[Case]
     claims: Sequence[Claim]
     seeds: int = 1
     quick_seeds: int | None = None
@@ -91,15 +91,17 @@ class Study:
         repeated = [text for text, count in Counter(map(canonical_json, ladder)).items() if count > 1]
         if repeated:
             raise ConfigError(f"`ladder` of study {self.name!r} holds the case {repeated[0]} twice. Remove one.")
-        if check_integer(self.quick, "quick", minimum=1) > len(ladder):
+        is_list = isinstance(self.quick, list | tuple)
+        quick = _prefix_length(self.quick, ladder, study=self.name) if is_list else self.quick  # type: ignore[arg-type]
+        if check_integer(quick, "quick", minimum=1) > len(ladder):
             raise ConfigError(
                 f"`quick` of study {self.name!r} must be at most the {len(ladder)} cases of its ladder, "
-                f"got {self.quick}. The quick run is a prefix of the ladder."
+                f"got {quick}. The quick run is a prefix of the ladder."
             )
         claims = tuple(self.claims)
         _check_claims(claims, ladder=ladder, study=self.name)
-        plain = {"ladder": ladder, "claims": claims, "quick_seeds": quick_seeds, "figures": tuple(self.figures)}
-        for name, value in plain.items():
+        plain = {"ladder": ladder, "quick": quick, "claims": claims, "quick_seeds": quick_seeds}
+        for name, value in (plain | {"figures": tuple(self.figures)}).items():
             object.__setattr__(self, name, value)
 
     @property
@@ -109,6 +111,7 @@ class Study:
 
     def cases(self, *, quick: bool) -> tuple[Case, ...]:
         """The cases of the quick or of the full run, coarse to fine."""
+        assert isinstance(self.quick, int)
         return tuple(self.ladder[: self.quick if quick else None])
 
     def batches(self, *, quick: bool) -> list[range]:
@@ -222,6 +225,13 @@ def source_digest(source: str) -> str:
             case ast.Assign(targets=[ast.Name(id="study")], value=ast.Call(keywords=keywords) as declaration):
                 declaration.keywords = [item for item in keywords if item.arg == "measure"]
     return hashlib.sha256(ast.unparse(tree).encode()).hexdigest()
+
+
+def _prefix_length(quick: Sequence[Case], ladder: tuple[Case, ...], *, study: str) -> int:
+    cases = tuple(_plain_case(case, study=study) for case in quick)
+    if cases != ladder[: len(cases)]:
+        raise ConfigError(f"`quick` of study {study!r} must be the first cases of its ladder, in their order.")
+    return len(cases)
 
 
 def _plain_case(case: Case, *, study: str) -> dict[str, Scalar]:

@@ -82,6 +82,12 @@ def test_a_quick_run_that_is_no_prefix_or_a_wrong_type_is_refused(changes):
         study(**changes)
 
 
+def test_the_quick_run_may_be_given_by_its_cases():
+    assert study(quick=LADDER[:4]).tasks(quick=True) == study(quick=4).tasks(quick=True)
+    with pytest.raises(ConfigError, match="first cases of its ladder"):
+        study(quick=LADDER[1:4])
+
+
 @pytest.mark.parametrize(("seeds", "quick_seeds"), [(1, None), (100, 16), (400, 32), (40, 40), (70, 33), (5, 1)])
 def test_the_records_of_the_quick_run_are_among_those_of_the_full_one(seeds, quick_seeds):
     both = study(seeds=seeds, quick_seeds=quick_seeds)
