@@ -101,10 +101,11 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
     if words and not words[0].startswith("-"):
         check_choice(words[0], "command", parsers)
     arguments, unknown = parser.parse_known_args(words)
-    if unknown:
+    if unknown and unknown[0].startswith("-"):
         options = [option for action in parsers[words[0]]._actions for option in action.option_strings]
         check_choice(unknown[0].split("=")[0], "option", options)
-        raise ConfigError(f"{' '.join(unknown)} is one word too many. See `attnflow {words[0]} --help`.")
+    if unknown:
+        raise ConfigError(f"{unknown[0]!r} is one word too many. See `attnflow {words[0]} --help`.")
     return arguments
 
 

@@ -180,7 +180,7 @@ def test_set_overrides_a_parameter_in_every_case(folder, capsys):
         (["verify", "--out", "no/where"], "no is not a folder"),
         (["run"], "FILE"),
         (["run", "nothing.py"], "nothing.py: No such file"),
-        (["run", "studies/toy.py", "more"], "'more'"),
+        (["run", "studies/toy.py", "more"], "'more' is one word too many"),
         (["run", "studies/toy.py", "--set", "factr=3"], "Did you mean 'factor'"),
         (["run", "studies/toy.py", "--set", "factor"], "takes key=value"),
         (["run", "studies/toy.py", "--set", "factor=[1,2]"], "must be a finite number"),
