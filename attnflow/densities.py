@@ -21,7 +21,7 @@ from attnflow.manifolds import EuclideanSpace, Manifold, Quadrature, Sphere
 
 # Draws are made in whole blocks, so that the first n points of a longer draw are the points of a draw of n.
 DRAW_BLOCK = 4096
-MAX_NODES = 2_000_000
+MAX_NODES = 4_000_000  # of a quadrature; on T^3 they take 250 MB
 GAUSSIAN_RADIUS = 12.0  # standard deviations covered by a Gaussian's quadrature; the mass beyond is below 1e-32
 
 
@@ -57,6 +57,7 @@ class Density(ABC):
 
     def quadrature(self, degree: int) -> Quadrature:
         """Nodes (Q, D) and weights (Q,) with sum_q w_q h(x_q) close to int h p dvol."""
+        _check_size(self.manifold.quadrature_size(degree), self.manifold)
         nodes, weights = self.manifold.quadrature(degree)
         return Quadrature(nodes, weights * np.exp(self.log_densities(nodes)))
 
@@ -240,11 +241,7 @@ class Gaussian(Density):
         deviations = np.sqrt(variances)
         steps = np.minimum(2 * np.pi / (degree + 1), 0.5 * deviations)
         counts = np.ceil(GAUSSIAN_RADIUS * deviations / steps).astype(int)
-        if np.prod(2 * counts + 1) > MAX_NODES:
-            raise ConvergenceError(
-                f"{np.prod(2 * counts + 1)} quadrature nodes would be needed on {self.manifold}, at most {MAX_NODES} "
-                "are allowed. Use a larger bandwidth or fewer dimensions."
-            )
+        _check_size(int(np.prod(2 * counts + 1)), self.manifold)
         grids = [step * np.arange(-count, count + 1) for step, count in zip(steps, counts, strict=True)]
         mesh = np.stack(np.meshgrid(*grids, indexing="ij"), axis=-1).reshape(-1, len(steps))
         weights = np.prod(steps / np.sqrt(2 * np.pi * variances)) * np.exp(-0.5 * np.sum(mesh**2 / variances, axis=1))
@@ -355,12 +352,20 @@ def _quantile_table(density: Density) -> tuple[np.ndarray, np.ndarray, np.ndarra
     return knots, angles, 1 / p
 
 
+def _check_size(nodes: int, manifold: Manifold) -> None:
+    if nodes > MAX_NODES:
+        raise ConvergenceError(
+            f"a quadrature of {nodes} nodes would be needed on {manifold}, at most {MAX_NODES} are allowed. Use a "
+            "larger bandwidth, a larger `rtol` or fewer dimensions."
+        )
+
+
 def _integrate(density: Density) -> tuple[float, float]:
     """log int p dvol of a p that is not normalised, and the largest log p met, at the first resolution that settles."""
     manifold = density.manifold
     previous = math.nan
     degree = 24
-    while (2 * degree) ** manifold.dim < MAX_NODES:
+    while manifold.quadrature_size(degree) <= MAX_NODES:
         nodes, weights = manifold.quadrature(degree)
         values = density.log_densities(nodes)
         peak = float(values.max())

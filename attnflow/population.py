@@ -19,7 +19,6 @@ from attnflow.precision import require_x64
 from attnflow.trajectories import Spectrum, Trajectory
 
 BEST_RTOL = 1e-12
-MAX_NODES = 6_000_000  # a product rule with 170 nodes per dimension on S^3 and T^3
 MAX_REFINEMENTS = 12  # the last rule is nine times finer than the bandwidth asks for
 ROUND_OFF = 1e-14  # of an average, relative to the largest value averaged
 
@@ -199,12 +198,6 @@ class PopulationAttention:
         self._operators = {self._degree: finer}
 
     def _resolution(self) -> _Resolution:
-        nodes = self._finer(self._degree) ** self.density.manifold.dim
-        if nodes > MAX_NODES:
-            raise ConvergenceError(
-                f"the quadrature on {self.density.manifold} would need about {nodes} nodes for `rtol` = {self.rtol:g} "
-                f"at bandwidth {self.attention.bandwidth:g}; at most {MAX_NODES} are allowed. Use a larger bandwidth."
-            )
         return _Resolution(self._operator(self._degree), self._operator(self._finer(self._degree)))
 
     @staticmethod

@@ -57,6 +57,7 @@ def test_charts_are_normal_to_second_order(manifold):
 @pytest.mark.parametrize("manifold", MANIFOLDS, ids=str)
 def test_the_quadrature_sums_to_the_volume_and_lies_on_the_manifold(manifold):
     nodes, weights = manifold.quadrature(9)
+    assert len(nodes) == manifold.quadrature_size(9)
     assert manifold.residual(nodes).max() < ROUND_OFF
     assert weights.sum() == pytest.approx(manifold.volume, rel=ROUND_OFF)
 

@@ -247,7 +247,7 @@ def test_times_between_layers_are_refused():
 
 
 def test_a_bandwidth_beyond_any_quadrature_is_refused():
-    with pytest.raises(ConvergenceError, match="at most 6000000 are allowed"):
+    with pytest.raises(ConvergenceError, match="at most 4000000 are allowed"):
         af.PopulationAttention(attention(1e-6), tilted(2)).layer(linear(2), at=sphere_points(2))
 
 

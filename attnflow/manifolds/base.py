@@ -50,6 +50,10 @@ class Manifold(ABC):
         """Nodes and weights that integrate products of band limit `degree` exactly."""
 
     @abstractmethod
+    def quadrature_size(self, degree: int) -> int:
+        """The number of nodes of `quadrature(degree)`, known before it is made."""
+
+    @abstractmethod
     def sample_uniform(self, n: int, generator: np.random.Generator) -> np.ndarray:
         """n independent points (n, D) of the normalised volume."""
 

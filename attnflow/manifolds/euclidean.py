@@ -54,5 +54,8 @@ class EuclideanSpace(Manifold):
     def quadrature(self, degree: int) -> Quadrature:
         raise ConfigError("Euclidean space has infinite volume, so it has no quadrature of its own. Use a density's.")
 
+    def quadrature_size(self, degree: int) -> int:
+        raise ConfigError("Euclidean space has infinite volume, so it has no quadrature of its own. Use a density's.")
+
     def sample_uniform(self, n: int, generator: np.random.Generator) -> np.ndarray:
         raise ConfigError("Euclidean space has infinite volume, so it has no uniform density. Use af.Gaussian.")

@@ -78,6 +78,9 @@ class Sphere(Manifold):
             weights = np.outer(w, weights).ravel()
         return Quadrature(points, weights)
 
+    def quadrature_size(self, degree: int) -> int:
+        return (degree + 1) * (degree // 2 + 1) ** (self.dim - 1)
+
     def sample_uniform(self, n: int, generator: np.random.Generator) -> np.ndarray:
         normal = generator.standard_normal((n, self.ambient_dim))
         return normal / np.linalg.norm(normal, axis=1, keepdims=True)

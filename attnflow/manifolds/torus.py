@@ -74,5 +74,8 @@ class FlatTorus(Manifold):
         mesh = np.stack(np.meshgrid(*[grid] * self.dim, indexing="ij"), axis=-1)
         return Quadrature(self.from_angles(mesh), np.full(n**self.dim, (2 * np.pi / n) ** self.dim))
 
+    def quadrature_size(self, degree: int) -> int:
+        return (degree + 1) ** self.dim
+
     def sample_uniform(self, n: int, generator: np.random.Generator) -> np.ndarray:
         return self.from_angles(2 * np.pi * generator.random((n, self.dim)))
