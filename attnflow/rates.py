@@ -269,7 +269,10 @@ def _check_ladder(sizes: object, values: object, name: str) -> tuple[np.ndarray,
         raise ConfigError(f"`sizes` must be positive numbers, shape (levels,), got {sizes!r}.")
     steps = np.diff(size)
     if not ((steps > 0).all() or (steps < 0).all()):
-        raise ConfigError(f"`sizes` must be strictly monotone, coarse to fine, got {size.tolist()}. Sort them.")
+        raise ConfigError(
+            f"`sizes` must be strictly monotone, coarse to fine, got {size.tolist()}. "
+            "Sort them and remove repeated ones."
+        )
     if measured.ndim not in (1, 2) or len(measured) != len(size):
         raise DataError(
             f"`{name}` must have shape (levels,) or (levels, seeds) with {len(size)} levels, got {measured.shape}."

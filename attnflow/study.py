@@ -88,9 +88,11 @@ class Study:
                 "The quick run is a prefix of the full one."
             )
         ladder = tuple(_plain_case(case, study=self.name) for case in self.ladder)
-        repeated = [text for text, count in Counter(map(canonical_json, ladder)).items() if count > 1]
+        repeated = [case for index, case in enumerate(ladder) if case in ladder[:index]]  # 1 and 1.0 are one size
         if repeated:
-            raise ConfigError(f"`ladder` of study {self.name!r} holds the case {repeated[0]} twice. Remove one.")
+            raise ConfigError(
+                f"`ladder` of study {self.name!r} holds the case {canonical_json(repeated[0])} twice. Remove one."
+            )
         is_list = isinstance(self.quick, list | tuple)
         quick = _prefix_length(self.quick, ladder, study=self.name) if is_list else self.quick  # type: ignore[arg-type]
         if check_integer(quick, "quick", minimum=1) > len(ladder):

@@ -41,6 +41,11 @@ def test_duplicate_cases_are_refused():
         study(ladder=[*LADDER, dict(LADDER[1])])
 
 
+def test_one_size_written_twice_is_one_case():
+    with pytest.raises(ConfigError, match="twice"):
+        study(ladder=[{"n": 8}, {"n": 16}, {"n": 8.0}], quick=3, claims=[])
+
+
 def test_the_order_of_parameters_makes_no_other_case():
     reordered = dict(reversed(LADDER[0].items()))
     with pytest.raises(ConfigError, match="twice"):
