@@ -269,7 +269,7 @@ class LaplaceExpansion:
 
         def drifts(points: np.ndarray) -> np.ndarray:
             self.require_fixed_minimizer(points)
-            self.coefficients(points)
+            self._raw(points, points)  # refuses a degenerate G before it is inverted
             return map_blocks(functools.partial(_drifts, self.attention.pseudometric, self.density), points)
 
         return self._answer(x, drifts)
@@ -330,9 +330,9 @@ class LaplaceExpansion:
             )
         if gaps.min() < _TIE:
             raise ConfigError(
-                f"{type(self.attention.pseudometric).__name__} has several global minimisers for the query "
-                f"{np.round(points[np.argmin(gaps)], 4).tolist()}: D/2 differs by {gaps.min():.3g} between "
-                "two of them. The expansion needs a unique one."
+                f"{type(self.attention.pseudometric).__name__} has several global minimisers, or a flat one, for the "
+                f"query {np.round(points[np.argmin(gaps)], 4).tolist()}: D/2 differs by {gaps.min():.3g} between two "
+                "of them. The expansion needs a unique one."
             )
         return minimizers, gaps
 

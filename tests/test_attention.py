@@ -57,3 +57,8 @@ def test_equal_custom_costs_share_compiled_code_and_different_ones_do_not():
 
     assert af.CustomPseudoMetric(cost) == af.CustomPseudoMetric(cost)
     assert af.CustomPseudoMetric(cost) != af.CustomPseudoMetric(lambda x, y: cost(x, y))
+
+
+def test_a_custom_cost_must_be_a_function():
+    with pytest.raises(af.AttnflowError, match="`cost` must be a function of two points, got ndarray"):
+        af.CustomPseudoMetric(np.eye(2))

@@ -47,7 +47,10 @@ class Manifold(ABC):
 
     @abstractmethod
     def quadrature(self, degree: int) -> Quadrature:
-        """Nodes and weights that integrate products of band limit `degree` exactly."""
+        """Nodes and weights that integrate every smooth function of degree at most `degree` exactly.
+
+        Degree is that of a polynomial in the ambient coordinates, per angle on a torus.
+        """
 
     @abstractmethod
     def quadrature_size(self, degree: int) -> int:

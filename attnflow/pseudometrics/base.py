@@ -8,6 +8,7 @@ from collections.abc import Callable
 import jax
 
 from attnflow._pytree import static, value
+from attnflow.errors import ConfigError
 
 
 class PseudoMetric(ABC):
@@ -29,7 +30,11 @@ class CustomPseudoMetric(PseudoMetric):
     """Any cost written for one pair of points; it need not be symmetric, nor vanish at x = y.
 
     Args:
-        cost: (x (D,), y (D,)) -> scalar, in jax.numpy, smooth in y [RZ].
+        cost: (x (D,), y (D,)) -> scalar, in jax.numpy, smooth in y [RZ]. Every new function object is compiled anew:
+            define it once and keep it.
+
+    Raises:
+        ConfigError: if `cost` is not a function.
 
     Example:
         >>> import jax.numpy as jnp, attnflow as af
@@ -37,6 +42,10 @@ class CustomPseudoMetric(PseudoMetric):
     """
 
     cost: Callable = static()
+
+    def __post_init__(self) -> None:
+        if not callable(self.cost):
+            raise ConfigError(f"`cost` must be a function of two points, got {type(self.cost).__name__}.")
 
     def __call__(self, x: jax.Array, y: jax.Array) -> jax.Array:
         return self.cost(x, y)

@@ -14,6 +14,11 @@ class SquaredDistance(PseudoMetric):
 
     Written as a sum over coordinates of differences: no cancellation, and coordinates stay separate arrays when many
     pairs are computed at once.
+
+    Example:
+        >>> import numpy as np, attnflow as af
+        >>> float(af.SquaredDistance()(np.array([1.0, 2.0]), np.array([4.0, 6.0])))
+        25.0
     """
 
     vanishes_on_diagonal = True
@@ -28,6 +33,11 @@ class DotProduct(PseudoMetric):
 
     On a unit sphere softmax attention with D equals that with the squared distance, and beta = 1/eps is the inverse
     temperature. Off a sphere the minimiser of D is not the query: see LaplaceExpansion.
+
+    Example:
+        >>> import numpy as np, attnflow as af
+        >>> float(af.DotProduct()(np.array([1.0, 2.0]), np.array([4.0, 6.0])))
+        -32.0
     """
 
     def __call__(self, x: jax.Array, y: jax.Array) -> jax.Array:
