@@ -318,7 +318,7 @@ def _draw_by_rejection(density: Density, log_bound: float, generator: np.random.
 
 
 def _draw_by_inversion(density: Density, generator: np.random.Generator) -> np.ndarray:
-    """The inverse of the distribution function on a circle, to about 1e-13.
+    """The inverse of the distribution function on a circle, to about 1e-13 unless p is very peaked.
 
     The distribution function is integrated exactly from the Fourier coefficients of p; its inverse is a cubic Hermite
     interpolant on a fine grid, whose slopes 1/p are known.
@@ -346,10 +346,12 @@ def _quantile_table(density: Density) -> tuple[np.ndarray, np.ndarray, np.ndarra
     angles = 2 * np.pi * np.arange(_QUANTILE_NODES + 1) / _QUANTILE_NODES
     p = np.exp(density.log_densities(np.column_stack([np.cos(angles), np.sin(angles)])))
     coefficients = np.fft.rfft(p[:-1])
+    if np.abs(coefficients[-1]) > 1e-10 * coefficients[0].real:
+        raise ConvergenceError(f"the density is too peaked to be sampled on {_QUANTILE_NODES} nodes. Use a wider one.")
     modes = np.arange(1, len(coefficients))
     integral = np.fft.irfft(np.concatenate([[0], coefficients[1:] / (1j * modes)]), _QUANTILE_NODES)
     knots = np.append(integral - integral[0], 0.0) + angles / (2 * np.pi)
-    return knots, angles, 1 / p
+    return knots, angles, 1 / np.maximum(p, np.finfo(float).tiny)  # cells where p underflows are never drawn
 
 
 def _check_size(nodes: int, manifold: Manifold) -> None:

@@ -125,3 +125,18 @@ def test_unusable_parameters_are_refused():
         af.Gaussian(mean=[0], covariance=[[1, 0], [0, 1]])
     with pytest.raises(ConfigError, match="closed manifold"):
         af.LogDensity(af.EuclideanSpace(1), lambda x: -(x[0] ** 2))
+
+
+@pytest.mark.parametrize("concentration", [700.0, 1e4, 1e6])
+def test_a_peaked_density_is_sampled_where_its_tails_underflow(concentration):
+    density = af.VonMisesFisher(af.Circle(), mean_direction=[3, 4], concentration=concentration)
+    heights = density.sample(4096, key=jax.random.key(3)) @ np.array([0.6, 0.8])
+    # concentration |x - mu|^2 = 2 concentration (1 - height) tends to chi^2 with one degree of freedom.
+    distances = 2 * concentration * (1 - heights)
+    assert stats.kstest(distances, stats.chi2(1).cdf).pvalue > 1e-6
+
+
+def test_a_density_too_peaked_for_the_table_of_quantiles_is_refused():
+    density = af.VonMisesFisher(af.Circle(), mean_direction=[3, 4], concentration=1e9)
+    with pytest.raises(af.AttnflowError, match="too peaked to be sampled"):
+        density.sample(3, key=jax.random.key(0))
