@@ -81,6 +81,6 @@ class Manifold(ABC):
             worst = int(np.argmax(residual))
             raise DataError(
                 f"`{name}` is not on {self}: the largest distance is {residual[worst]:.3g}, at row {worst}. "
-                "Project the points first, for instance with jax.vmap(manifold.retract)(points)."
+                "Project them first, in float64: jax.vmap(manifold.retract)(np.asarray(points, float))."
             )
         return array
