@@ -61,11 +61,12 @@ def fibonacci_points(n: int) -> np.ndarray:
 
 
 class Asymptotics(NamedTuple):
-    """A f and lim N Var[A_N f] at the queries, and the latter without its centring."""
+    """A f and lim N Var[A_N f] at the queries, the latter without its centring, and lim ESS/N at the emptiest query."""
 
     mean: np.ndarray
     variance: np.ndarray
     uncentred: np.ndarray
+    ess_per_point: float
 
 
 @functools.cache
@@ -78,7 +79,8 @@ def asymptotics(name: str, bandwidth: float) -> Asymptotics:
     mean = full.layer(test_function_and_square, at=p.queries)[:, 0]
     first, second = half.layer(test_function_and_square, at=p.queries).T  # moments of f under k^2 p
     inverse_ess = np.exp(half.log_normalizer(at=p.queries) - 2 * full.log_normalizer(at=p.queries))
-    return Asymptotics(mean, inverse_ess * (second - 2 * mean * first + mean**2), inverse_ess * second)
+    centred = second - 2 * mean * first + mean**2
+    return Asymptotics(mean, inverse_ess * centred, inverse_ess * second, 1 / inverse_ess.max())
 
 
 def measure_one(name: str, n: int, key: jax.Array) -> dict[str, float]:
@@ -95,6 +97,9 @@ def measure_one(name: str, n: int, key: jax.Array) -> dict[str, float]:
         f"{name}.error": np.sqrt(np.mean(errors(WIDE[name]) ** 2)),
         f"{name}.variance_ratio": np.mean(squares / narrow.variance),
         f"{name}.uncentred_ratio": np.mean(squares / narrow.uncentred),
+        f"{name}.error.ess": n * asymptotics(name, WIDE[name]).ess_per_point,
+        f"{name}.variance_ratio.ess": n * narrow.ess_per_point,
+        f"{name}.uncentred_ratio.ess": n * narrow.ess_per_point,
     }
 
 
