@@ -32,7 +32,7 @@ class Claim:
 
     Args:
         id: unique name such as "RZ3/circle".
-        source: key in REFERENCES.bib.
+        source: key in REFERENCES.bib, or "derived" where the study's docstring derives it.
         statement: the claim in words and symbols.
         kind: "exponent" (d log RMS / d log size), "constant" (a limit), "identity" (every value, within a tolerance) or
             "flag" (every value true).

@@ -57,7 +57,7 @@ def measure(case: dict, keys: list) -> dict[str, np.ndarray]:
 
 
 common: dict[str, Any] = dict(
-    source="RZ", size="neighbours", hypotheses="circle, uniform density, N = 8192, queries apart from the points"
+    source="derived", size="neighbours", hypotheses="circle, uniform density, N = 8192, queries apart from the points"
 )
 study = af.Study(
     name="breakdown",

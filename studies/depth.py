@@ -53,7 +53,9 @@ def measure(case: dict, keys: list) -> dict[str, np.ndarray]:
 
 
 common: dict[str, Any] = dict(
-    source="RZ", size="layers", hypotheses="circle, p > 0 smooth, f smooth, points frozen and infinitely many, t = 1/2"
+    source="derived",
+    size="layers",
+    hypotheses="circle, p > 0 smooth, f smooth, points frozen and infinitely many, t = 1/2",
 )
 study = af.Study(
     name="depth",

@@ -153,12 +153,19 @@ def distance(difference: np.ndarray, weights: np.ndarray) -> float:
     return float(np.sqrt(weights @ difference**2).max())
 
 
+def difference_quotient(attention: af.Attention, p: Problem) -> tuple[np.ndarray, float]:
+    """(A f - f) / eps at the queries, and its declared error: that of A f, over eps."""
+    flow = af.PopulationAttention(attention, p.density).evolve(p.f, times=[0, attention.bandwidth], at=p.queries)
+    before, after = flow.values
+    return (after - before) / attention.bandwidth, flow.solver_error / attention.bandwidth
+
+
 def measure(case: dict, keys: list) -> dict[str, np.ndarray]:
     measured: dict[str, float] = {}
     attention = af.Attention(af.SquaredDistance(), bandwidth=case["bandwidth"])
     for name in MANIFOLDS:
         p = problem(name)
-        quotient = af.PopulationAttention(attention, p.density).generator(p.f, at=p.queries)
+        quotient, solver_error = difference_quotient(attention, p)
         limit, halved = (
             af.LaplaceExpansion(attention, density).generator(p.f, at=p.queries) for density in (p.density, p.root)
         )
@@ -167,11 +174,14 @@ def measure(case: dict, keys: list) -> dict[str, np.ndarray]:
         measured[f"{name}.control"] = distance(to_halved, p.weights)
         for i, row in enumerate(steepest(name)):
             measured[f"{name}.gap.{i}"] = abs(to_halved[row, i])
+            measured[f"{name}.gap.{i}.solver_error"] = solver_error
+        measured[f"{name}.distance.solver_error"] = measured[f"{name}.control.solver_error"] = solver_error
         if name == "circle":
             scaled = af.Attention(af.CustomPseudoMetric(scaled_cost), bandwidth=case["bandwidth"])
-            rescaled = af.PopulationAttention(scaled, p.density).generator(p.f, at=p.queries)
+            rescaled, solver_error = difference_quotient(scaled, p)
             measured["circle.scaled"] = distance(rescaled - SCALE**2 * limit, p.weights)
             measured["circle.unscaled"] = distance(rescaled - limit, p.weights)
+            measured["circle.scaled.solver_error"] = measured["circle.unscaled.solver_error"] = solver_error
     return {quantity: np.full(len(keys), value) for quantity, value in measured.items()}
 
 

@@ -51,7 +51,7 @@ def measure(case: dict, keys: list) -> dict[str, np.ndarray]:
 
 
 common: dict[str, Any] = dict(
-    source="RZ", size="points", hypotheses="circle, p von Mises-Fisher, D = |x - y|^2, eps = .01"
+    source="derived", size="points", hypotheses="circle, p von Mises-Fisher, D = |x - y|^2, eps = .01"
 )
 study = af.Study(
     name="self_weight",

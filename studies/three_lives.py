@@ -121,7 +121,7 @@ def sphere(records: list) -> Figure:
     return drawn
 
 
-common: dict[str, Any] = dict(source="RZ", kind="identity", size="points", predicted=0.0, margin=SOLVER_ERROR)
+common: dict[str, Any] = dict(source="derived", kind="identity", size="points", predicted=0.0, margin=SOLVER_ERROR)
 study = af.Study(
     name="three_lives",
     measure=measure,
