@@ -130,7 +130,7 @@ def page(runs: Sequence[Run], *, bad_files: Sequence[Path], master_seed: int) ->
 
 
 def mathematics(text: str) -> Markup:
-    """Text with its formulas made legible: eps, grad, Lap, int, ->, x^2, x_1 and <a, b>; everything is escaped.
+    """Text with its formulas made legible: eps, pi, grad, Lap, int, ->, x^2, x_1 and <a, b>; everything is escaped.
 
     Example:
         >>> from attnflow.report import mathematics
@@ -140,9 +140,9 @@ def mathematics(text: str) -> Markup:
     html = str(escape(text))
     html = re.sub(r"&lt;(\w[^&]*,[^&]*\w)&gt;", r"⟨\1⟩", html).replace("-&gt;", "→")
     html = re.sub(r"\bsum_", "∑_", html)
-    for word, sign in {"eps": "ε", "grad": "∇", "Lap": "Δ", "int": "∫"}.items():
-        html = re.sub(rf"(?<![A-Za-z]){word}\b", sign, html)
-    html = re.sub(r"((?<![A-Za-z])[A-Za-z]|[∑⟩])_(?:\{([^{}]*)\}|(\w{1,2})\b)", r"\1<sub>\2\3</sub>", html)
+    for word, sign in {"eps": "ε", "pi": "π", "beta": "β", "grad": "∇", "Lap": "Δ", "int": "∫"}.items():
+        html = re.sub(rf"(?<![A-Za-z]){word}(?![A-Za-z])", sign, html)
+    html = re.sub(r"((?<![A-Za-z])[A-Za-z]|[π∑⟩])_(?:\{([^{}]*)\}|(\w{1,2})\b)", r"\1<sub>\2\3</sub>", html)
     html = re.sub(r"`([^`]+)`", r"<code>\1</code>", html)
     previous = None
     while html != previous:  # from the inside out

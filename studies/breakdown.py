@@ -44,7 +44,7 @@ def measure(case: dict, keys: list) -> dict[str, np.ndarray]:
     attention = af.Attention(af.SquaredDistance(), bandwidth=bandwidth)
     lives = [af.EmpiricalAttention(attention, density.sample(N, key=key)) for key in keys]
     ess = np.array([life.effective_sample_size(at=at).mean() for life in lives])
-    if nb <= 0.5:
+    if nb <= 0.25:
         return {"sparse": ess}
     if nb < 8:
         return {"between": ess}
@@ -62,8 +62,8 @@ common: dict[str, Any] = dict(
 study = af.Study(
     name="breakdown",
     measure=measure,
-    ladder=[{"neighbours": 2.0**k} for k in (3, 4, 5, 6, 7, 8, 9, 2, 1, 0, -1, -2, -3, -4, -5, -6)],
-    quick=16,
+    ladder=[{"neighbours": 2.0**k} for k in (3, 4, 5, 6, 7, 8, 9, 2, 1, 0, -1, -2, -3, -4, -5, -6, -7)],
+    quick=17,
     claims=[
         af.Claim(
             id="breakdown/above", statement="ESS / (N p (4 pi eps)^(1/2)) tends to 1 with many neighbours",
