@@ -1,7 +1,7 @@
 # Every target sets up what it needs: a virtual environment in .venv, made once from any Python >= 3.11.
 PYTHON ?= python3
 BIN := .venv/bin
-# One BLAS thread: with two on a busy machine LAPACK can take many times longer (see README, "Speed").
+# One BLAS thread: the time of a run depends less on what else the machine does.
 export OPENBLAS_NUM_THREADS := 1
 
 .PHONY: verify verify-full test lint types figures report clean

@@ -53,13 +53,11 @@ class AmbientCoefficients(NamedTuple):
         minimizers: y*(x), (Q, D).
         diffusions: C = E G^-1 E', (Q, D, D).
         drifts: E b, (Q, D), with L f = 1/2 tr(C Hess f) + <E b, grad f>.
-        gaps: S at the next local minimum minus S at y*, (Q,); infinite where there is no other.
     """
 
     minimizers: np.ndarray
     diffusions: np.ndarray
     drifts: np.ndarray
-    gaps: np.ndarray
 
 
 def chart_coefficients(
@@ -295,9 +293,9 @@ class LaplaceExpansion:
 
     def coefficients(self, points: np.ndarray) -> AmbientCoefficients:
         """Everything that L is at many queries (Q, D), as tensors of R^D."""
-        minimizers, gaps = self._minimize(points)
+        minimizers, _ = self._minimize(points)
         _, _, _, diffusions, drifts = self._raw(points, minimizers)
-        return AmbientCoefficients(minimizers, diffusions, drifts, gaps)
+        return AmbientCoefficients(minimizers, diffusions, drifts)
 
     def require_fixed_minimizer(self, points: np.ndarray) -> None:
         """Raise ConfigError, naming the jump, unless y*(x) = x at all points."""

@@ -58,7 +58,7 @@ def claim_figure(claim: Claim, levels: Sequence[Level], verdict: Verdict) -> Fig
 def ladder(ax: Axes, levels: Sequence[Level], *, claim: Claim, verdict: Verdict) -> Axes:
     """Draw the RMS over seeds of each level with its 99.9 % interval, the fitted curve and the predicted slope.
 
-        log e = c + r log h + d h
+        log e = c + r log h + d h^q
 
     Levels under the declared floor are hollow, the floor is hatched.
 

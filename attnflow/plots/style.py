@@ -14,7 +14,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from attnflow.claims import Verdict
 
 # The palette of Okabe and Ito: told apart by colour-blind readers; figures also differ in marker and dash.
-BLUE, VERMILLION, GREEN, ORANGE = "#0072B2", "#D55E00", "#009E73", "#E69F00"
+BLUE, VERMILLION, GREEN = "#0072B2", "#D55E00", "#009E73"
 INK, GREY, PALE = "#1A1A1A", "#6B6B6B", "#E4E4E4"
 
 SYMBOLS = {"supported": "●", "refuted": "✕", "inconclusive": "◐", "invalid": "○"}
