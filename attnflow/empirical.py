@@ -25,19 +25,23 @@ class EmpiricalAttention:
 
         A_N f(x) = sum_j w_j k(x, X_j) f(X_j) / sum_j w_j k(x, X_j),   k = exp(-D / 2eps)
 
-    All pairs are summed exactly and streamed: memory grows like N, time like N^2. It knows no manifold.
+    "dense" sums all pairs exactly and streamed: memory grows like N, time like N^2. "fourier", the fast Gauss
+    transform, takes time like N at a fixed bandwidth, for the squared distance of points with at most three
+    coordinates; rows too thin for `rtol` are summed over all pairs. It knows no manifold.
 
     Args:
         attention: the cost and the bandwidth.
         points: the tokens X_j, shape (N, D), all with mass 1, or a DiscreteMeasure.
         rtol: tolerance on max |error| / max |values|; a dtype that cannot promise it is refused.
-        method: "auto" or "dense".
+        method: "dense", "fourier", or "auto", which is "dense".
         include_self: whether a token attends to itself; without it only its own points can be asked for. A token
             given once with mass 2 is then left out with both its copies.
         dtype: "float64" (None) or, for speed, "float32".
 
     Raises:
-        ConfigError: if an option is unknown, `attention` is no Attention, or fewer than two points are given.
+        ConfigError: if an option is unknown, `attention` is no Attention, fewer than two points are given, or
+            "fourier" is asked for another cost, more than three coordinates or float32.
+        ResourceError: if the grid of "fourier" needs more than 2 GiB.
         DataError: if the points are not finite or have the wrong shape.
         PrecisionError: if JAX computes in float32 and float64 is asked, or `rtol` is below what the dtype can do.
 
@@ -50,8 +54,6 @@ class EmpiricalAttention:
         (500,)
     """
 
-    method = "dense"
-
     def __init__(
         self,
         attention: Attention,
@@ -62,8 +64,10 @@ class EmpiricalAttention:
         include_self: bool = True,
         dtype: DTypeLike | None = None,
     ) -> None:
-        check_choice(method, "method", ("auto", "dense"))
+        method = check_choice(method, "method", ("auto", "dense", "fourier"))
         dtype = check_choice(dtype if isinstance(dtype, str) else np.dtype(dtype).name, "dtype", BEST_RTOL)
+        if method == "fourier" and dtype != "float64":
+            raise ConfigError(f'`method` = "fourier" computes in float64, got `dtype` {dtype}. Drop `dtype`.')
         require_device()
         if dtype == "float64":
             require_x64()
@@ -80,7 +84,10 @@ class EmpiricalAttention:
         self.attention = check_attention(attention)
         self.measure = measure
         self.include_self = bool(include_self)
-        self._operator = SoftmaxOperator(attention, measure, include_self=self.include_self, dtype=dtype)
+        self.method = "dense" if method == "auto" else method
+        self._operator = SoftmaxOperator(
+            attention, measure, include_self=self.include_self, dtype=dtype, method=self.method, rtol=rtol
+        )
 
     def layer(self, f: Function, at: object = None) -> np.ndarray:
         """One layer, A_N f.

@@ -41,14 +41,14 @@ class RowSums(NamedTuple):
     weighted: np.ndarray
 
 
-class _Rows(NamedTuple):
+class Rows(NamedTuple):
     """Queries (Q, D) and, where the self-term is left out, the place (Q,) of each among the keys."""
 
     points: np.ndarray
     own: np.ndarray | None
 
-    def take(self, rows: slice | np.ndarray) -> _Rows:
-        return _Rows(self.points[rows], None if self.own is None else self.own[rows])
+    def take(self, rows: slice | np.ndarray) -> Rows:
+        return Rows(self.points[rows], None if self.own is None else self.own[rows])
 
 
 class DenseSum:
@@ -88,8 +88,11 @@ class DenseSum:
             DegenerateKernelError: if a row has no key with mass.
             DataError: if the cost is NaN, or minus infinity, for some pair.
         """
-        own = np.arange(len(self.points), dtype=np.int32) if exclude_self else None
-        rows = _Rows(self.points if queries is None else queries, own)
+        own = np.arange(len(self.points)) if exclude_self else None
+        return self.of_rows(values, Rows(self.points if queries is None else queries, own))
+
+    def of_rows(self, values: np.ndarray, rows: Rows) -> RowSums:
+        """The sums at some rows, each with the place of its self-term among the keys; raises as the call does."""
         columns = np.column_stack([np.ones(len(values)), values])
         if not self.attention.pseudometric.vanishes_on_diagonal:
             return self._shifted_sums(rows, columns)
@@ -102,7 +105,7 @@ class DenseSum:
             shift[lost], sums[lost, 0], sums[lost, 1:] = self._shifted_sums(rows.take(lost), columns)
         return RowSums(shift, sums[:, 0], sums[:, 1:])
 
-    def _shifted_sums(self, rows: _Rows, columns: np.ndarray) -> RowSums:
+    def _shifted_sums(self, rows: Rows, columns: np.ndarray) -> RowSums:
         shift = np.full(len(rows.points), -np.inf)
         for i, largest in self._over_blocks(_block_max, rows, lambda i, j: self._keys[j]):
             shift[i] = np.maximum(shift[i], largest)
@@ -120,7 +123,7 @@ class DenseSum:
         sums = self._sums(rows, columns, shift)
         return RowSums(shift, sums[:, 0], sums[:, 1:])
 
-    def _sums(self, rows: _Rows, columns: np.ndarray, shift: np.ndarray) -> np.ndarray:
+    def _sums(self, rows: Rows, columns: np.ndarray, shift: np.ndarray) -> np.ndarray:
         sums = np.zeros((len(rows.points), columns.shape[1]))
         for start in range(0, columns.shape[1], MAX_COLUMNS):
             chunk = columns[:, start : start + MAX_COLUMNS]
@@ -134,7 +137,7 @@ class DenseSum:
         return sums
 
     def _over_blocks(
-        self, compiled: Callable, rows: _Rows, arrays: Callable[[slice, int], tuple]
+        self, compiled: Callable, rows: Rows, arrays: Callable[[slice, int], tuple]
     ) -> Iterator[tuple[slice, np.ndarray]]:
         """Every (query block, key block), on all cores, handed back in a fixed order: sums do not depend on timing."""
 
@@ -144,7 +147,7 @@ class DenseSum:
             key_count = self._blocks[j].stop - self._blocks[j].start
             tiles = _ceil_div(len(block.points), QUERY_TILE), _ceil_div(key_count, KEY_TILE)
             # Of each query, its own place among the keys of this block.
-            own = None if block.own is None else _pad(block.own - j * KEY_BLOCK, QUERY_BLOCK, -1, block.own.dtype)
+            own = None if block.own is None else _pad(block.own - j * KEY_BLOCK, QUERY_BLOCK, -1, np.dtype(np.int32))
             queries = _coordinates(block.points, QUERY_BLOCK, self.dtype)
             result = compiled(self.attention, queries, own, tiles, *arrays(i, j))
             if result.dtype != self.dtype:

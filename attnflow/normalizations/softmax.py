@@ -11,7 +11,7 @@ import scipy.linalg
 from attnflow._checks import check_integer, check_times
 from attnflow.attention import Attention
 from attnflow.errors import ConfigError, ResourceError
-from attnflow.kernel_sums import DenseSum, RowSums, kernel_logits
+from attnflow.kernel_sums import DenseSum, FourierSum, RowSums, kernel_logits
 from attnflow.measures import DiscreteMeasure, as_measure
 from attnflow.trajectories import Spectrum
 
@@ -28,18 +28,29 @@ class SoftmaxOperator:
         measure: the points y_j (N, D) and their masses w_j.
         include_self: whether the row of y_i keeps j = i, where the operator acts on its own points.
         dtype: of the arithmetic.
+        method: "dense" or "fourier", how the kernel is summed.
+        rtol: tolerance of the Fourier sums on max |error| / max |values|.
     """
 
     def __init__(
-        self, attention: Attention, measure: DiscreteMeasure, *, include_self: bool = True, dtype: str = "float64"
+        self,
+        attention: Attention,
+        measure: DiscreteMeasure,
+        *,
+        include_self: bool = True,
+        dtype: str = "float64",
+        method: str = "dense",
+        rtol: float = 1e-12,
     ) -> None:
         self.attention = attention
         self.measure = measure
         self.include_self = include_self
+        self.method = method
+        self.rtol = rtol
         self._dtype = np.dtype(dtype)
         with np.errstate(divide="ignore"):
             self._log_weights = np.log(measure.masses)
-        self._sum = DenseSum(attention, points=measure.points, log_weights=self._log_weights, dtype=self._dtype)
+        self._sum = self._kernel_sum(attention, self._log_weights)
 
     def __call__(self, values: np.ndarray, at: np.ndarray | None = None) -> np.ndarray:
         """A v at points (Q, D), by default its own: (N,) -> (Q,), (N, c) -> (Q, c)."""
@@ -57,9 +68,7 @@ class SoftmaxOperator:
         nothing = np.empty((len(self.measure), 0))
         sums = self._sum(nothing, at, exclude_self=self._excludes(at))
         half = Attention(self.attention.pseudometric, bandwidth=self.attention.bandwidth / 2)
-        squares = DenseSum(half, points=self.measure.points, log_weights=2 * self._log_weights, dtype=self._dtype)(
-            nothing, at, exclude_self=self._excludes(at)
-        )
+        squares = self._kernel_sum(half, 2 * self._log_weights)(nothing, at, exclude_self=self._excludes(at))
         # Equal shifts cancel exactly; in logarithms, because one of the two sums may have been shifted alone.
         return np.exp(2 * np.log(sums.total) - np.log(squares.total) + (2 * sums.shift - squares.shift))
 
@@ -134,6 +143,11 @@ class SoftmaxOperator:
             )
 
         return Spectrum((1 - eigenvalues) / eps, eigenfunctions, error / eps)
+
+    def _kernel_sum(self, attention: Attention, log_weights: np.ndarray) -> DenseSum | FourierSum:
+        if self.method == "fourier":
+            return FourierSum(attention, points=self.measure.points, log_weights=log_weights, rtol=self.rtol)
+        return DenseSum(attention, points=self.measure.points, log_weights=log_weights, dtype=self._dtype)
 
     def _excludes(self, at: np.ndarray | None) -> bool:
         return at is None and not self.include_self
