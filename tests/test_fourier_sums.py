@@ -76,16 +76,6 @@ def test_most_rows_of_a_uniform_cloud_need_no_pairs():
     assert (fourier(np.ones((4000, 1))).total > 0).all()
 
 
-def test_without_the_fall_back_thin_rows_would_be_wrong(monkeypatch):
-    points = np.vstack([cloud("peaked", 1, np.random.default_rng(1)), [[9.0]]])
-    fourier, dense = pair(points, 1e-2, 1e-12)
-    values = np.sign(np.sin(40 * points))
-    check(fourier, dense, values, rtol=1e-12)
-    fourier._min_total = 0.0
-    with pytest.raises(AssertionError):
-        check(fourier, dense, values, rtol=1e-12, queries=np.array([[6.0]]))
-
-
 def test_far_queries_are_summed_over_pairs():
     fourier, dense = pair(cloud("uniform", 2, np.random.default_rng(1)), 1e-2, 1e-6)
     check(fourier, dense, np.random.default_rng(2).normal(size=(N, 1)), rtol=1e-6, queries=np.full((3, 2), 40.0))

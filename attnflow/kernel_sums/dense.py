@@ -12,7 +12,6 @@ import itertools
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,38 +19,16 @@ import numpy as np
 
 from attnflow.attention import Attention
 from attnflow.errors import DataError, DegenerateKernelError, PrecisionError
+from attnflow.kernel_sums.rows import KernelSum, Rows, RowSums
 
 QUERY_BLOCK, KEY_BLOCK = 1024, 16384
 QUERY_TILE, KEY_TILE = 8, 1024
 MATRIX_BLOCK = 512
+TERM_ROUNDING = 600  # units in the last place that adding up a row may cost
 MAX_COLUMNS = 32  # of one pass over the pairs; more channels take several passes
 
 
-class RowSums(NamedTuple):
-    """Sums of rows scaled by exp(-shift), so that they neither overflow nor underflow.
-
-    Args:
-        shift: s_i, shape (Q,).
-        total: sum_j w_j exp(logit_ij - s_i), shape (Q,).
-        weighted: sum_j w_j exp(logit_ij - s_i) v_j, shape (Q, c).
-    """
-
-    shift: np.ndarray
-    total: np.ndarray
-    weighted: np.ndarray
-
-
-class Rows(NamedTuple):
-    """Queries (Q, D) and, where the self-term is left out, the place (Q,) of each among the keys."""
-
-    points: np.ndarray
-    own: np.ndarray | None
-
-    def take(self, rows: slice | np.ndarray) -> Rows:
-        return Rows(self.points[rows], None if self.own is None else self.own[rows])
-
-
-class DenseSum:
+class DenseSum(KernelSum):
     """The sums sum_j w_j exp(logit_ij - s_i) [1, v_j] with logit = -D(x_i, y_j) / (2 eps), for any values v.
 
     A nonnegative cost needs no pass for the largest logit: s_i = 0, and only rows that underflow are summed again,
@@ -64,10 +41,13 @@ class DenseSum:
         dtype: of the arithmetic within a block; blocks are added in float64.
     """
 
+    method = "dense"
+
     def __init__(self, attention: Attention, *, points: np.ndarray, log_weights: np.ndarray, dtype: np.dtype) -> None:
         self.attention = attention
         self.points = points
         self.dtype = dtype
+        self._mass = np.exp(log_weights).sum()
         self._blocks = list(_slices(len(points), KEY_BLOCK))
         self._keys = [
             jax.device_put(
@@ -76,36 +56,30 @@ class DenseSum:
             for block in self._blocks
         ]
 
-    def __call__(self, values: np.ndarray, queries: np.ndarray | None = None, *, exclude_self: bool = False) -> RowSums:
-        """The sums at the queries.
-
-        Args:
-            values: v_j, shape (N, c); c = 0 gives the totals alone.
-            queries: x_i, shape (Q, D); None for the points themselves.
-            exclude_self: leave out j = i; only where the queries are the points themselves.
-
-        Raises:
-            DegenerateKernelError: if a row has no key with mass.
-            DataError: if the cost is NaN, or minus infinity, for some pair.
-        """
-        own = np.arange(len(self.points)) if exclude_self else None
-        return self.of_rows(values, Rows(self.points if queries is None else queries, own))
-
     def of_rows(self, values: np.ndarray, rows: Rows) -> RowSums:
-        """The sums at some rows, each with the place of its self-term among the keys; raises as the call does."""
         columns = np.column_stack([np.ones(len(values)), values])
         if not self.attention.pseudometric.vanishes_on_diagonal:
-            return self._shifted_sums(rows, columns)
+            return self._with_error(*self._shifted_sums(rows, columns))
         shift = np.zeros(len(rows.points))
         sums = self._sums(rows, columns, shift)
         # Terms below the smallest normal number are lost; against a total above tiny / u^2 they weigh less than u^2.
         limits = np.finfo(self.dtype)
         lost = np.flatnonzero(~(sums[:, 0] >= limits.tiny / limits.eps**2))
         if len(lost):
-            shift[lost], sums[lost, 0], sums[lost, 1:] = self._shifted_sums(rows.take(lost), columns)
-        return RowSums(shift, sums[:, 0], sums[:, 1:])
+            shift[lost], sums[lost] = self._shifted_sums(rows.take(lost), columns)
+        return self._with_error(shift, sums)
 
-    def _shifted_sums(self, rows: Rows, columns: np.ndarray) -> RowSums:
+    def _with_error(self, shift: np.ndarray, sums: np.ndarray) -> RowSums:
+        """Rounding: u for each of about `TERM_ROUNDING` additions, and D + 4 times u |logit| in every exponential.
+
+        The averages weigh a logit with p_j = w_j e^(logit_j) / sum, and sum_j p_j (shift - logit_j) is at most
+        log(sum_j w_j / total), because the relative entropy of p with respect to w is not negative.
+        """
+        logits = np.abs(shift) + np.log(self._mass / sums[:, 0])
+        roundings = TERM_ROUNDING + (self.points.shape[1] + 4) * float(logits.max())
+        return RowSums(shift, sums[:, 0], sums[:, 1:], float(np.finfo(self.dtype).eps * roundings))
+
+    def _shifted_sums(self, rows: Rows, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         shift = np.full(len(rows.points), -np.inf)
         for i, largest in self._over_blocks(_block_max, rows, lambda i, j: self._keys[j]):
             shift[i] = np.maximum(shift[i], largest)
@@ -120,8 +94,7 @@ class DenseSum:
                 f"{int(np.isneginf(shift).sum())} rows, the first at query {rows.points[np.argmin(shift)].tolist()}, "
                 "have no key with mass at a finite cost: their average is 0/0. Give more points a positive weight."
             )
-        sums = self._sums(rows, columns, shift)
-        return RowSums(shift, sums[:, 0], sums[:, 1:])
+        return shift, self._sums(rows, columns, shift)
 
     def _sums(self, rows: Rows, columns: np.ndarray, shift: np.ndarray) -> np.ndarray:
         sums = np.zeros((len(rows.points), columns.shape[1]))

@@ -9,7 +9,8 @@ import numpy as np
 
 from attnflow.attention import Attention
 from attnflow.errors import ConfigError, ResourceError
-from attnflow.kernel_sums.dense import DenseSum, Rows, RowSums
+from attnflow.kernel_sums.dense import DenseSum
+from attnflow.kernel_sums.rows import KernelSum, Rows, RowSums
 from attnflow.pseudometrics import SquaredDistance
 
 MAX_DIM = 3  # of finufft
@@ -19,7 +20,7 @@ BEST_ERROR = 2e-14  # of a kernel value, in double precision
 THINNING = 10  # rows this much thinner than a uniform cloud in the bounding box are still summed by Fourier
 
 
-class FourierSum:
+class FourierSum(KernelSum):
     """The sums sum_j w_j exp(-|x_i - y_j|^2 / 2eps) [1, v_j] for any values v, in O(N + M^d) in place of O(N^2).
 
     With period P and frequencies omega_m = 2 pi m / P per coordinate, |m| <= n,
@@ -48,6 +49,8 @@ class FourierSum:
         ResourceError: if the grid of frequencies needs more than 2 GiB.
     """
 
+    method = "fourier"
+
     def __init__(self, attention: Attention, *, points: np.ndarray, log_weights: np.ndarray, rtol: float) -> None:
         dim = points.shape[1]
         if type(attention.pseudometric) is not SquaredDistance:
@@ -62,6 +65,7 @@ class FourierSum:
         self.attention = attention
         self.points = points
         self._log_weights = log_weights
+        self._rtol = rtol
         self._weights = np.exp(log_weights)
         self._mass = self._weights.sum()
         eps = attention.bandwidth
@@ -81,7 +85,7 @@ class FourierSum:
         if not grid_bytes <= MAX_GRID_BYTES:
             raise ResourceError(
                 f'`method` = "fourier" needs a grid of {grid_bytes / 1e9:.3g} GB for bandwidth {eps:g} and points '
-                f'spread over {width.max():.3g}; at most {MAX_GRID_BYTES / 1e9:.3g} GB are allowed. '
+                f"spread over {width.max():.3g}; at most {MAX_GRID_BYTES / 1e9:.3g} GB are allowed. "
                 'Pass method="dense".'
             )
         self._factors = [
@@ -90,35 +94,25 @@ class FourierSum:
         ]
         self._key_angles = self._angles(points)
 
-    def __call__(self, values: np.ndarray, queries: np.ndarray | None = None, *, exclude_self: bool = False) -> RowSums:
-        """The sums at the queries, with shift 0 but in rows that are summed over all pairs.
-
-        Args:
-            values: v_j, shape (N, c); c = 0 gives the totals alone.
-            queries: x_i, shape (Q, d); None for the points themselves.
-            exclude_self: leave out j = i; only where the queries are the points themselves.
-
-        Raises:
-            DegenerateKernelError: if a row has no key with mass.
-        """
-        rows = Rows(self.points if queries is None else queries, np.arange(len(self.points)) if exclude_self else None)
+    def of_rows(self, values: np.ndarray, rows: Rows) -> RowSums:
         scales = np.abs(values).max(axis=0, initial=0.0)
         scales[scales == 0] = 1.0
         columns = self._weights[:, None] * np.column_stack([np.ones(len(values)), values / scales])
         near = (np.abs(rows.points - self._center) <= self._reach).all(axis=1)
         sums = np.zeros((len(rows.points), columns.shape[1]))
         if near.any():
-            at = self._key_angles if queries is None else self._angles(queries[near])
+            own_points = rows.points is self.points
+            at = self._key_angles if own_points else self._angles(rows.points[near])
             sums[near] = self._transform(columns, at)
-        if exclude_self:
-            sums -= columns
+        if rows.own is not None:
+            sums -= columns[rows.own]
         sums[:, 1:] *= scales
         shift = np.zeros(len(sums))
         thin = np.flatnonzero(~(sums[:, 0] >= self._min_total))
         if len(thin):
             exact = self._dense.of_rows(values, rows.take(thin))
-            shift[thin], sums[thin, 0], sums[thin, 1:] = exact
-        return RowSums(shift, sums[:, 0], sums[:, 1:])
+            shift[thin], sums[thin, 0], sums[thin, 1:] = exact[:3]
+        return RowSums(shift, sums[:, 0], sums[:, 1:], self._rtol)
 
     @cached_property
     def _dense(self) -> DenseSum:

@@ -1,0 +1,65 @@
+"""What every kernel sum takes and gives: rows to be summed, and their sums with the error that is promised."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Rows(NamedTuple):
+    """Queries (Q, D) and, where the self-term is left out, the place (Q,) of each among the keys."""
+
+    points: np.ndarray
+    own: np.ndarray | None
+
+    def take(self, rows: slice | np.ndarray) -> Rows:
+        return Rows(self.points[rows], None if self.own is None else self.own[rows])
+
+
+class RowSums(NamedTuple):
+    """Sums of rows scaled by exp(-shift), so that they neither overflow nor underflow.
+
+    Args:
+        shift: s_i, shape (Q,).
+        total: sum_j w_j exp(logit_ij - s_i), shape (Q,).
+        weighted: sum_j w_j exp(logit_ij - s_i) v_j, shape (Q, c).
+        error: a bound on the error of the averages weighted / total, relative to max |v|, the same for every row.
+    """
+
+    shift: np.ndarray
+    total: np.ndarray
+    weighted: np.ndarray
+    error: float
+
+
+class KernelSum(ABC):
+    """The sums sum_j w_j exp(logit_ij - s_i) [1, v_j], logit = -D(x_i, y_j) / (2 eps), for any values v.
+
+    Attributes:
+        method: the name of the method, "dense", "cutoff", "fourier" or "gpu".
+        points: the keys y_j, shape (N, D).
+    """
+
+    method: str
+    points: np.ndarray
+
+    def __call__(self, values: np.ndarray, queries: np.ndarray | None = None, *, exclude_self: bool = False) -> RowSums:
+        """The sums at the queries.
+
+        Args:
+            values: v_j, shape (N, c); c = 0 gives the totals alone.
+            queries: x_i, shape (Q, D); None for the points themselves.
+            exclude_self: leave out j = i; only where the queries are the points themselves.
+
+        Raises:
+            DegenerateKernelError: if a row has no key with mass.
+            DataError: if the cost is NaN, or minus infinity, for some pair.
+        """
+        own = np.arange(len(self.points)) if exclude_self else None
+        return self.of_rows(values, Rows(self.points if queries is None else queries, own))
+
+    @abstractmethod
+    def of_rows(self, values: np.ndarray, rows: Rows) -> RowSums:
+        """The sums of some rows, each with the place of its self-term among the keys; raises as the call does."""
