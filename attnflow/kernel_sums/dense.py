@@ -36,20 +36,14 @@ class DenseSum(KernelSum):
         points: the keys y_j, shape (N, D).
         log_weights: log w_j, shape (N,); -inf for a point without mass.
         dtype: of the arithmetic within a block; blocks are added in float64.
-        rtol: rows of float32 that cannot promise it, where logits are large, are summed again in float64.
     """
 
     method = "dense"
 
-    def __init__(
-        self, attention: Attention, *, points: np.ndarray, log_weights: np.ndarray, dtype: np.dtype,
-        rtol: float = np.inf,
-    ) -> None:  # fmt: skip
+    def __init__(self, attention: Attention, *, points: np.ndarray, log_weights: np.ndarray, dtype: np.dtype) -> None:
         self.attention = attention
         self.points = points
         self.dtype = dtype
-        self._rtol = rtol
-        self._log_weights = log_weights
         self._weights = np.exp(log_weights)
         massive = np.flatnonzero(self._weights)
         # A key without mass would still set the largest logit.
@@ -69,13 +63,7 @@ class DenseSum(KernelSum):
                 shift[lost], sums[lost] = self._shifted_sums(rows.take(lost), columns)
         else:
             shift, sums = self._shifted_sums(rows, columns)
-        errors = self._rounding(shift, sums[:, 0])
-        imprecise = np.flatnonzero(errors > self._rtol) if self.dtype == np.float32 else []
-        if len(imprecise):
-            exact = self._double.of_rows(values, rows.take(imprecise))
-            shift[imprecise], sums[imprecise, 0], sums[imprecise, 1:] = exact[:3]
-            errors[imprecise] = exact.error
-        return RowSums(shift, sums[:, 0], sums[:, 1:], float(errors.max(initial=0.0)))
+        return RowSums(shift, sums[:, 0], sums[:, 1:], self._rounding(shift, sums[:, 0]))
 
     def _rounding(self, shift: np.ndarray, total: np.ndarray) -> np.ndarray:
         """A bound for every row: u for each of about `TERM_ROUNDING` additions, and (D + 4) u |logit| in exponentials.
@@ -85,10 +73,6 @@ class DenseSum(KernelSum):
         """
         logits = np.abs(shift) + np.log(self._weights.sum() / total)
         return np.finfo(self.dtype).eps * (TERM_ROUNDING + (self.points.shape[1] + 4) * logits)
-
-    @functools.cached_property
-    def _double(self) -> DenseSum:
-        return DenseSum(self.attention, points=self.points, log_weights=self._log_weights, dtype=np.dtype(np.float64))
 
     def _shifted_sums(self, rows: Rows, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         shift = np.full(len(rows.points), -np.inf)

@@ -25,13 +25,14 @@ class RowSums(NamedTuple):
         shift: s_i, shape (Q,).
         total: sum_j w_j exp(logit_ij - s_i), shape (Q,).
         weighted: sum_j w_j exp(logit_ij - s_i) v_j, shape (Q, c).
-        error: a bound on the error of the averages weighted / total, relative to max |v|, the same for every row.
+        error: a bound on the error of each average weighted / total, relative to max |v|, shape (Q,); infinite for a
+            row that the method cannot sum.
     """
 
     shift: np.ndarray
     total: np.ndarray
     weighted: np.ndarray
-    error: float
+    error: np.ndarray
 
 
 class KernelSum(ABC):
