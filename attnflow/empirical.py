@@ -11,6 +11,7 @@ from attnflow._checks import check_choice, check_finite, check_positive
 from attnflow._functions import evaluate
 from attnflow.attention import Attention, check_attention
 from attnflow.errors import ConfigError, DataError, PrecisionError
+from attnflow.kernel_sums import METHODS
 from attnflow.measures import DiscreteMeasure, as_measure
 from attnflow.normalizations import SoftmaxOperator, count_layers
 from attnflow.precision import require_device, require_x64
@@ -25,23 +26,24 @@ class EmpiricalAttention:
 
         A_N f(x) = sum_j w_j k(x, X_j) f(X_j) / sum_j w_j k(x, X_j),   k = exp(-D / 2eps)
 
-    "dense" sums all pairs exactly and streamed: memory grows like N, time like N^2. "fourier", the fast Gauss
-    transform, takes time like N at a fixed bandwidth, for the squared distance of points with at most three
-    coordinates; rows too thin for `rtol` are summed over all pairs. It knows no manifold.
+    "dense" sums all pairs, streamed: memory grows like N, time like N^2. For the squared distance, "cutoff" sums the
+    neighbours within a few sqrt(eps), and "fourier", in at most three coordinates, is the fast Gauss transform, in time
+    like N at a fixed bandwidth. Both bound what they leave out, and rows for which that exceeds `rtol` are summed
+    again; "auto" takes what is predicted to be the fastest. No method forms an N x N array. It knows no manifold.
 
     Args:
         attention: the cost and the bandwidth.
         points: the tokens X_j, shape (N, D), all with mass 1, or a DiscreteMeasure.
         rtol: tolerance on max |error| / max |values|; a dtype that cannot promise it is refused.
-        method: "dense", "fourier", or "auto", which is "dense".
+        method: "auto", "dense", "cutoff" or "fourier".
         include_self: whether a token attends to itself; without it only its own points can be asked for. A token
             given once with mass 2 is then left out with both its copies.
         dtype: "float64" (None) or, for speed, "float32".
 
     Raises:
-        ConfigError: if an option is unknown, `attention` is no Attention, fewer than two points are given, or
-            "fourier" is asked for another cost, more than three coordinates or float32.
-        ResourceError: if the grid of "fourier" needs more than 2 GiB.
+        ConfigError: if an option is unknown, `attention` is no Attention, fewer than two points are given, or the
+            method cannot sum this cost in this dimension.
+        ResourceError: if the method needs more memory than is free.
         DataError: if the points are not finite or have the wrong shape.
         PrecisionError: if JAX computes in float32 and float64 is asked, or `rtol` is below what the dtype can do.
 
@@ -64,10 +66,8 @@ class EmpiricalAttention:
         include_self: bool = True,
         dtype: DTypeLike | None = None,
     ) -> None:
-        method = check_choice(method, "method", ("auto", "dense", "fourier"))
+        method = check_choice(method, "method", ("auto", *METHODS))
         dtype = check_choice(dtype if isinstance(dtype, str) else np.dtype(dtype).name, "dtype", BEST_RTOL)
-        if method == "fourier" and dtype != "float64":
-            raise ConfigError(f'`method` = "fourier" computes in float64, got `dtype` {dtype}. Drop `dtype`.')
         require_device()
         if dtype == "float64":
             require_x64()
@@ -84,10 +84,14 @@ class EmpiricalAttention:
         self.attention = check_attention(attention)
         self.measure = measure
         self.include_self = bool(include_self)
-        self.method = "dense" if method == "auto" else method
         self._operator = SoftmaxOperator(
-            attention, measure, include_self=self.include_self, dtype=dtype, method=self.method, rtol=rtol
+            attention, measure, include_self=self.include_self, dtype=dtype, method=method, rtol=rtol
         )
+
+    @property
+    def method(self) -> str:
+        """How a layer on the own points is summed."""
+        return self._operator.method
 
     def layer(self, f: Function, at: object = None) -> np.ndarray:
         """One layer, A_N f.
@@ -145,7 +149,12 @@ class EmpiricalAttention:
         start = self._values_at(f, own, queries) if 0 in counts else None
         values = self._operator.iterate(own, counts=counts.tolist(), at=queries, at_zero=start)
         return Trajectory(
-            times=counts * self.attention.bandwidth, points=measure.points, values=values, weights=measure.masses
+            times=counts * self.attention.bandwidth,
+            points=measure.points,
+            values=values,
+            weights=measure.masses,
+            # Averages do not amplify: the errors of the layers add up.
+            solver_error=float(counts.max() * self._operator.worst_error * np.abs(own).max()),
         )
 
     def log_normalizer(self, at: object = None) -> np.ndarray:

@@ -185,7 +185,7 @@ class PopulationAttention:
             fine, size = compute(operators.fine)
             difference = float(np.abs(fine - compute(operators.coarse)[0]).max())
             if difference <= self.rtol * np.abs(fine).max() + 10 * ROUND_OFF * size:
-                return fine, difference + ROUND_OFF * size
+                return fine, difference + max(operators.fine.worst_error, ROUND_OFF) * size
             self._refine()
         raise ConvergenceError(
             f"the quadrature on {self.density.manifold} does not settle: at {len(operators.fine.measure)} nodes it "
@@ -208,7 +208,7 @@ class PopulationAttention:
     def _operator(self, degree: int) -> SoftmaxOperator:
         if degree not in self._operators:
             nodes = DiscreteMeasure(*self.density.quadrature(degree))
-            self._operators[degree] = SoftmaxOperator(self.attention, nodes)
+            self._operators[degree] = SoftmaxOperator(self.attention, nodes, rtol=self.rtol / 10)
         return self._operators[degree]
 
 

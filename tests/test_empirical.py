@@ -11,8 +11,8 @@ from witnesses import direct
 import attnflow as af
 from attnflow import empirical
 from attnflow.errors import ConfigError, DataError, DegenerateKernelError, PrecisionError
-from attnflow.kernel_sums import DenseSum
-from attnflow.normalizations import count_layers, softmax
+from attnflow.kernel_sums import DenseSum, planner
+from attnflow.normalizations import count_layers
 
 RNG = np.random.default_rng(11)
 CLOUD = np.vstack([RNG.gamma(2.0, size=(120, 3)), np.full((2, 3), 0.5), [[25.0, -3.0, 9.0]]])  # duplicates, an outlier
@@ -251,15 +251,15 @@ def half_the_bandwidth(monkeypatch):
         def __init__(self, attention, **rest):
             super().__init__(af.Attention(attention.pseudometric, bandwidth=attention.bandwidth / 2), **rest)
 
-    monkeypatch.setattr(softmax, "DenseSum", Wrong)
+    monkeypatch.setattr(planner, "DenseSum", Wrong)
 
 
 def no_self_term(monkeypatch):
     class Wrong(DenseSum):
-        def __call__(self, values, queries=None, *, exclude_self=False):
-            return super().__call__(values, queries, exclude_self=queries is None)
+        def of_rows(self, values, rows):
+            return super().of_rows(values, rows._replace(own=np.arange(len(rows.points))))
 
-    monkeypatch.setattr(softmax, "DenseSum", Wrong)
+    monkeypatch.setattr(planner, "DenseSum", Wrong)
 
 
 def single_precision_inside(monkeypatch):
@@ -267,7 +267,7 @@ def single_precision_inside(monkeypatch):
         def __init__(self, attention, *, points, log_weights, dtype):
             super().__init__(attention, points=points, log_weights=log_weights, dtype=np.dtype("float32"))
 
-    monkeypatch.setattr(softmax, "DenseSum", Wrong)
+    monkeypatch.setattr(planner, "DenseSum", Wrong)
 
 
 def one_layer_less(monkeypatch):

@@ -17,9 +17,9 @@ import attnflow as af
 from attnflow import densities, empirical, expansions, population, semigroups
 from attnflow._pytree import value
 from attnflow.errors import ConvergenceError
-from attnflow.kernel_sums import DenseSum
+from attnflow.kernel_sums import DenseSum, planner
 from attnflow.manifolds import Quadrature
-from attnflow.normalizations import count_layers, softmax
+from attnflow.normalizations import count_layers
 from attnflow.runner import judge_study, run_study
 from attnflow.store import Store
 from attnflow.study import Task
@@ -209,7 +209,7 @@ def wrong_sum(monkeypatch, make):
         def __init__(self, attention, *, points, log_weights, dtype):
             super().__init__(**make(attention=attention, points=points, log_weights=log_weights, dtype=dtype))
 
-    monkeypatch.setattr(softmax, "DenseSum", Wrong)
+    monkeypatch.setattr(planner, "DenseSum", Wrong)
 
 
 def eps_for_2_eps(monkeypatch):
@@ -225,10 +225,10 @@ def float32_inside(monkeypatch):
 
 def no_self_term(monkeypatch):
     class Wrong(DenseSum):
-        def __call__(self, values, queries=None, *, exclude_self=False):
-            return super().__call__(values, queries, exclude_self=queries is None)
+        def of_rows(self, values, rows):
+            return super().of_rows(values, rows._replace(own=np.arange(len(rows.points))))
 
-    monkeypatch.setattr(softmax, "DenseSum", Wrong)
+    monkeypatch.setattr(planner, "DenseSum", Wrong)
 
 
 def one_layer_less(monkeypatch):

@@ -11,9 +11,9 @@ from witnesses.trigonometric import trigonometric
 import attnflow as af
 from attnflow import population
 from attnflow.errors import ConfigError, ConvergenceError, DataError, PrecisionError
-from attnflow.kernel_sums import DenseSum
+from attnflow.kernel_sums import DenseSum, planner
 from attnflow.manifolds import Quadrature
-from attnflow.normalizations import count_layers, softmax
+from attnflow.normalizations import count_layers
 
 ACCURACY = 1e-10  # the accuracy promised against closed forms; measured below 1e-13
 A = np.array([0.8, -0.5, 0.3, 1.1])
@@ -276,7 +276,7 @@ def half_the_bandwidth(monkeypatch):
         def __init__(self, attention, **rest):
             super().__init__(af.Attention(attention.pseudometric, bandwidth=attention.bandwidth / 2), **rest)
 
-    monkeypatch.setattr(softmax, "DenseSum", Wrong)
+    monkeypatch.setattr(planner, "DenseSum", Wrong)
 
 
 def one_layer_less(monkeypatch):
@@ -303,7 +303,7 @@ def single_precision_inside(monkeypatch):
         def __init__(self, attention, *, points, log_weights, dtype):
             super().__init__(attention, points=points, log_weights=log_weights, dtype=np.dtype("float32"))
 
-    monkeypatch.setattr(softmax, "DenseSum", Wrong)
+    monkeypatch.setattr(planner, "DenseSum", Wrong)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from attnflow.kernel_sums.rows import KernelSum, Rows, RowSums
 from attnflow.kernel_sums.tiles import QUERY_TILE, Schedule, sum_tiles
 from attnflow.pseudometrics import SquaredDistance
 
-QUERY_BLOCK, KEY_TILE = 1024, 64
+QUERY_BLOCK, KEY_TILE = 4096, 64
 TAIL = 1 / 300  # of the tolerance, where tiles are cut: the bound over boxes then leaves about one row in a hundred
 
 
@@ -93,6 +93,13 @@ class CutoffSum(KernelSum):
             errors[visit.rows] = self._errors(visit, sums[visit.rows, 0])
         return RowSums(np.zeros(len(sums)), sums[:, 0], sums[:, 1:], errors)
 
+    @property
+    def candidates(self) -> int:
+        """How many pairs the last sum visited."""
+        assert self._recent is not None
+        visits = sum(int((visit.neighbours.last - visit.neighbours.first).sum()) for visit in self._recent[1])
+        return visits * QUERY_TILE * KEY_TILE
+
     def _passes(self, rows: Rows, errors: np.ndarray) -> Iterator[_Pass]:
         """Passes over rows of too large `errors`, each with a longer reach; kept while layers ask for the same rows."""
         if self._recent is None or self._recent[0].points is not rows.points or self._recent[0].own is not rows.own:
@@ -109,11 +116,13 @@ class CutoffSum(KernelSum):
                     tail = max(
                         passes[n - 1].tail * min(TAIL * lack, TAIL) if lack else passes[n - 1].tail ** 2, self._least
                     )
-                passes.append(self._plan(rows.take(pending), pending, tail=tail))
+                some = rows.take(pending) if n else rows
+                passes.append(self._plan(some, pending, tail=tail))
             yield passes[n]
 
     def _plan(self, rows: Rows, places: np.ndarray, *, tail: float) -> _Pass:
-        order = spatial_order(rows.points, QUERY_TILE)
+        sorted_already = rows.points is self.points and len(self._order) == len(self.points)
+        order = self._order if sorted_already else spatial_order(rows.points, QUERY_TILE)
         points = rows.points[order]
         blocks = list(slices(len(points), QUERY_BLOCK))
         neighbours = self._tree.neighbours(
@@ -123,7 +132,7 @@ class CutoffSum(KernelSum):
         tiles = pad(neighbours.tiles, 1 << max(10, (len(neighbours.tiles) - 1).bit_length()), 0, np.dtype(np.int32))
         return _Pass(
             rows=places[order],
-            queries=[coordinates(points[block], QUERY_BLOCK, self.dtype) for block in blocks],
+            queries=[jax.device_put(coordinates(points[block], QUERY_BLOCK, self.dtype)) for block in blocks],
             own=[None if rows.own is None else
                  pad(self._place[rows.own[order[block]]], QUERY_BLOCK, -1, np.dtype(np.int32)) for block in blocks],
             neighbours=neighbours._replace(tiles=jax.device_put(tiles)),

@@ -21,7 +21,7 @@ from attnflow.kernel_sums.tiles import LOG2E, QUERY_TILE, Schedule, compile_tile
 
 QUERY_BLOCK, KEY_BLOCK, KEY_TILE = 1024, 16384, 512
 MATRIX_BLOCK = 512
-TERM_ROUNDING = 600  # units in the last place that adding up a row may cost
+TERM_ROUNDING = 120  # units in the last place: 64 terms on each of 8 lanes of a tile, 32 tiles of a block
 MAX_COLUMNS = 32  # of one pass over the pairs; more channels take several passes
 
 

@@ -51,7 +51,9 @@ class FourierSum(KernelSum):
 
     method = "fourier"
 
-    def __init__(self, attention: Attention, *, points: np.ndarray, log_weights: np.ndarray, rtol: float) -> None:
+    def __init__(
+        self, attention: Attention, *, points: np.ndarray, log_weights: np.ndarray, dtype: np.dtype, rtol: float
+    ) -> None:
         dim = points.shape[1]
         if type(attention.pseudometric) is not SquaredDistance:
             raise ConfigError(
@@ -112,7 +114,7 @@ class FourierSum(KernelSum):
         if len(thin):
             exact = self._dense.of_rows(values, rows.take(thin))
             shift[thin], sums[thin, 0], sums[thin, 1:] = exact[:3]
-        return RowSums(shift, sums[:, 0], sums[:, 1:], self._rtol)
+        return RowSums(shift, sums[:, 0], sums[:, 1:], np.full(len(shift), self._rtol))
 
     @cached_property
     def _dense(self) -> DenseSum:

@@ -34,17 +34,27 @@ class RowSums(NamedTuple):
     weighted: np.ndarray
     error: np.ndarray
 
+    def put(self, rows: np.ndarray, part: RowSums) -> RowSums:
+        """These sums with those of some rows replaced."""
+        merged = RowSums(*(array.copy() for array in self))
+        for whole, piece in zip(merged, part, strict=True):
+            whole[rows] = piece
+        return merged
+
 
 class KernelSum(ABC):
     """The sums sum_j w_j exp(logit_ij - s_i) [1, v_j], logit = -D(x_i, y_j) / (2 eps), for any values v.
 
     Attributes:
-        method: the name of the method, "dense", "cutoff", "fourier" or "gpu".
         points: the keys y_j, shape (N, D).
     """
 
-    method: str
     points: np.ndarray
+
+    @property
+    @abstractmethod
+    def method(self) -> str:
+        """The name of the method: "dense", "cutoff", "fourier" or "gpu"."""
 
     def __call__(self, values: np.ndarray, queries: np.ndarray | None = None, *, exclude_self: bool = False) -> RowSums:
         """The sums at the queries.

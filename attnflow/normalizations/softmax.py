@@ -11,7 +11,7 @@ import scipy.linalg
 from attnflow._checks import check_integer, check_times
 from attnflow.attention import Attention
 from attnflow.errors import ConfigError, ResourceError
-from attnflow.kernel_sums import DenseSum, FourierSum, RowSums, kernel_logits
+from attnflow.kernel_sums import PlannedSum, RowSums, kernel_logits
 from attnflow.measures import DiscreteMeasure, as_measure
 from attnflow.trajectories import Spectrum
 
@@ -28,8 +28,8 @@ class SoftmaxOperator:
         measure: the points y_j (N, D) and their masses w_j.
         include_self: whether the row of y_i keeps j = i, where the operator acts on its own points.
         dtype: of the arithmetic.
-        method: "dense" or "fourier", how the kernel is summed.
-        rtol: tolerance of the Fourier sums on max |error| / max |values|.
+        method: how the kernel is summed, "auto" or a name.
+        rtol: tolerance of the averages on max |error| / max |values|.
     """
 
     def __init__(
@@ -39,14 +39,15 @@ class SoftmaxOperator:
         *,
         include_self: bool = True,
         dtype: str = "float64",
-        method: str = "dense",
-        rtol: float = 1e-12,
+        method: str = "auto",
+        rtol: float,
     ) -> None:
         self.attention = attention
         self.measure = measure
         self.include_self = include_self
-        self.method = method
-        self.rtol = rtol
+        self.worst_error = 0.0  # of any average so far: a bound relative to the largest value
+        self._method = method
+        self._rtol = rtol
         self._dtype = np.dtype(dtype)
         with np.errstate(divide="ignore"):
             self._log_weights = np.log(measure.masses)
@@ -55,8 +56,14 @@ class SoftmaxOperator:
     def __call__(self, values: np.ndarray, at: np.ndarray | None = None) -> np.ndarray:
         """A v at points (Q, D), by default its own: (N,) -> (Q,), (N, c) -> (Q, c)."""
         sums = self._sum(values.reshape(len(values), -1), at, exclude_self=self._excludes(at))
+        self.worst_error = max(self.worst_error, float(sums.error.max()))
         self._warn_if_constant(sums, at)
         return (sums.weighted / sums.total[:, None]).reshape(len(sums.total), *values.shape[1:])
+
+    @property
+    def method(self) -> str:
+        """How a layer on the own points is summed."""
+        return self._sum.method
 
     def log_normalizer(self, at: np.ndarray | None = None) -> np.ndarray:
         """log sum_j w_j k(x, y_j), shape (Q,)."""
@@ -84,6 +91,7 @@ class SoftmaxOperator:
             at_zero: the values to record for n = 0, where that is asked.
         """
         last = max(counts)
+        self._sum.layers = last
         recorded = {} if at_zero is None else {0: at_zero}
         for n in range(1, last + 1):
             if n in counts:
@@ -144,10 +152,11 @@ class SoftmaxOperator:
 
         return Spectrum((1 - eigenvalues) / eps, eigenfunctions, error / eps)
 
-    def _kernel_sum(self, attention: Attention, log_weights: np.ndarray) -> DenseSum | FourierSum:
-        if self.method == "fourier":
-            return FourierSum(attention, points=self.measure.points, log_weights=log_weights, rtol=self.rtol)
-        return DenseSum(attention, points=self.measure.points, log_weights=log_weights, dtype=self._dtype)
+    def _kernel_sum(self, attention: Attention, log_weights: np.ndarray) -> PlannedSum:
+        return PlannedSum(
+            attention, points=self.measure.points, log_weights=log_weights, dtype=self._dtype, rtol=self._rtol,
+            method=self._method,
+        )  # fmt: skip
 
     def _excludes(self, at: np.ndarray | None) -> bool:
         return at is None and not self.include_self

@@ -1,0 +1,127 @@
+"""What a kernel sum will cost by each method: seconds and bytes, from sizes and a sample of distances."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from attnflow.kernel_sums import cutoff, dense, fourier
+from attnflow.kernel_sums.machine import Machine
+
+SAMPLED_ROWS, SAMPLED_KEYS = 32, 4096
+
+
+class Workload(NamedTuple):
+    """One sum over pairs.
+
+    Args:
+        keys, queries, dim: N, Q and D.
+        columns: channels and the total.
+        dtype: of the arithmetic.
+        passes: over the pairs; two where the largest logit is not known.
+    """
+
+    keys: int
+    queries: int
+    dim: int
+    columns: int
+    dtype: np.dtype
+    passes: int
+
+
+class Cost(NamedTuple):
+    """Seconds of the first layer and of each further one on the same points, and the memory it takes in bytes."""
+
+    first: float
+    next: float
+    memory: float
+
+
+class Sample(NamedTuple):
+    """Distances of some rows to some keys, (R, S), rising in each row, and what the keys weigh there.
+
+    Args:
+        distances: |x - y_j|, (R, S).
+        density: sum_j w_j exp(-|x - y_j|^2 / 2eps) / sum_j w_j, (R,).
+    """
+
+    distances: np.ndarray
+    density: np.ndarray
+
+    @classmethod
+    def draw(cls, queries: np.ndarray, keys: np.ndarray, weights: np.ndarray, *, bandwidth: float) -> Sample:
+        rng = np.random.default_rng(0)  # the same choice every time
+        rows, some = (rng.choice(len(p), min(len(p), n), replace=False)
+                      for p, n in ((queries, SAMPLED_ROWS), (keys, SAMPLED_KEYS)))  # fmt: skip
+        x, y = queries[rows], keys[some]
+        squares = sum((x[:, k, None] - y[:, k]) ** 2 for k in range(keys.shape[1]))
+        density = np.exp(squares / (-2 * bandwidth)) @ weights[some] / weights[some].sum()
+        return cls(np.sort(np.sqrt(squares), axis=1), density)
+
+    def radius(self, share: float) -> np.ndarray:
+        """The radius of the ball around each row that holds a share of the keys, (R,)."""
+        count = self.distances.shape[1]
+        inner, outer = 1, min(16, count - 1)
+        if share * count >= outer:
+            return self.distances[:, min(int(share * count), count - 1)]
+        # Below the sample's resolution: the radius grows like share^(1/m), m the dimension seen near the row.
+        near, far = self.distances[:, inner], self.distances[:, outer]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            dim = np.clip(math.log(outer / inner) / np.log(far / near), 0.5, None)
+        return far * (share * count / outer) ** (1 / np.nan_to_num(dim, nan=1.0))
+
+
+def dense_cost(work: Workload, machine: Machine) -> Cost:
+    """N Q pairs."""
+    seconds = work.keys * work.queries * _pair(work, machine) / machine.cores + 1e-3
+    return Cost(seconds, seconds, _arrays(work))
+
+
+def cutoff_cost(work: Workload, machine: Machine, *, sample: Sample, bandwidth: float, rtol: float) -> Cost:
+    """Q times the candidates within the reach and the size of two tiles, and a search that is made once."""
+    reach = math.sqrt(-2 * bandwidth * math.log(cutoff.TAIL * min(rtol, 1.0)))
+    tile = sample.radius(min(1.0, cutoff.KEY_TILE / work.keys))
+    share = (sample.distances < (reach + 2 * tile)[:, None]).mean()
+    pairs = work.queries * min(work.keys, work.keys * share + cutoff.KEY_TILE)
+    tiles = pairs / (cutoff.KEY_TILE * dense.QUERY_TILE)
+    levels = math.log2(work.keys / cutoff.KEY_TILE + 1) + 1
+    layer = pairs * _pair(work, machine) * machine.candidate / machine.cores + 3e-3
+    plan = 1e-9 * ((work.keys + work.queries) * levels * machine.sort + tiles * machine.search)
+    return Cost(layer + plan, layer, _arrays(work) + 16 * tiles)
+
+
+def fourier_cost(
+    work: Workload, machine: Machine, *, sample: Sample, bandwidth: float, rtol: float, width: np.ndarray
+) -> Cost:
+    """Two transforms for two columns: windows of w^d grid points around each point, and the refined grid.
+
+    The grid follows from the bandwidth, the tolerance and the `width` (D,) of the box around the keys.
+    """
+    needed = rtol * sample.density.min() / 2
+    error = max(needed, fourier.BEST_ERROR)
+    tail = error / (8 * work.dim)
+    period = width + math.sqrt(2 * bandwidth * math.log(2 / tail))
+    modes = np.maximum(period * math.sqrt(-2 * math.log(tail) / bandwidth) / math.pi, 1)
+    grid = float(np.prod(2 * modes + 16))
+    window = (2 - math.log10(error)) ** work.dim
+    transforms = math.ceil(work.columns / 2)
+    points = (work.keys + work.queries) * (window * machine.spread + machine.scatter)
+    layer = transforms * 1e-9 * (points + 2 * grid * machine.grid) / machine.cores + 2e-3
+    thin = (sample.density < 2 * error / rtol).mean()
+    layer += thin * dense_cost(work, machine).next
+    return Cost(layer, layer, _arrays(work) + 16 * grid * transforms)
+
+
+def _pair(work: Workload, machine: Machine) -> float:
+    """Seconds of a core: more coordinates and more columns cost in proportion (measured for D to 16, 32 columns)."""
+    passes, left = divmod(work.columns, dense.MAX_COLUMNS)
+    padded = [dense.MAX_COLUMNS] * passes + ([max(4, 1 << (left - 1).bit_length())] if left else [])
+    dim = 1 + 0.08 * max(0, work.dim - 3)
+    return machine.pair(work.dtype) * work.passes * sum(dim + 0.065 * (c - 4) for c in padded)
+
+
+def _arrays(work: Workload) -> float:
+    """Columns, keys and sums."""
+    return 8.0 * ((work.keys + work.queries) * (2 * work.columns + work.dim))

@@ -1,0 +1,128 @@
+"""How fast this machine sums: constants measured once and kept in the user's cache folder."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import math
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import finufft
+import jax
+import numpy as np
+import platformdirs
+
+from attnflow.attention import Attention
+from attnflow.kernel_sums.cutoff import KEY_TILE, CutoffSum
+from attnflow.kernel_sums.dense import DenseSum
+from attnflow.kernel_sums.neighbours import spatial_order
+from attnflow.pseudometrics import SquaredDistance
+
+FORMAT = 1  # of the file; raised when a constant changes its meaning
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Seconds of one core, in nanoseconds: the defaults were measured on a server core with 512-bit vectors.
+
+    Args:
+        pair64, pair32: one pair of points with three coordinates and up to three channels, in float64 and float32.
+        candidate: one candidate pair of a cutoff sum, relative to a pair of the dense sum.
+        sort: one point, sorted into tiles, per level of the tree.
+        search: one pair of tiles that may be near.
+        spread: one grid point of the window of a non-uniform transform, w^d for each point.
+        scatter: one point of it, besides.
+        grid: one point of its refined grid.
+        cores: how many there are.
+    """
+
+    pair64: float = 0.95
+    pair32: float = 0.42
+    candidate: float = 1.6
+    sort: float = 100.0
+    search: float = 1200.0
+    spread: float = 0.45
+    scatter: float = 60.0
+    grid: float = 30.0
+    cores: int = dataclasses.field(default_factory=lambda: os.cpu_count() or 1)
+
+    def pair(self, dtype: np.dtype) -> float:
+        """Seconds of one core for a pair."""
+        return 1e-9 * (self.pair64 if dtype == np.float64 else self.pair32)
+
+
+@functools.cache
+def this_machine() -> Machine:
+    """The constants of this machine: from the cache folder, measured and put there where it has none."""
+    path = cache_file()
+    try:
+        known = json.loads(path.read_text(encoding="utf-8"))
+        if known.pop("signature") == _signature():
+            return Machine(**known)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        pass  # no file, or one that another version wrote: measured anew
+    machine = calibrate()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(f".{os.getpid()}")
+        partial.write_text(json.dumps({**dataclasses.asdict(machine), "signature": _signature()}), encoding="utf-8")
+        partial.replace(path)
+    except OSError:
+        pass  # a cache folder that cannot be written costs a second in the next process, nothing else
+    return machine
+
+
+def cache_file() -> Path:
+    """Where the constants are kept."""
+    return Path(platformdirs.user_cache_dir("attnflow")) / "machine.json"
+
+
+def _signature() -> list:
+    return [FORMAT, os.cpu_count(), jax.__version__, finufft.__version__]
+
+
+def calibrate() -> Machine:
+    """Measure the constants, on sums that take some hundredths of a second each."""
+    rng, machine = np.random.default_rng(0), Machine()
+    points = rng.standard_normal((16384, 3))
+    points /= np.linalg.norm(points, axis=1)[:, None]
+    values, core = points[:, :1], 1e9 * machine.cores
+    attention = Attention(SquaredDistance(), bandwidth=1e-2)
+    given: dict[str, Any] = dict(points=points, log_weights=np.zeros(len(points)))
+
+    single = DenseSum(attention, dtype=np.dtype(np.float32), **given)
+    double = DenseSum(attention, dtype=np.dtype(np.float64), **given)
+    near = CutoffSum(attention, dtype=np.dtype(np.float64), rtol=1e-4, **given)
+    pair = core * _seconds(lambda: double(values)) / len(points) ** 2
+    candidate = core * _seconds(lambda: near(values)) / near.candidates
+    sort = 1e9 * _seconds(lambda: spatial_order(points, KEY_TILE)) / len(points) / math.log2(len(points) / KEY_TILE)
+    angles, grid = list(np.ascontiguousarray(points.T)), (64, 64, 64)
+    window = 7**3  # of a tolerance of 1e-6
+    few, many = (_seconds(lambda n=n: finufft.nufft3d1(*(a[:n] for a in angles), np.ones(n, complex), grid, eps=1e-6))
+                 for n in (16, len(points)))  # fmt: skip
+    return dataclasses.replace(
+        machine,
+        pair64=pair,
+        pair32=core * _seconds(lambda: single(values)) / len(points) ** 2,
+        candidate=candidate / pair,
+        sort=sort,
+        spread=max(core * (many - few) / len(points) - machine.scatter, 0.0) / window,
+        grid=core * few / (8 * math.prod(grid)),
+    )
+
+
+def _seconds(run: Callable[[], object]) -> float:
+    """The shortest of three, after one that compiles."""
+    run()
+    times = []
+    for _ in range(3):
+        start = time.perf_counter()
+        run()
+        times.append(time.perf_counter() - start)
+    return min(times)

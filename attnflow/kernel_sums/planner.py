@@ -1,0 +1,207 @@
+"""One kernel sum that picks its method: the fastest that keeps the promise, and others for the rows it cannot sum."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import psutil
+
+from attnflow.attention import Attention
+from attnflow.errors import DegenerateKernelError, ResourceError
+from attnflow.kernel_sums import costs
+from attnflow.kernel_sums.costs import Cost, Sample, Workload
+from attnflow.kernel_sums.cutoff import CutoffSum
+from attnflow.kernel_sums.dense import DenseSum
+from attnflow.kernel_sums.fourier import MAX_DIM, FourierSum
+from attnflow.kernel_sums.machine import Machine, this_machine
+from attnflow.kernel_sums.rows import KernelSum, Rows, RowSums
+from attnflow.pseudometrics import SquaredDistance
+
+METHODS = ("dense", "cutoff", "fourier")
+PLANNED_PAIRS = 2**23  # fewer are summed densely within milliseconds, less than a plan takes
+CALIBRATED_PAIRS = 2**31  # more take seconds: then this machine's own constants are worth the second they cost
+
+
+class Plan(NamedTuple):
+    """What was chosen and why.
+
+    Args:
+        method: "dense", "cutoff" or "fourier".
+        costs: of every method that can do it, by name.
+    """
+
+    method: str
+    costs: dict[str, Cost]
+
+
+class PlannedSum(KernelSum):
+    """The sums by whichever method is predicted to be the fastest; rows that miss `rtol` go on to another.
+
+    Args:
+        attention: the cost and the bandwidth.
+        points: the keys y_j, shape (N, D).
+        log_weights: log w_j, shape (N,); -inf for a point without mass.
+        dtype: of the arithmetic.
+        rtol: tolerance on max |error| / max |values| of the averages.
+        method: "auto" or the name of one.
+
+    Raises:
+        ConfigError: if the named method cannot sum this cost in this dimension.
+        ResourceError: if the named method needs more memory than is free.
+    """
+
+    def __init__(
+        self, attention: Attention, *, points: np.ndarray, log_weights: np.ndarray, dtype: np.dtype, rtol: float,
+        method: str = "auto",
+    ) -> None:  # fmt: skip
+        self.attention = attention
+        self.points = points
+        self.dtype = dtype
+        self.layers = 1  # how many sums on the own points are expected: a search or a plan is paid for once
+        self._log_weights = log_weights
+        self._rtol = rtol
+        self._asked = method
+        self._sums: dict[tuple[str, np.dtype], KernelSum] = {}
+        self._own_plans: dict[tuple, Plan] = {}
+        self._thin: dict[str, tuple[np.ndarray, Rows]] = {}
+        if method != "auto":
+            self._sum(method, dtype)  # refuses what it cannot do before any work
+
+    @property
+    def method(self) -> str:
+        """The method for one layer of one channel on the own points."""
+        return self.plan(self.points, columns=2).method
+
+    def plan(self, queries: np.ndarray, *, columns: int, methods: tuple[str, ...] | None = None) -> Plan:
+        """The method for the sums of some columns (the channels and the total) at the queries.
+
+        Args:
+            queries: x_i, shape (Q, D).
+            columns: how many sums a row has.
+            methods: to choose from; None for those that were asked for.
+
+        Raises:
+            ResourceError: if every one needs more memory than is free.
+        """
+        own = queries is self.points
+        key = (columns, self.layers, methods)
+        if own and key in self._own_plans:
+            return self._own_plans[key]
+        allowed = methods or (METHODS if self._asked == "auto" else (self._asked,))
+        predicted = self._costs(queries, columns, allowed)
+        free = psutil.virtual_memory().available
+        fitting = {method: cost for method, cost in predicted.items() if cost.memory <= free}
+        if not fitting:
+            raise _too_large(predicted, free, channels=columns - 1)
+        repeats = self.layers - 1 if own else 0
+        chosen = min(fitting, key=lambda method: fitting[method].first + repeats * fitting[method].next)
+        plan = Plan(chosen, predicted)
+        if own:
+            self._own_plans[key] = plan
+        return plan
+
+    def of_rows(self, values: np.ndarray, rows: Rows) -> RowSums:
+        methods, some, sums, pending = None, rows, None, np.arange(len(rows.points))
+        while True:
+            method = self.plan(some.points, columns=1 + values.shape[1], methods=methods).method
+            part = self._in_parts(self._sum(method, self.dtype), values, some)
+            sums = part if sums is None else sums.put(pending, part)
+            pending = np.flatnonzero(~(sums.error <= self._rtol))
+            if not len(pending) or method == "dense":
+                break
+            if self._asked == "cutoff" and np.isinf(sums.error).any():
+                raise self._isolated(rows, np.flatnonzero(np.isinf(sums.error)))
+            methods = ("dense",) if method == "cutoff" else ("cutoff", "dense")
+            some = self._take(method, rows, pending)
+        if len(pending) and self.dtype == np.float32:
+            double = self._sum("dense", np.dtype(np.float64))
+            sums = sums.put(pending, self._in_parts(double, values, self._take("single", rows, pending)))
+        return sums
+
+    def _take(self, method: str, rows: Rows, pending: np.ndarray) -> Rows:
+        """The rows that a method could not sum: the same object in every layer, so that plans for them are kept."""
+        if rows.points is not self.points:
+            return rows.take(pending)
+        if method not in self._thin or not np.array_equal(self._thin[method][0], pending):
+            self._thin[method] = pending, rows.take(pending)
+        return self._thin[method][1]
+
+    def _costs(self, queries: np.ndarray, columns: int, methods: tuple[str, ...]) -> dict[str, Cost]:
+        pairs = len(self.points) * len(queries)
+        machine = this_machine() if pairs >= CALIBRATED_PAIRS and len(methods) > 1 else Machine()
+        metric = self.attention.pseudometric
+        work = Workload(
+            keys=len(self.points), queries=len(queries), dim=self.points.shape[1], columns=columns, dtype=self.dtype,
+            passes=1 if metric.vanishes_on_diagonal else 2,
+        )  # fmt: skip
+        predicted = {"dense": costs.dense_cost(work, machine)} if "dense" in methods else {}
+        if type(metric) is SquaredDistance and (pairs >= PLANNED_PAIRS or "dense" not in methods):
+            sample = Sample.draw(queries, self.points, np.exp(self._log_weights), bandwidth=self.attention.bandwidth)
+            given: dict[str, Any] = dict(sample=sample, bandwidth=self.attention.bandwidth, rtol=self._rtol)
+            if "cutoff" in methods:
+                predicted["cutoff"] = costs.cutoff_cost(work, machine, **given)
+            if "fourier" in methods and work.dim <= MAX_DIM:
+                predicted["fourier"] = costs.fourier_cost(work, machine, width=self._width, **given)
+        return predicted
+
+    @cached_property
+    def _width(self) -> np.ndarray:
+        return np.ptp(self.points, axis=0)
+
+    def _sum(self, method: str, dtype: np.dtype) -> KernelSum:
+        if (method, dtype) not in self._sums:
+            given: dict[str, Any] = dict(points=self.points, log_weights=self._log_weights, dtype=dtype)
+            made: KernelSum
+            if method == "dense":
+                made = DenseSum(self.attention, **given)
+            elif method == "cutoff":
+                made = CutoffSum(self.attention, rtol=self._rtol, **given)
+            else:
+                made = FourierSum(self.attention, rtol=self._rtol, **given)
+            self._sums[method, dtype] = made
+        return self._sums[method, dtype]
+
+    def _in_parts(self, kernel_sum: KernelSum, values: np.ndarray, rows: Rows) -> RowSums:
+        """The sums of a method; where memory runs out, of half the rows at a time, of a quarter, of an eighth."""
+        for parts in (1, 2, 4, 8):
+            try:
+                if parts == 1:
+                    return kernel_sum.of_rows(values, rows)
+                some = np.array_split(np.arange(len(rows.points)), parts)
+                done = [kernel_sum.of_rows(values, rows.take(part)) for part in some if len(part)]
+                return RowSums(*map(np.concatenate, zip(*done, strict=True)))
+            except (MemoryError, jax.errors.JaxRuntimeError) as error:
+                if isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" not in str(error):
+                    raise
+        raise ResourceError(
+            f"memory ran out in a {kernel_sum.method} sum of {len(rows.points)} rows over {len(self.points)} points "
+            f"with {values.shape[1]} channels, even for an eighth of the rows at a time. Pass fewer channels at once."
+        )
+
+    def _isolated(self, rows: Rows, bad: np.ndarray) -> DegenerateKernelError:
+        i = int(bad[0])
+        squares = ((self.points - rows.points[i]) ** 2).sum(axis=1)
+        squares[np.isneginf(self._log_weights)] = np.inf
+        if rows.own is not None:
+            squares[rows.own[i]] = np.inf
+        limits, nearest = np.finfo(self.dtype), squares.min()
+        workable = -nearest / (2 * np.log(limits.tiny / limits.eps**2))
+        return DegenerateKernelError(
+            f"row {i}, query {rows.points[i].tolist()}, and {len(bad) - 1} more have no neighbour: the nearest key of "
+            f"this row is at a distance of {np.sqrt(nearest):.4g}, out of reach for `bandwidth` = "
+            f"{self.attention.bandwidth:g} in {self.dtype}. The smallest workable bandwidth is {workable:.3g}; "
+            'or pass method="auto".'
+        )
+
+
+def _too_large(predicted: dict[str, Cost], free: float, *, channels: int) -> ResourceError:
+    method = min(predicted, key=lambda name: predicted[name].memory)
+    need = predicted[method].memory
+    fit = int(channels * free / need)
+    remedy = f"Pass at most {fit} of the {channels} channels at a time." if fit else "Use fewer points."
+    return ResourceError(
+        f"a {method} sum needs {need / 1e9:.3g} GB of memory and {free / 1e9:.3g} GB are free. {remedy}"
+    )
