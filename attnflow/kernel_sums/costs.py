@@ -87,7 +87,9 @@ def cutoff_cost(work: Workload, machine: Machine, *, sample: Sample, bandwidth: 
     pairs = work.queries * min(work.keys, work.keys * share + cutoff.KEY_TILE)
     tiles = pairs / (cutoff.KEY_TILE * dense.QUERY_TILE)
     levels = math.log2(work.keys / cutoff.KEY_TILE + 1) + 1
-    layer = pairs * _pair(work, machine) * machine.candidate / machine.cores + 3e-3
+    layer = (
+        pairs * _pair(work, machine) * machine.candidate + 1e-9 * work.queries * machine.row
+    ) / machine.cores + 3e-3
     plan = 1e-9 * ((work.keys + work.queries) * levels * machine.sort + tiles * machine.search)
     return Cost(layer + plan, layer, _arrays(work) + 16 * tiles)
 

@@ -170,6 +170,6 @@ class CutoffSum(KernelSum):
         reached = totals >= self._least * self._weights.max()
         with np.errstate(divide="ignore", invalid="ignore"):
             truncation = np.where(reached, 2 * lost / (totals + lost), np.inf)
-            logits = np.log(self._weights.sum() / totals)
+            logits = np.log(self._weights.sum()) - np.log(totals)
         roundings = visited + KEY_TILE + (self.points.shape[1] + 4) * logits
         return truncation + np.where(reached, np.finfo(self.dtype).eps * roundings, np.inf)

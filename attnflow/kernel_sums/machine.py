@@ -34,6 +34,7 @@ class Machine:
     Args:
         pair64, pair32: one pair of points with three coordinates and up to three channels, in float64 and float32.
         candidate: one candidate pair of a cutoff sum, relative to a pair of the dense sum.
+        row: one row of a cutoff sum, besides.
         sort: one point, sorted into tiles, per level of the tree.
         search: one pair of tiles that may be near.
         spread: one grid point of the window of a non-uniform transform, w^d for each point.
@@ -45,6 +46,7 @@ class Machine:
     pair64: float = 0.95
     pair32: float = 0.42
     candidate: float = 1.6
+    row: float = 400.0
     sort: float = 100.0
     search: float = 1200.0
     spread: float = 0.45

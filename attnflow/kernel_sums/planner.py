@@ -95,7 +95,7 @@ class PlannedSum(KernelSum):
         free = psutil.virtual_memory().available
         fitting = {method: cost for method, cost in predicted.items() if cost.memory <= free}
         if not fitting:
-            raise _too_large(predicted, free, channels=columns - 1)
+            raise _too_large(predicted, self._costs(queries, 1, allowed), free, channels=columns - 1)
         repeats = self.layers - 1 if own else 0
         chosen = min(fitting, key=lambda method: fitting[method].first + repeats * fitting[method].next)
         plan = Plan(chosen, predicted)
@@ -197,10 +197,11 @@ class PlannedSum(KernelSum):
         )
 
 
-def _too_large(predicted: dict[str, Cost], free: float, *, channels: int) -> ResourceError:
+def _too_large(predicted: dict[str, Cost], bare: dict[str, Cost], free: float, *, channels: int) -> ResourceError:
+    """The refusal of a sum; `bare` are the costs without channels."""
     method = min(predicted, key=lambda name: predicted[name].memory)
-    need = predicted[method].memory
-    fit = int(channels * free / need)
+    need, least = predicted[method].memory, bare[method].memory
+    fit = int(channels * (free - least) / (need - least)) if free > least else 0
     remedy = f"Pass at most {fit} of the {channels} channels at a time." if fit else "Use fewer points."
     return ResourceError(
         f"a {method} sum needs {need / 1e9:.3g} GB of memory and {free / 1e9:.3g} GB are free. {remedy}"
