@@ -1,0 +1,208 @@
+"""What do N frozen points do to many layers?
+
+On a flat torus with the uniform density attention is a convolution: A e^{iq.x} = kappa(q) e^{iq.x}, kappa(q) =
+prod_i I_{q_i}(1/eps) / I_0(1/eps) for the chordal distance. N points enter through their Fourier coefficients p^(q) =
+1/N sum_j e^{-iq.X_j} alone, E |p^(q)|^2 = 1/N. To first order in them one layer is off by
+
+    (A_N - A) e^{il.x} = sum_{q != 0} p^(q) [kappa(q+l) - kappa(l) kappa(q)] e^{i(q+l).x},
+
+and n layers, with the same points in each of them, by the sum over q of p^(q) c(q) e^{i(q+l).x},
+
+    c(q) = [kappa(q+l) - kappa(l) kappa(q)] sum_{k < n} kappa(q+l)^{n-1-k} kappa(l)^k.
+
+So N E |A_N^n f - A^n f|^2 tends to sum_q c(q)^2 (depth-noise). To second order the eigenvalues move. In the mean over
+the waves of one length, where the first order cancels, that of A goes up by
+
+    1/N sum_{q != 0} { -kappa(q) [kappa(q+l) - kappa(l) kappa(q)]
+                       + [kappa(q+l) - kappa(l) kappa(q)] [kappa(l) - kappa(q+l) kappa(q)] / (kappa(l) - kappa(q+l)) },
+
+without the second term where |q + l| = |l|. The first term is one layer on the average, the second is what repeated
+layers add. So frozen points slow the flow down (slow-down), by a factor of 1 - O(1/nb), nb the number of neighbours.
+The study `depth_noise_limit` says what both sums tend to.
+
+Measured: both effects over their sums. The same sums with N |p^(q)|^2 of the drawn points serve as control variates:
+their means are known, as that of N |p^(q)|^2 is one, and most of the scatter goes with them. The controls take new
+points for every layer, which squares before it sums over k, and for the slow-down the first term alone.
+"""
+
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from scipy.special import ive
+
+import attnflow as af
+
+DIMENSIONS = (1, 2, 3)
+DEPTH_BANDWIDTH = {1: 0.05, 2: 0.1, 3: 0.25}
+LAYERS = {1: 10, 2: 10, 3: 4}
+WAVE = {1: (1,), 2: (1, 1), 3: (1, 1, 0)}  # l of the depth noise
+MODES_BANDWIDTH = {1: 0.025, 2: 0.2, 3: 0.4}  # an eigenproblem has few points
+CLOUDS = {"depth": {1: 1, 2: 1, 3: 1}, "modes": {1: 3, 2: 1, 3: 1}}  # per seed; a circle has few independent waves
+SMALLEST_SYMBOL = 1e-6
+
+
+class Response(NamedTuple):
+    """Waves per axis, and per wave vector q the weight of N |p^(q)|^2: in all, and by the control."""
+
+    waves: np.ndarray
+    weights: np.ndarray
+    control: np.ndarray
+
+
+def symbols(waves: np.ndarray, *, bandwidth: float, shift: tuple[int, ...]) -> np.ndarray:
+    """kappa(q + shift) for all q with components in `waves`, shape (len(waves),) * m."""
+    factors = [ive(np.abs(waves + s), 1 / bandwidth) / ive(0, 1 / bandwidth) for s in shift]
+    return functools.reduce(np.multiply.outer, factors)
+
+
+def visible_waves(bandwidth: float) -> np.ndarray:
+    orders = np.arange(1000)
+    largest = np.count_nonzero(ive(orders, 1 / bandwidth) > SMALLEST_SYMBOL * ive(0, 1 / bandwidth))
+    return np.arange(-largest, largest + 1)
+
+
+@functools.cache
+def depth_response(wave: tuple[int, ...], *, bandwidth: float, layers: int) -> Response:
+    """c(q)^2, and the same with new points in every layer."""
+    waves, n = visible_waves(bandwidth), layers
+    at_q, at_sum = (symbols(waves, bandwidth=bandwidth, shift=shift) for shift in ((0,) * len(wave), wave))
+    at_wave = symbols(np.zeros(1), bandwidth=bandwidth, shift=wave).item()
+    one_layer = at_sum - at_wave * at_q
+    one_layer[at_q == 1] = 0  # q = 0: constants are kept
+    later = np.stack([at_sum ** (n - 1 - k) * at_wave**k for k in range(n)])
+    return Response(waves, (one_layer * later.sum(axis=0)) ** 2, one_layer**2 * np.sum(later**2, axis=0))
+
+
+@functools.cache
+def modes_response(m: int, *, bandwidth: float) -> Response:
+    """What moves the mean eigenvalue of the waves +-e_i, and one layer's part of it."""
+    waves, zero = visible_waves(bandwidth), (0,) * m
+    at_q = symbols(waves, bandwidth=bandwidth, shift=zero)
+    length = functools.reduce(np.add.outer, [waves**2] * m)
+    at_wave = symbols(np.zeros(1), bandwidth=bandwidth, shift=(1, *zero[1:])).item()
+    total, single = np.zeros_like(at_q), np.zeros_like(at_q)
+    for axis in range(m):
+        wave = tuple(int(i == axis) for i in range(m))
+        at_sum = symbols(waves, bandwidth=bandwidth, shift=wave)
+        one_layer = at_sum - at_wave * at_q
+        one_layer[at_q == 1] = 0
+        along = waves.reshape([-1 if i == axis else 1 for i in range(m)])
+        other = length + 2 * along != 0  # |q + e_i| is not |e_i|
+        repeated = np.zeros_like(at_q)
+        repeated[other] = (at_wave - at_sum * at_q)[other] / (at_wave - at_sum)[other]
+        single -= at_q * one_layer / m
+        total += (repeated - at_q) * one_layer / m
+    return Response(waves, total, single)
+
+
+def angles_of(points: np.ndarray) -> np.ndarray:
+    """The angles (m, N) of points (N, 2m)."""
+    return np.arctan2(points[:, 1::2], points[:, 0::2]).T
+
+
+def powers(points: np.ndarray, waves: np.ndarray) -> np.ndarray:
+    """N |p^(q)|^2 for all q, shape (len(waves),) * m."""
+    phases = [np.exp(-1j * np.outer(angle, waves)) for angle in angles_of(points)]
+    products = np.ones((len(points), 1))
+    for phase in phases[:-1]:
+        products = (products[:, :, None] * phase[:, None]).reshape(len(points), -1)
+    sums = products.T @ phases[-1]
+    return np.abs(sums.reshape([len(waves)] * len(phases))) ** 2 / len(points)
+
+
+def depth(m: int, points: np.ndarray) -> dict[str, float]:
+    """N |A_N^n f - A^n f|^2 over its predicted mean, f = e^{il.x} as its two real parts."""
+    eps, n, wave = DEPTH_BANDWIDTH[m], LAYERS[m], WAVE[m]
+    response = depth_response(wave, bandwidth=eps, layers=n)
+    phase = np.array(wave) @ angles_of(points)
+    f = np.column_stack([np.cos(phase), np.sin(phase)])
+    attention = af.EmpiricalAttention(af.Attention(af.SquaredDistance(), bandwidth=eps), points)
+    symbol = symbols(np.zeros(1), bandwidth=eps, shift=wave).item()
+    error = attention.evolve(f, times=n * eps).values[0] - symbol**n * f
+    measured = np.sum(error**2) - np.sum(response.weights * (powers(points, response.waves) - 1))
+    return {
+        f"depth.{m}": measured / response.weights.sum(),
+        f"depth_of_new_points.{m}": measured / response.control.sum(),
+        f"depth.{m}.ess": np.sqrt(2) ** m * neighbours(m, len(points), eps),
+    }
+
+
+def modes(m: int, points: np.ndarray) -> dict[str, float]:
+    """N times the mean shift of the 2m first eigenvalues of A over its prediction."""
+    eps = MODES_BANDWIDTH[m]
+    response = modes_response(m, bandwidth=eps)
+    attention = af.EmpiricalAttention(af.Attention(af.SquaredDistance(), bandwidth=eps), points)
+    eigenvalue = 1 - eps * attention.spectrum(2 * m + 1).eigenvalues[1:].mean()
+    symbol = symbols(np.zeros(1), bandwidth=eps, shift=(1, *(0,) * (m - 1))).item()
+    drawn = np.sum(response.weights * (powers(points, response.waves) - 1))
+    measured = len(points) * (eigenvalue - symbol) - drawn
+    return {
+        f"modes.{m}": measured / response.weights.sum(),
+        f"modes_of_one_layer.{m}": measured / response.control.sum(),
+        f"modes.{m}.ess": np.sqrt(2) ** m * neighbours(m, len(points), eps),
+    }
+
+
+def neighbours(m: int, n: int, bandwidth: float) -> float:
+    return n * (bandwidth / (2 * np.pi)) ** (m / 2)  # N p (2 pi eps)^(m/2)
+
+
+def measure_one(effect: str, n: int, key: jax.Array) -> dict[str, float]:
+    row: dict[str, float] = {}
+    for m, count in CLOUDS[effect].items():
+        clouds = af.Uniform(af.FlatTorus(m)).sample(count * n, key=key).reshape(count, n, 2 * m)
+        found = [{"depth": depth, "modes": modes}[effect](m, points) for points in clouds]
+        row |= {name: float(np.mean([one[name] for one in found])) for name in found[0]}
+    return row
+
+
+def measure(case: dict, keys: list) -> dict[str, np.ndarray]:
+    rows = [measure_one(case["effect"], case["points"], key) for key in keys]
+    return {quantity: np.array([row[quantity] for row in rows]) for quantity in rows[0]}
+
+
+def claims_in(m: int) -> list[af.Claim]:
+    torus = f"flat torus (m = {m}), uniform density, chordal distance"
+    common: dict[str, Any] = dict(source="derived", kind="constant", size="points", predicted=1.0)
+    deep = f"{torus}, eps = {DEPTH_BANDWIDTH[m]}, {LAYERS[m]} layers"
+    slow = f"{torus}, eps = {MODES_BANDWIDTH[m]}, waves of length one"
+    return [
+        af.Claim(
+            id=f"depth-noise/torus-{m}", statement="N E |A_N^n f - A^n f|^2 over sum_q c(q)^2 tends to 1",
+            quantity=f"depth.{m}", hypotheses=deep, **common,
+        ),
+        af.Claim(
+            id=f"depth-noise-control/torus-{m}", statement="the same, were the points new in every layer",
+            quantity=f"depth_of_new_points.{m}", hypotheses=deep, control_of=f"depth-noise/torus-{m}", **common,
+        ),
+        af.Claim(
+            id=f"slow-down/torus-{m}",
+            statement="N times the mean shift of an eigenvalue of A_N over its second-order sum tends to 1",
+            quantity=f"modes.{m}", hypotheses=slow, **common,
+        ),
+        af.Claim(
+            id=f"slow-down-control/torus-{m}", statement="the same with the term of one layer only",
+            quantity=f"modes_of_one_layer.{m}", hypotheses=slow, control_of=f"slow-down/torus-{m}", **common,
+        ),
+    ]  # fmt: skip
+
+
+quick = [
+    *({"effect": "modes", "points": n} for n in (250, 350, 500, 700, 1000)),
+    *({"effect": "depth", "points": n} for n in (1000, 1400, 2000, 2800)),
+]
+study = af.Study(
+    name="depth_noise",
+    measure=measure,
+    ladder=[
+        *quick,
+        *({"effect": "modes", "points": n} for n in (1400, 2000)),
+        *({"effect": "depth", "points": n} for n in (4000, 5600)),
+    ],
+    quick=quick,
+    claims=[claim for m in DIMENSIONS for claim in claims_in(m)],
+    seeds=64,
+    quick_seeds=16,
+)
