@@ -9,7 +9,7 @@ from witnesses import direct
 
 import attnflow as af
 from attnflow.errors import ConfigError
-from attnflow.kernel_sums import cutoff
+from attnflow.kernel_sums import cutoff, tiles
 from attnflow.kernel_sums.cutoff import CutoffSum
 from attnflow.kernel_sums.neighbours import Boxes, KeyTree, spatial_order
 
@@ -46,8 +46,7 @@ def test_what_is_left_out_weighs_less_than_declared(dim, eps):
         assert (sums.error <= rtol).all()
         assert (delivered(sums, points, values, eps) <= sums.error).all()
     if dim < 6:
-        visited = kernel_sum._recent[1][0].neighbours
-        assert (visited.last - visited.first).mean() < 0.8 * 2000 / 64, "a cutoff that visits every tile saves nothing"
+        assert kernel_sum.candidates < 0.8 * 2000**2, "a cutoff that visits every tile saves nothing"
 
 
 def test_a_bound_that_ignored_the_neglected_mass_would_be_wrong():
@@ -138,13 +137,34 @@ def test_the_search_finds_exactly_the_tiles_whose_boxes_are_near():
 
 
 def test_the_work_at_a_fixed_number_of_neighbours_grows_like_the_number_of_points():
-    def pairs(n):
+    def candidates(n):
         sphere = af.Sphere(2).sample_uniform(n, np.random.default_rng(0))  # no rim
         kernel_sum = cutoff_sum(sphere, 20 / n, rtol=1e-6)
         kernel_sum(np.ones((n, 1)))
-        return sum((visit.neighbours.last - visit.neighbours.first).sum() for visit in kernel_sum._recent[1])
+        return kernel_sum.candidates
 
-    assert np.log(pairs(32_000) / pairs(4_000)) / np.log(8) < 1.1
+    assert np.log(candidates(32_000) / candidates(4_000)) / np.log(8) < 1.1
+
+
+@pytest.mark.parametrize("exclude_self", [False, True])
+def test_visits_that_need_many_tiles_are_cut_into_pieces(monkeypatch, exclude_self):
+    points = uniform(3000, 2)
+    whole = cutoff_sum(points, 1e-2)(points, exclude_self=exclude_self)
+    monkeypatch.setattr(cutoff, "KEY_TILES", 7)
+    monkeypatch.setattr(cutoff, "QUERY_BLOCK", 1024)
+    kernel_sum = cutoff_sum(points, 1e-2)
+    sums = kernel_sum(points, exclude_self=exclude_self)
+    assert len(kernel_sum._recent[1][0].pieces) > 9
+    # Only the order of summation differs.
+    np.testing.assert_allclose(sums.weighted, whole.weighted, rtol=0, atol=1e-12 * np.abs(whole.weighted).max())
+
+
+def test_the_compiler_sees_one_shape_whatever_the_number_of_points():
+    cutoff_sum(uniform(50, 5), 1e-2)(np.ones((50, 1)))
+    compiled = tiles.sum_tiles._cache_size()
+    for n in (700, 9000):
+        cutoff_sum(uniform(n, 5), 1e-2)(np.ones((n, 1)), uniform(3, 5))
+    assert tiles.sum_tiles._cache_size() == compiled
 
 
 def test_another_cost_is_refused():

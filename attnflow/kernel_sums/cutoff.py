@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -18,23 +19,45 @@ from attnflow.kernel_sums.tiles import QUERY_TILE, Schedule, sum_tiles
 from attnflow.pseudometrics import SquaredDistance
 
 QUERY_BLOCK, KEY_TILE = 4096, 64
+KEY_TILES = 256  # at once: queries and keys are gathered into blocks of one shape, compiled once whatever N
 TAIL = 1 / 300  # of the tolerance, where tiles are cut: the bound over boxes then leaves about one row in a hundred
 
 
+class _Piece(NamedTuple):
+    """A block of sorted queries and some tiles of keys near them.
+
+    Args:
+        queries: their places in the order of summation.
+        keys: the tiles of keys, at most KEY_TILES of them.
+        first, last, tiles: which of those each query tile visits, as in a Schedule.
+        own: of each query, its own place among these keys; None where it is not left out.
+    """
+
+    queries: slice
+    keys: np.ndarray
+    first: np.ndarray
+    last: np.ndarray
+    tiles: np.ndarray
+    own: np.ndarray | None
+
+
 class _Pass(NamedTuple):
-    """Some rows, sorted in space, with the key tiles that each tile of them visits.
+    """Some rows and all that is visited for them, as far as the kernel exceeds `tail`.
 
     Args:
         rows: places (Q,) among all rows, in the order of summation.
-        queries, own: the sorted rows, in blocks of a fixed size.
-        neighbours: the schedule, and the mass that it neglects, per tile.
+        points: the sorted rows, (Q, D).
+        pieces: what is summed, block by block.
+        visited: how many key tiles each query tile visits.
+        neglected: the mass that each query tile leaves out, at most.
         tail: the kernel value where tiles were cut.
     """
 
     rows: np.ndarray
-    queries: list
-    own: list
-    neighbours: Neighbours
+    points: np.ndarray
+    pieces: list[_Piece]
+    visited: np.ndarray
+    neglected: np.ndarray
     tail: float
 
 
@@ -78,8 +101,7 @@ class CutoffSum(KernelSum):
         self._place[self._order] = np.arange(len(self._order))
         keys = points[self._order]
         self._tree = KeyTree(keys, self._weights[self._order], size=KEY_TILE)
-        self._size = KEY_TILE << (ceil_div(len(keys), KEY_TILE) - 1).bit_length()  # few shapes to compile
-        self._keys = jax.device_put(coordinates(keys, self._size, dtype))
+        self._keys = np.stack(coordinates(keys, KEY_TILE * ceil_div(len(keys), KEY_TILE), dtype))
         limits = np.finfo(dtype)
         self._least = limits.tiny / limits.eps**2  # terms and totals below it lose digits
         self._recent: tuple[Rows, list[_Pass]] | None = None
@@ -97,8 +119,7 @@ class CutoffSum(KernelSum):
     def candidates(self) -> int:
         """How many pairs the last sum visited."""
         assert self._recent is not None
-        visits = sum(int((visit.neighbours.last - visit.neighbours.first).sum()) for visit in self._recent[1])
-        return visits * QUERY_TILE * KEY_TILE
+        return sum(int(visit.visited.sum()) for visit in self._recent[1]) * QUERY_TILE * KEY_TILE
 
     def _passes(self, rows: Rows, errors: np.ndarray) -> Iterator[_Pass]:
         """Passes over rows of too large `errors`, each with a longer reach; kept while layers ask for the same rows."""
@@ -124,52 +145,79 @@ class CutoffSum(KernelSum):
         sorted_already = rows.points is self.points and len(self._order) == len(self.points)
         order = self._order if sorted_already else spatial_order(rows.points, QUERY_TILE)
         points = rows.points[order]
-        blocks = list(slices(len(points), QUERY_BLOCK))
-        neighbours = self._tree.neighbours(
-            Boxes.around(points, QUERY_TILE), bandwidth=self.attention.bandwidth, tail=tail
-        )
-        # Few shapes to compile, here too.
-        tiles = pad(neighbours.tiles, 1 << max(10, (len(neighbours.tiles) - 1).bit_length()), 0, np.dtype(np.int32))
-        return _Pass(
-            rows=places[order],
-            queries=[jax.device_put(coordinates(points[block], QUERY_BLOCK, self.dtype)) for block in blocks],
-            own=[None if rows.own is None else
-                 pad(self._place[rows.own[order[block]]], QUERY_BLOCK, -1, np.dtype(np.int32)) for block in blocks],
-            neighbours=neighbours._replace(tiles=jax.device_put(tiles)),
-            tail=tail,
-        )  # fmt: skip
+        near = self._tree.neighbours(Boxes.around(points, QUERY_TILE), bandwidth=self.attention.bandwidth, tail=tail)
+        own = None if rows.own is None else self._place[rows.own[order]]
+        pieces = [piece for block in slices(len(points), QUERY_BLOCK) for piece in _pieces(block, near, own)]
+        return _Pass(places[order], points, pieces, near.last - near.first, near.neglected, tail)
 
     def _sum(self, visit: _Pass, columns: np.ndarray) -> np.ndarray:
-        sums = np.empty((len(visit.rows), columns.shape[1]))
+        sums = np.zeros((len(visit.rows), columns.shape[1]))
         scales = np.maximum(np.abs(columns).max(axis=0), np.finfo(np.float64).tiny)  # float32 must not overflow
         sorted_columns = columns[self._order] / scales
-        tiles_per_block = QUERY_BLOCK // QUERY_TILE
         for start in range(0, columns.shape[1], MAX_COLUMNS):
             chunk = slice(start, start + MAX_COLUMNS)
-            packed = jax.device_put(pack_columns(sorted_columns[:, chunk], self._size, self.dtype))
-
-            def run(n: int, packed: jax.Array = packed) -> jax.Array:
-                tiles = slice(n * tiles_per_block, (n + 1) * tiles_per_block)
-                first, last = (
-                    pad(ends[tiles], tiles_per_block, 0, np.dtype(np.int32)) for ends in visit.neighbours[:2]
-                )
-                return sum_tiles(
-                    self.attention, Schedule(first, last, visit.neighbours.tiles), visit.queries[n], visit.own[n],
-                    self._keys, packed, np.zeros(QUERY_BLOCK, self.dtype), key_tile=KEY_TILE,
-                )  # fmt: skip
-
-            parts = in_threads(run, list(range(len(visit.queries))), dtype=self.dtype)
-            for block, part in zip(slices(len(sums), QUERY_BLOCK), parts, strict=True):
-                sums[block, chunk] = part[: block.stop - block.start, : len(scales[chunk])]
+            packed = pack_columns(sorted_columns[:, chunk], self._keys.shape[1], self.dtype)
+            parts = in_threads(partial(self._sum_piece, visit, packed), visit.pieces, dtype=self.dtype)
+            for piece, part in zip(visit.pieces, parts, strict=True):
+                sums[piece.queries, chunk] += part[: piece.queries.stop - piece.queries.start, : len(scales[chunk])]
         return sums * scales
+
+    def _sum_piece(self, visit: _Pass, columns: np.ndarray, piece: _Piece) -> jax.Array:
+        def gather(array: np.ndarray) -> np.ndarray:
+            """The tiles of keys of this piece, one after another."""
+            gathered = np.zeros((KEY_TILES, KEY_TILE, *array.shape[1:]), self.dtype)
+            gathered[: len(piece.keys)] = array.reshape(-1, KEY_TILE, *array.shape[1:])[piece.keys]
+            return gathered.reshape(-1, *array.shape[1:])
+
+        tiles = QUERY_BLOCK // QUERY_TILE
+        integer = np.dtype(np.int32)
+        schedule = Schedule(
+            pad(piece.first, tiles, 0, integer), pad(piece.last, tiles, 0, integer),
+            pad(piece.tiles, tiles * KEY_TILES, 0, integer),
+        )  # fmt: skip
+        queries = coordinates(visit.points[piece.queries], QUERY_BLOCK, self.dtype)
+        own = None if piece.own is None else pad(piece.own, QUERY_BLOCK, -1, integer)
+        keys = tuple(gather(coordinate) for coordinate in self._keys)
+        return sum_tiles(
+            self.attention, schedule, queries, own, keys, gather(columns), np.zeros(QUERY_BLOCK, self.dtype),
+            key_tile=KEY_TILE,
+        )  # fmt: skip
 
     def _errors(self, visit: _Pass, totals: np.ndarray) -> np.ndarray:
         """What is left out of each average, 2 B / (T + B), and the rounding of what is summed."""
-        first, last, _, neglected = visit.neighbours
-        lost, visited = (np.repeat(per_tile, QUERY_TILE)[: len(totals)] for per_tile in (neglected, last - first))
+        lost, visited = (
+            np.repeat(per_tile, QUERY_TILE)[: len(totals)] for per_tile in (visit.neglected, visit.visited)
+        )
         reached = totals >= self._least * self._weights.max()
         with np.errstate(divide="ignore", invalid="ignore"):
             truncation = np.where(reached, 2 * lost / (totals + lost), np.inf)
             logits = np.log(self._weights.sum()) - np.log(totals)
         roundings = visited + KEY_TILE + (self.points.shape[1] + 4) * logits
         return truncation + np.where(reached, np.finfo(self.dtype).eps * roundings, np.inf)
+
+
+def _pieces(block: slice, near: Neighbours, own: np.ndarray | None) -> Iterator[_Piece]:
+    """The visits of a block of queries, cut where they need more than KEY_TILES different tiles of keys."""
+    rows = slice(block.start // QUERY_TILE, ceil_div(block.stop, QUERY_TILE))
+    first, last = near.first[rows], near.last[rows]
+    query = np.repeat(np.arange(len(first)), last - first)
+    tiles = near.tiles[first[0] : last[-1]]
+    needed = np.unique(tiles)
+    for part in slices(len(needed), KEY_TILES):
+        keys = needed[part]
+        inside = (tiles >= keys[0]) & (tiles <= keys[-1])
+        ends = np.cumsum(np.bincount(query[inside], minlength=len(first)))
+        yield _Piece(
+            queries=block,
+            keys=keys,
+            first=np.concatenate([[0], ends[:-1]]),
+            last=ends,
+            tiles=np.searchsorted(keys, tiles[inside]),
+            own=None if own is None else _place_among(keys, own[block]),
+        )
+
+
+def _place_among(keys: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Where sorted places are found after the tiles `keys` alone were gathered; -1 if their tile is not one of them."""
+    slot = np.minimum(np.searchsorted(keys, places // KEY_TILE), len(keys) - 1)
+    return np.where(keys[slot] == places // KEY_TILE, slot * KEY_TILE + places % KEY_TILE, -1)

@@ -106,16 +106,20 @@ def calibrate() -> Machine:
     sort = 1e9 * _seconds(lambda: spatial_order(points, KEY_TILE)) / len(points) / math.log2(len(points) / KEY_TILE)
     angles, grid = list(np.ascontiguousarray(points.T)), (64, 64, 64)
     window = 7**3  # of a tolerance of 1e-6
-    few, many = (_seconds(lambda n=n: finufft.nufft3d1(*(a[:n] for a in angles), np.ones(n, complex), grid, eps=1e-6))
-                 for n in (16, len(points)))  # fmt: skip
+
+    def transform(count: int) -> float:
+        strengths, some = np.ones(count, np.complex128), [angle[:count] for angle in angles]
+        return core * _seconds(lambda: finufft.nufft3d1(*some, strengths, grid, eps=1e-6))
+
+    few, many = transform(16), transform(len(points))
     return dataclasses.replace(
         machine,
         pair64=pair,
         pair32=core * _seconds(lambda: single(values)) / len(points) ** 2,
         candidate=candidate / pair,
         sort=sort,
-        spread=max(core * (many - few) / len(points) - machine.scatter, 0.0) / window,
-        grid=core * few / (8 * math.prod(grid)),
+        spread=max((many - few) / len(points) - machine.scatter, 1.0) / window,
+        grid=few / (8 * math.prod(grid)),
     )
 
 
