@@ -1,0 +1,139 @@
+"""What is the sampling noise of the generator as the bandwidth shrinks, in three dimensions?
+
+As in the study `noise_constant`: where grad f(x) is not zero, the limit in N of the noise has the limit in eps
+
+    N^{1/2} std[(A_N - A) f(x) / eps] = |grad f(x)| (2 p(x))^{-1/2} (4 pi)^{-m/4} eps^{-1/2 - m/4} (1 + O(eps))   [Si].
+
+The left-hand side is known in closed form where p ~ e^{b.x} on spheres and f = a.x: with the kernel k, and with k^2,
+y is von Mises-Fisher about x/eps + b and 2x/eps + b, and int k^2 p / (int k p)^2 is a quotient of Bessel functions
+[DLMF]. On T^3 = S^1 x S^1 x S^1 means and variances add over the factors and the integrals multiply.
+
+Measured on S^3, p von Mises-Fisher, and on T^3, p uniform: the exponent in eps, and the ratio of the two sides averaged
+over queries. The controls are the noise of A_N f itself, without the division by eps, and the constant without its 2 p.
+"""
+
+import functools
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy.special import ive
+
+import attnflow as af
+
+M = 3
+MANIFOLDS: dict[str, Any] = {"three-sphere": af.Sphere(3), "three-torus": af.FlatTorus(3)}
+SLOPE = {"three-sphere": (1.0, 0.0, 0.0, -0.5), "three-torus": (1.0, 0.0, 0.0, -0.5, 0.25, 0.0)}  # a of f = a.x
+DRIFT = {"three-sphere": (0.7, 0.0, 0.0, 0.0), "three-torus": (0.0,) * 6}  # b of p ~ e^{b.x}
+FACTORS = {"three-sphere": 1, "three-torus": 3}  # unit spheres of which the manifold is the product
+
+
+class Moments(NamedTuple):
+    """Of f = a.y for y ~ e^{u.y}: mean, variance, and log int e^{u.y} dvol(y)."""
+
+    mean: np.ndarray
+    variance: np.ndarray
+    log_integral: np.ndarray
+
+
+def sphere_moments(u: np.ndarray, a: np.ndarray) -> Moments:
+    """On the unit sphere of R^D, u (Q, D) and not zero  [DLMF, 10.32]."""
+    length, dim = np.linalg.norm(u, axis=1), u.shape[1]
+    order = dim / 2 - 1
+    ratio = ive(order + 1, length) / ive(order, length)
+    along = u @ a / length
+    variance = a @ a * ratio / length + (1 - dim * ratio / length - ratio**2) * along**2
+    bessel = np.log(ive(order, length)) + length - order * np.log(length)
+    return Moments(ratio * along, variance, (order + 1) * np.log(2 * np.pi) + bessel)
+
+
+def product_moments(name: str, u: np.ndarray) -> Moments:
+    slopes = np.split(np.array(SLOPE[name]), FACTORS[name])
+    parts = [sphere_moments(block, a) for block, a in zip(np.split(u, FACTORS[name], axis=1), slopes, strict=True)]
+    return Moments(*(np.sum(column, axis=0) for column in zip(*parts, strict=True)))
+
+
+def log_mass(name: str) -> float:
+    """log int e^{b.x} dvol(x)."""
+    length = float(np.linalg.norm(DRIFT[name]))
+    if length == 0:
+        return float(np.log(MANIFOLDS[name].volume))
+    return float(product_moments(name, np.array([DRIFT[name]])).log_integral[0])
+
+
+@functools.cache
+def queries(name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Where grad f is not small, and |grad f| there."""
+    points = MANIFOLDS[name].sample_uniform(200, np.random.default_rng(7))
+    squares = np.zeros(len(points))
+    for x, a in zip(
+        np.split(points, FACTORS[name], axis=1), np.split(np.array(SLOPE[name]), FACTORS[name]), strict=True
+    ):
+        squares += a @ a - (x @ a) ** 2
+    steep = squares > 0.25 * squares.max()
+    return points[steep], np.sqrt(squares[steep])
+
+
+def layer_noise(name: str, bandwidth: float) -> np.ndarray:
+    """lim N^{1/2} std[(A_N - A) f] at the queries."""
+    x, _ = queries(name)
+    full = product_moments(name, x / bandwidth + np.array(DRIFT[name]))
+    half = product_moments(name, 2 * x / bandwidth + np.array(DRIFT[name]))
+    inverse_ess = np.exp(half.log_integral - 2 * full.log_integral + log_mass(name))
+    return np.sqrt(inverse_ess * (half.variance + (half.mean - full.mean) ** 2))
+
+
+def measure(case: dict, keys: list) -> dict[str, np.ndarray]:
+    eps = case["bandwidth"]
+    measured: dict[str, float] = {}
+    for name in MANIFOLDS:
+        x, slopes = queries(name)
+        noise = layer_noise(name, eps)
+        p = np.exp(x @ np.array(DRIFT[name]) - log_mass(name))
+        shape = slopes * (4 * np.pi) ** (-M / 4) * eps ** (-0.5 - M / 4)
+        measured |= {
+            f"{name}.noise": np.sqrt(np.mean((noise / eps) ** 2)),
+            f"{name}.layer_noise": np.sqrt(np.mean(noise**2)),
+            f"{name}.ratio": np.mean(noise / eps / (shape / np.sqrt(2 * p))),
+            f"{name}.bare_ratio": np.mean(noise / eps / shape),
+        }
+    return {quantity: np.full(len(keys), value) for quantity, value in measured.items()}
+
+
+def claims_on(name: str) -> list[af.Claim]:
+    density = "von Mises-Fisher" if name == "three-sphere" else "uniform"
+    common: dict[str, Any] = dict(
+        source="Si", size="bandwidth", hypotheses=f"{name} (m = 3), p {density}, |grad f| bounded below"
+    )
+    exponent = -0.5 - M / 4
+    return [
+        af.Claim(
+            id=f"noise-const/{name}/exponent",
+            statement=f"lim N^(1/2) std[(A_N - A) f / eps] is of order eps^({exponent})",
+            kind="exponent", quantity=f"{name}.noise", predicted=exponent, **common,
+        ),
+        af.Claim(
+            id=f"noise-const-control/{name}/exponent",
+            statement=f"lim N^(1/2) std[(A_N - A) f] is of order eps^({exponent})",
+            kind="exponent", quantity=f"{name}.layer_noise", predicted=exponent,
+            control_of=f"noise-const/{name}/exponent", **common,
+        ),
+        af.Claim(
+            id=f"noise-const/{name}",
+            statement="its ratio to |grad f| (2p)^(-1/2) (4 pi)^(-m/4) eps^(-1/2-m/4) tends to 1",
+            kind="constant", quantity=f"{name}.ratio", predicted=1.0, **common,
+        ),
+        af.Claim(
+            id=f"noise-const-control/{name}",
+            statement="its ratio to |grad f| (4 pi)^(-m/4) eps^(-1/2-m/4) tends to 1",
+            kind="constant", quantity=f"{name}.bare_ratio", predicted=1.0, control_of=f"noise-const/{name}", **common,
+        ),
+    ]  # fmt: skip
+
+
+study = af.Study(
+    name="noise_constant_three",
+    measure=measure,
+    ladder=[{"bandwidth": 0.1 * 2 ** (-k / 2)} for k in range(10)],
+    quick=8,
+    claims=[claim for name in MANIFOLDS for claim in claims_on(name)],
+)
