@@ -128,7 +128,7 @@ def test_the_result_does_not_depend_on_the_order_in_which_threads_finish(monkeyp
     class OneThread:
         map = staticmethod(map)
 
-    monkeypatch.setattr(dense, "_threads", OneThread)
+    monkeypatch.setattr(dense, "threads", OneThread)
     np.testing.assert_array_equal(sums(points, values).weighted, threaded.weighted)
 
 

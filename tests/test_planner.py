@@ -13,6 +13,7 @@ import attnflow as af
 from attnflow.errors import ConfigError, DegenerateKernelError, ResourceError
 from attnflow.kernel_sums import CutoffSum, DenseSum, FourierSum, PlannedSum, costs, machine, planner
 from attnflow.kernel_sums.machine import Machine
+from attnflow.kernel_sums.samples import Sample
 
 FLOAT64, FLOAT32 = np.dtype(np.float64), np.dtype(np.float32)
 
@@ -250,7 +251,7 @@ def test_the_cost_model_counts_candidates():
         dtype=FLOAT64, rtol=1e-6,
     )  # fmt: skip
     kernel_sum(points[:, :1])
-    sample = costs.Sample.draw(points, points, np.ones(20_000), bandwidth=1e-3)
+    sample = Sample.draw(points, points, np.ones(20_000), bandwidth=1e-3)
     work = costs.Workload(keys=20_000, queries=20_000, dim=3, columns=2, dtype=FLOAT64, passes=1)
     machine = Machine(pair64=1.0, candidate=1.0, cores=1, row=0.0)
     predicted = (costs.cutoff_cost(work, machine, sample=sample, bandwidth=1e-3, rtol=1e-6).next - 3e-3) * 1e9

@@ -9,8 +9,7 @@ import numpy as np
 
 from attnflow.kernel_sums import cutoff, dense, fourier
 from attnflow.kernel_sums.machine import Machine
-
-SAMPLED_ROWS, SAMPLED_KEYS = 32, 4096
+from attnflow.kernel_sums.samples import Sample
 
 
 class Workload(NamedTuple):
@@ -37,40 +36,6 @@ class Cost(NamedTuple):
     first: float
     next: float
     memory: float
-
-
-class Sample(NamedTuple):
-    """Distances of some rows to some keys, (R, S), rising in each row, and what the keys weigh there.
-
-    Args:
-        distances: |x - y_j|, (R, S).
-        density: sum_j w_j exp(-|x - y_j|^2 / 2eps) / sum_j w_j, (R,).
-    """
-
-    distances: np.ndarray
-    density: np.ndarray
-
-    @classmethod
-    def draw(cls, queries: np.ndarray, keys: np.ndarray, weights: np.ndarray, *, bandwidth: float) -> Sample:
-        rng = np.random.default_rng(0)  # the same choice every time
-        rows, some = (rng.choice(len(p), min(len(p), n), replace=False)
-                      for p, n in ((queries, SAMPLED_ROWS), (keys, SAMPLED_KEYS)))  # fmt: skip
-        x, y = queries[rows], keys[some]
-        squares = sum((x[:, k, None] - y[:, k]) ** 2 for k in range(keys.shape[1]))
-        density = np.exp(squares / (-2 * bandwidth)) @ weights[some] / weights[some].sum()
-        return cls(np.sort(np.sqrt(squares), axis=1), density)
-
-    def radius(self, share: float) -> np.ndarray:
-        """The radius of the ball around each row that holds a share of the keys, (R,)."""
-        count = self.distances.shape[1]
-        inner, outer = 1, min(16, count - 1)
-        if share * count >= outer:
-            return self.distances[:, min(int(share * count), count - 1)]
-        # Below the sample's resolution: the radius grows like share^(1/m), m the dimension seen near the row.
-        near, far = self.distances[:, inner], self.distances[:, outer]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            dim = np.clip(math.log(outer / inner) / np.log(far / near), 0.5, None)
-        return far * (share * count / outer) ** (1 / np.nan_to_num(dim, nan=1.0))
 
 
 def dense_cost(work: Workload, machine: Machine) -> Cost:
@@ -101,17 +66,13 @@ def fourier_cost(
 
     The grid follows from the bandwidth, the tolerance and the `width` (D,) of the box around the keys.
     """
-    needed = rtol * sample.density.min() / 2
-    error = max(needed, fourier.BEST_ERROR)
-    tail = error / (8 * work.dim)
-    period = width + math.sqrt(2 * bandwidth * math.log(2 / tail))
-    modes = np.maximum(period * math.sqrt(-2 * math.log(tail) / bandwidth) / math.pi, 1)
-    grid = float(np.prod(2 * modes + 16))
-    window = (2 - math.log10(error)) ** work.dim
+    error, _ = fourier.transform_errors(rtol, sample.density)
+    grid = fourier.Grid.of(width, bandwidth=bandwidth, error=error).size
+    window = (2 - math.log10(error)) ** work.dim  # finufft's width at an upsampling of two
     transforms = math.ceil(work.columns / 2)
     points = (work.keys + work.queries) * (window * machine.spread + machine.scatter)
     layer = transforms * 1e-9 * (points + 2 * grid * machine.grid) / machine.cores + 2e-3
-    thin = (sample.density < 2 * error / rtol).mean()
+    thin = (sample.density < 2 * error / (rtol * fourier.HOPE)).mean()
     layer += thin * dense_cost(work, machine).next
     return Cost(layer, layer, _arrays(work) + 16 * grid * transforms)
 

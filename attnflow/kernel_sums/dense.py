@@ -146,11 +146,12 @@ def in_threads(run: Callable, tasks: list, *, dtype: np.dtype) -> Iterable[np.nd
             )
         return np.asarray(result)
 
-    return map(checked, tasks) if len(tasks) == 1 else _threads().map(checked, tasks)
+    return map(checked, tasks) if len(tasks) == 1 else threads().map(checked, tasks)
 
 
 @functools.cache
-def _threads() -> ThreadPoolExecutor:
+def threads() -> ThreadPoolExecutor:
+    """One per core."""
     return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="attnflow")
 
 

@@ -2,22 +2,66 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+import functools
+import math
+import os
+from typing import NamedTuple
 
 import finufft
 import numpy as np
 
 from attnflow.attention import Attention
 from attnflow.errors import ConfigError, ResourceError
-from attnflow.kernel_sums.dense import DenseSum
+from attnflow.kernel_sums.dense import ceil_div, slices, threads
 from attnflow.kernel_sums.rows import KernelSum, Rows, RowSums
+from attnflow.kernel_sums.samples import Sample
 from attnflow.pseudometrics import SquaredDistance
 
 MAX_DIM = 3  # of finufft
 MAX_GRID_BYTES = 2**31  # of the refined grid of one transform
+PART_GRIDS_BYTES = 2**29  # of the grids of all threads together
 MAX_TRANSFORMS = 4  # at once; each keeps a grid of its own
+MOST_ERROR = 1e-3  # worth asking for
 BEST_ERROR = 2e-14  # of a kernel value, in double precision
-THINNING = 10  # rows this much thinner than a uniform cloud in the bounding box are still summed by Fourier
+SINGLE_ERROR = 1e-5  # under which single precision, 6e-8 per coordinate, would be felt
+CHECKED_ROWS, SAFETY = 4, 16  # eight errors of two columns all under a third of their scale: once in 1e5
+HOPE = 1e3  # by which sums beat the worst case; delivered were 1e4 and more, for 300 points and for a million
+FEW = 0.02  # of the rows may miss the tolerance: they are summed by another method
+SPARE = 0.25  # queries may lie outside the box of the keys by this part of the radius
+
+
+class Grid(NamedTuple):
+    """The frequencies that a kernel needs.
+
+    Args:
+        period: P per coordinate, shape (d,).
+        orders: n per coordinate: frequencies 2 pi m / P with |m| <= n, shape (d,).
+        spare: how far queries may lie outside the box of the keys.
+    """
+
+    period: np.ndarray
+    orders: np.ndarray
+    spare: float
+
+    @classmethod
+    def of(cls, width: np.ndarray, *, bandwidth: float, error: float) -> Grid:
+        """For keys in a box of that width (d,), and kernel values to `error`."""
+        tail = error / (8 * len(width))
+        radius = math.sqrt(2 * bandwidth * math.log(2 / tail))
+        period = width + (1 + SPARE) * radius
+        orders = np.ceil(math.sqrt(-2 * math.log(tail) / bandwidth) * period / (2 * np.pi))
+        return cls(period, orders, SPARE * radius)
+
+    @property
+    def size(self) -> float:
+        """Points of the refined grid of a transform, twice as fine per coordinate."""
+        return float(np.prod(2 * (2 * self.orders + 1)))
+
+
+def transform_errors(rtol: float, density: np.ndarray) -> tuple[float, float]:
+    """The error of kernel values to start from, and that of the worst case, for rows of that kernel density (R,)."""
+    needed = rtol * float(density.min(initial=1.0)) / 4
+    return min(max(HOPE * needed, BEST_ERROR), MOST_ERROR), max(needed, BEST_ERROR)
 
 
 class FourierSum(KernelSum):
@@ -31,18 +75,21 @@ class FourierSum(KernelSum):
     side and weigh 2 exp(-R^2 / 2eps) / (1 - exp(-R^2 / eps)) at most; R = sqrt(2 eps log(2/t)) makes that t up to a
     factor 1 + t^2. Truncation: the sum beyond n is at most its integral, erfc(K sqrt(eps/2)) <= exp(-K^2 eps / 2) for
     K = 2 pi n / P; K = sqrt(2 log(1/t) / eps) makes that t. Over d coordinates the kernel is off by
-    (1 + 2t)^d - 1, about 2 d t; t = error / 8d leaves three quarters of `error` to the two non-uniform transforms
-    (asked for error / 4; they deliver within .6 of what they are asked, relative to the sum of strengths).
+    (1 + 2t)^d - 1, about 2 d t; t = error / 8d leaves three quarters of `error` to the two non-uniform transforms,
+    which are asked for error / 4 relative to the sum of strengths [FINUFFT].
 
-    So a sum is off by `error` sum_j w_j max |v|, and the average of a row by 2 error sum_j w_j max |v| / total_i. A row
-    for which that exceeds rtol max |v|, where the kernel density is thin or the self-term left out was most of it, is
-    summed again over all pairs.
+    That is the worst case; strengths that do not conspire with the grid are summed better by a factor like sqrt(N) or
+    more. So each call sums some rows exactly as well: E is SAFETY times the largest error found there, and the average
+    of a row with total T is declared off by 2 E / (T - E). The transforms start from an `error` of HOPE times what the
+    worst case needs for the thinnest of a sample of rows; where more than a few rows then miss `rtol`, they are
+    tightened to the worst case. Rows far outside the box of the keys have an infinite error.
 
     Args:
         attention: a squared distance and the bandwidth.
         points: the keys y_j, shape (N, d) with d <= 3.
         log_weights: log w_j, shape (N,); -inf for a point without mass.
-        rtol: tolerance on max |error| / max |values| of the averages weighted / total, and on that of the totals.
+        dtype: float32 transforms in single precision where `error` allows it, and else, like float64, in double.
+        rtol: tolerance on max |error| / max |values| of the averages.
 
     Raises:
         ConfigError: if the cost is no SquaredDistance or d > 3.
@@ -62,85 +109,126 @@ class FourierSum(KernelSum):
             )
         if dim > MAX_DIM:
             raise ConfigError(
-                f'`method` = "fourier" needs points of at most {MAX_DIM} coordinates, got {dim}. Pass method="dense".'
+                f'`method` = "fourier" needs points of at most {MAX_DIM} coordinates, got {dim}. '
+                'Pass method="cutoff" or "dense".'
             )
         self.attention = attention
         self.points = points
-        self._log_weights = log_weights
-        self._rtol = rtol
         self._weights = np.exp(log_weights)
         self._mass = self._weights.sum()
-        eps = attention.bandwidth
+        self._bandwidth = eps = attention.bandwidth
+        self._rtol = rtol
+        self._single = dtype == np.float32
+        sample = Sample.draw(points, points, self._weights, bandwidth=eps)
+        start, self._worst_case = transform_errors(rtol, sample.density)
         low, high = points.min(axis=0), points.max(axis=0)
-        width = high - low
-        # A thinner row is not worth more frequencies: it is summed over all pairs.
-        thin = np.prod(np.sqrt(2 * np.pi * eps) / np.maximum(width, np.sqrt(2 * np.pi * eps))) / THINNING
-        self.error = max(rtol * thin / 2, BEST_ERROR)
-        self._min_total = 2 * self.error * self._mass / rtol
-        tail = self.error / (8 * dim)
-        radius = np.sqrt(2 * eps * np.log(2 / tail))
-        self._center = low + width / 2
-        self._reach = width / 2 + radius  # queries further out have no key within the radius
-        self._period = width + 2 * radius
-        orders = np.ceil(np.sqrt(2 * np.log(1 / tail) / eps) * self._period / (2 * np.pi))
-        grid_bytes = 16 * np.prod(2 * (2 * orders + 1))
-        if not grid_bytes <= MAX_GRID_BYTES:
+        self._center, self._width = low + (high - low) / 2, high - low
+        self._prepare(start)
+
+    def _prepare(self, error: float) -> None:
+        """Choose the grid for kernel values to `error`."""
+        self.error, eps = error, self._bandwidth
+        self._grid = Grid.of(self._width, bandwidth=eps, error=error)
+        self._reach = self._width / 2 + self._grid.spare
+        if not 16 * self._grid.size <= MAX_GRID_BYTES:
             raise ResourceError(
-                f'`method` = "fourier" needs a grid of {grid_bytes / 1e9:.3g} GB for bandwidth {eps:g} and points '
-                f"spread over {width.max():.3g}; at most {MAX_GRID_BYTES / 1e9:.3g} GB are allowed. "
-                'Pass method="dense".'
+                f'`method` = "fourier" needs a grid of {16e-9 * self._grid.size:.3g} GB for bandwidth {eps:g} and '
+                f"points spread over {self._width.max():.3g}; at most {MAX_GRID_BYTES / 1e9:.3g} GB are allowed. "
+                'Pass method="cutoff" or "dense".'
             )
+        self._complex = np.complex64 if self._single and error >= SINGLE_ERROR else np.complex128
         self._factors = [
-            np.sqrt(2 * np.pi * eps) / period * np.exp(-eps / 2 * (2 * np.pi / period * np.arange(-n, n + 1)) ** 2)
-            for n, period in zip(orders.astype(int), self._period, strict=True)
+            math.sqrt(2 * np.pi * eps) / period * np.exp(-eps / 2 * (2 * np.pi / period * np.arange(-n, n + 1)) ** 2)
+            for n, period in zip(self._grid.orders.astype(int), self._grid.period, strict=True)
         ]
-        self._key_angles = self._angles(points)
+        self._own_plans = functools.cache(self._make_own_plans)
 
     def of_rows(self, values: np.ndarray, rows: Rows) -> RowSums:
         scales = np.abs(values).max(axis=0, initial=0.0)
         scales[scales == 0] = 1.0
-        columns = self._weights[:, None] * np.column_stack([np.ones(len(values)), values / scales])
-        near = (np.abs(rows.points - self._center) <= self._reach).all(axis=1)
+        columns = (self._weights / self._mass)[:, None] * np.column_stack([np.ones(len(values)), values / scales])
+        sums, errors = self._checked_sums(columns, rows)
+        misses = np.count_nonzero(errors[self._near(rows)] > self._rtol)
+        if self.error > self._worst_case and misses > FEW * len(errors):
+            self._prepare(self._worst_case)
+            sums, errors = self._checked_sums(columns, rows)
+        return RowSums(np.zeros(len(sums)), self._mass * sums[:, 0], self._mass * scales * sums[:, 1:], errors)
+
+    def _near(self, rows: Rows) -> np.ndarray:
+        """Which rows no periodic copy of a key is near, (Q,)."""
+        return (np.abs(rows.points - self._center) <= self._reach).all(axis=1)
+
+    def _checked_sums(self, columns: np.ndarray, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
+        """The sums of the columns (N, C) at the rows, (Q, C), and the declared errors of the averages, (Q,)."""
+        near = self._near(rows)
         sums = np.zeros((len(rows.points), columns.shape[1]))
         if near.any():
-            own_points = rows.points is self.points
-            at = self._key_angles if own_points else self._angles(rows.points[near])
-            sums[near] = self._transform(columns, at)
+            sums[near] = self._transform(columns, rows.points if near.all() else rows.points[near])
         if rows.own is not None:
             sums -= columns[rows.own]
-        sums[:, 1:] *= scales
-        shift = np.zeros(len(sums))
-        thin = np.flatnonzero(~(sums[:, 0] >= self._min_total))
-        if len(thin):
-            exact = self._dense.of_rows(values, rows.take(thin))
-            shift[thin], sums[thin, 0], sums[thin, 1:] = exact[:3]
-        return RowSums(shift, sums[:, 0], sums[:, 1:], np.full(len(shift), self._rtol))
+        bound = self._checked_error(columns, rows, sums, near)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            errors = np.where(sums[:, 0] > 2 * bound, 2 * bound / (sums[:, 0] - bound), np.inf)
+        return sums, np.where(near, errors, np.inf)
 
-    @cached_property
-    def _dense(self) -> DenseSum:
-        return DenseSum(self.attention, points=self.points, log_weights=self._log_weights, dtype=np.dtype(np.float64))
+    def _checked_error(self, columns: np.ndarray, rows: Rows, sums: np.ndarray, near: np.ndarray) -> float:
+        """SAFETY times the largest error of some rows, against sums over all keys; at least a rounding of the sums."""
+        places = np.flatnonzero(near)
+        if not len(places):
+            return 0.0
+        some = np.random.default_rng(len(places)).choice(places, min(CHECKED_ROWS, len(places)), replace=False)
+        x = rows.points[some]
+        kernel = np.exp(sum((x[:, k, None] - y) ** 2 for k, y in enumerate(self.points.T)) / (-2 * self._bandwidth))
+        if rows.own is not None:
+            kernel[np.arange(len(some)), rows.own[some]] = 0.0
+        worst = np.abs(kernel @ columns - sums[some]).max()
+        return SAFETY * float(max(worst, np.finfo(np.float64).eps * np.abs(sums).max()))
 
-    def _angles(self, points: np.ndarray) -> list[np.ndarray]:
-        """2 pi (x - center) / P, one array per coordinate: centring first keeps the digits of a distant cloud."""
-        return list(np.ascontiguousarray((2 * np.pi * (points - self._center) / self._period).T))
-
-    def _transform(self, columns: np.ndarray, at: list[np.ndarray]) -> np.ndarray:
-        """Periodised sums of the real columns (N, C) at Q angles, (Q, C); the kernel is real, so two share one FFT."""
-        dim = len(at)
-        analyse = (finufft.nufft1d1, finufft.nufft2d1, finufft.nufft3d1)[dim - 1]
-        synthesise = (finufft.nufft1d2, finufft.nufft2d2, finufft.nufft3d2)[dim - 1]
-        shape = tuple(len(factor) for factor in self._factors)
-        sums = np.empty((len(at[0]), columns.shape[1]))
+    def _transform(self, columns: np.ndarray, queries: np.ndarray) -> np.ndarray:
+        """Periodised sums of the real columns (N, C) at the queries, (Q, C); the kernel is real: two share one FFT."""
+        sums = np.empty((len(queries), columns.shape[1]))
         for start in range(0, columns.shape[1], 2 * MAX_TRANSFORMS):
             chunk = columns[:, start : start + 2 * MAX_TRANSFORMS]
-            strengths = np.zeros(((chunk.shape[1] + 1) // 2, len(chunk)), np.complex128)
+            count = (chunk.shape[1] + 1) // 2
+            strengths = np.zeros((count, len(chunk)), self._complex)
             strengths.real = chunk[:, 0::2].T
             strengths.imag[: chunk.shape[1] // 2] = chunk[:, 1::2].T
-            modes = analyse(*self._key_angles, strengths, shape, isign=1, eps=self.error / 4)
+            modes = self._modes(strengths).reshape(count, *(len(factor) for factor in self._factors))
             for axis, factor in enumerate(self._factors):
-                modes *= factor.reshape(-1, *[1] * (dim - 1 - axis))
-            packed = synthesise(*at, modes, isign=-1, eps=self.error / 4).reshape(len(strengths), -1)
+                modes *= factor.astype(modes.real.dtype).reshape(-1, *[1] * (len(self._factors) - 1 - axis))
+            back = self._own_plans(2, count)[0] if queries is self.points else self._plan(2, count, queries)
+            packed = back.execute(modes).reshape(count, -1)
             part = sums[:, start : start + 2 * MAX_TRANSFORMS]
             part[:, 0::2] = packed.real.T
             part[:, 1::2] = packed.imag[: chunk.shape[1] // 2].T
         return sums
+
+    def _modes(self, strengths: np.ndarray) -> np.ndarray:
+        """The Fourier coefficients of strengths (count, N), added up in a fixed order: identical bytes every time.
+
+        finufft's own threads add theirs up in the order in which they finish.
+        """
+        plans = self._own_plans(1, len(strengths))
+        parts = [np.ascontiguousarray(strengths[:, part]) for part in self._parts()]
+        return functools.reduce(np.add, threads().map(lambda plan, part: plan.execute(part), plans, parts))
+
+    def _parts(self) -> list[slice]:
+        """The points, cut for the threads; each part needs a grid of its own."""
+        count = max(1, min(os.cpu_count() or 1, int(PART_GRIDS_BYTES / (16 * self._grid.size))))
+        return list(slices(len(self.points), ceil_div(len(self.points), count)))
+
+    def _make_own_plans(self, kind: int, count: int) -> list[finufft.Plan]:
+        if kind == 2:
+            return [self._plan(2, count, self.points)]
+        return [self._plan(1, count, self.points[part], nthreads=1) for part in self._parts()]
+
+    def _plan(self, kind: int, count: int, points: np.ndarray, **options: int) -> finufft.Plan:
+        """A transform of type 1 or 2 for `count` vectors of strengths at the points, kept while layers repeat."""
+        shape = tuple(len(factor) for factor in self._factors)
+        plan = finufft.Plan(
+            kind, shape, n_trans=count, eps=self.error / 4, isign=3 - 2 * kind, dtype=self._complex, **options
+        )
+        # Centring first keeps the digits of a distant cloud.
+        angles = 2 * np.pi * (points - self._center) / self._grid.period
+        plan.setpts(*np.ascontiguousarray(angles.T, dtype=np.finfo(self._complex).dtype))
+        return plan

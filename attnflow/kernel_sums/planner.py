@@ -12,12 +12,13 @@ import psutil
 from attnflow.attention import Attention
 from attnflow.errors import DegenerateKernelError, ResourceError
 from attnflow.kernel_sums import costs
-from attnflow.kernel_sums.costs import Cost, Sample, Workload
+from attnflow.kernel_sums.costs import Cost, Workload
 from attnflow.kernel_sums.cutoff import CutoffSum
 from attnflow.kernel_sums.dense import DenseSum
 from attnflow.kernel_sums.fourier import MAX_DIM, FourierSum
 from attnflow.kernel_sums.machine import Machine, this_machine
 from attnflow.kernel_sums.rows import KernelSum, Rows, RowSums
+from attnflow.kernel_sums.samples import Sample
 from attnflow.pseudometrics import SquaredDistance
 
 METHODS = ("dense", "cutoff", "fourier")

@@ -1,0 +1,45 @@
+"""What a sample of pairs says about all of them: how thin the kernel density is and how far neighbours are."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+SAMPLED_ROWS, SAMPLED_KEYS = 32, 4096
+
+
+class Sample(NamedTuple):
+    """Distances of some rows to some keys, (R, S), rising in each row, and what the keys weigh there.
+
+    Args:
+        distances: |x - y_j|, (R, S).
+        density: sum_j w_j exp(-|x - y_j|^2 / 2eps) / sum_j w_j, (R,).
+    """
+
+    distances: np.ndarray
+    density: np.ndarray
+
+    @classmethod
+    def draw(cls, queries: np.ndarray, keys: np.ndarray, weights: np.ndarray, *, bandwidth: float) -> Sample:
+        """Some rows and some keys, the same ones every time."""
+        rng = np.random.default_rng(0)
+        rows, some = (rng.choice(len(p), min(len(p), n), replace=False)
+                      for p, n in ((queries, SAMPLED_ROWS), (keys, SAMPLED_KEYS)))  # fmt: skip
+        x, y = queries[rows], keys[some]
+        squares = sum((x[:, k, None] - y[:, k]) ** 2 for k in range(keys.shape[1]))
+        density = np.exp(squares / (-2 * bandwidth)) @ weights[some] / weights[some].sum()
+        return cls(np.sort(np.sqrt(squares), axis=1), density)
+
+    def radius(self, share: float) -> np.ndarray:
+        """The radius of the ball around each row that holds a share of the keys, (R,)."""
+        count = self.distances.shape[1]
+        inner, outer = 1, min(16, count - 1)
+        if share * count >= outer:
+            return self.distances[:, min(int(share * count), count - 1)]
+        # Below the sample's resolution: the radius grows like share^(1/m), m the dimension seen near the row.
+        near, far = self.distances[:, inner], self.distances[:, outer]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            dim = np.clip(math.log(outer / inner) / np.log(far / near), 0.5, None)
+        return far * (share * count / outer) ** (1 / np.nan_to_num(dim, nan=1.0))
