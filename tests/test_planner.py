@@ -252,7 +252,7 @@ def test_the_cost_model_counts_candidates():
     )  # fmt: skip
     kernel_sum(points[:, :1])
     sample = Sample.draw(points, points, np.ones(20_000), bandwidth=1e-3)
-    work = costs.Workload(keys=20_000, queries=20_000, dim=3, columns=2, dtype=FLOAT64, passes=1)
+    work = costs.Workload(keys=20_000, queries=20_000, dim=3, columns=2, dtype=FLOAT64, own=True, passes=1)
     machine = Machine(pair64=1.0, candidate=1.0, cores=1, row=0.0)
     predicted = (costs.cutoff_cost(work, machine, sample=sample, bandwidth=1e-3, rtol=1e-6).next - 3e-3) * 1e9
     # A ball of the reach and two tiles stands for boxes: within a third of the pairs that are visited.

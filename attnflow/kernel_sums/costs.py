@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from attnflow.kernel_sums import cutoff, dense, fourier
-from attnflow.kernel_sums.machine import Machine
+from attnflow.kernel_sums.machine import SPREADING, Machine
 from attnflow.kernel_sums.samples import Sample
 
 
@@ -19,6 +19,7 @@ class Workload(NamedTuple):
         keys, queries, dim: N, Q and D.
         columns: channels and the total.
         dtype: of the arithmetic.
+        own: whether the queries are the keys, and one order in space serves both.
         passes: over the pairs; two where the largest logit is not known.
     """
 
@@ -27,6 +28,7 @@ class Workload(NamedTuple):
     dim: int
     columns: int
     dtype: np.dtype
+    own: bool
     passes: int
 
 
@@ -55,7 +57,8 @@ def cutoff_cost(work: Workload, machine: Machine, *, sample: Sample, bandwidth: 
     layer = (
         pairs * _pair(work, machine) * machine.candidate + 1e-9 * work.queries * machine.row
     ) / machine.cores + 3e-3
-    plan = 1e-9 * ((work.keys + work.queries) * levels * machine.sort + tiles * machine.search)
+    sorted_points = work.keys + (0 if work.own else work.queries)
+    plan = 1e-9 * (sorted_points * levels * machine.sort + tiles * machine.search)
     return Cost(layer + plan, layer, _arrays(work) + 16 * tiles)
 
 
@@ -68,13 +71,17 @@ def fourier_cost(
     """
     error, _ = fourier.transform_errors(rtol, sample.density)
     grid = fourier.Grid.of(width, bandwidth=bandwidth, error=error).size
-    window = (2 - math.log10(error)) ** work.dim  # finufft's width at an upsampling of two
+    parts = fourier.part_count(grid)
+    base, growth = SPREADING[work.dim]
+    point = machine.spread * (base + growth * math.log10(error) ** 2)
     transforms = math.ceil(work.columns / 2)
-    points = (work.keys + work.queries) * (window * machine.spread + machine.scatter)
-    layer = transforms * 1e-9 * (points + 2 * grid * machine.grid) / machine.cores + 2e-3
-    thin = (sample.density < 2 * error / (rtol * fourier.HOPE)).mean()
-    layer += thin * dense_cost(work, machine).next
-    return Cost(layer, layer, _arrays(work) + 16 * grid * transforms)
+    there = point * work.keys / parts + machine.grid * grid
+    back = (point * work.queries + machine.grid * grid) / machine.cores
+    checks = machine.row * (work.keys + work.queries) / 2
+    layer = 1e-9 * (transforms * (there + back) + checks) + 2e-3
+    layer += (sample.density < 2 * error / (rtol * fourier.HOPE)).mean() * dense_cost(work, machine).next
+    plan = 1e-9 * machine.scatter * (work.keys + work.queries) + 6e-3
+    return Cost(layer + plan, layer, _arrays(work) + 16 * grid * (transforms + parts))
 
 
 def _pair(work: Workload, machine: Machine) -> float:

@@ -64,6 +64,11 @@ def transform_errors(rtol: float, density: np.ndarray) -> tuple[float, float]:
     return min(max(HOPE * needed, BEST_ERROR), MOST_ERROR), max(needed, BEST_ERROR)
 
 
+def part_count(grid_size: float) -> int:
+    """In how many parts the points are summed onto grids of that size at the same time."""
+    return max(1, min(os.cpu_count() or 1, int(PART_GRIDS_BYTES / (16 * grid_size))))
+
+
 class FourierSum(KernelSum):
     """The sums sum_j w_j exp(-|x_i - y_j|^2 / 2eps) [1, v_j] for any values v, in O(N + M^d) in place of O(N^2).
 
@@ -214,8 +219,7 @@ class FourierSum(KernelSum):
 
     def _parts(self) -> list[slice]:
         """The points, cut for the threads; each part needs a grid of its own."""
-        count = max(1, min(os.cpu_count() or 1, int(PART_GRIDS_BYTES / (16 * self._grid.size))))
-        return list(slices(len(self.points), ceil_div(len(self.points), count)))
+        return list(slices(len(self.points), ceil_div(len(self.points), part_count(self._grid.size))))
 
     def _make_own_plans(self, kind: int, count: int) -> list[finufft.Plan]:
         if kind == 2:

@@ -24,6 +24,8 @@ from attnflow.kernel_sums.dense import DenseSum
 from attnflow.kernel_sums.neighbours import spatial_order
 from attnflow.pseudometrics import SquaredDistance
 
+# Nanoseconds per point of a non-uniform transform in d dimensions, base + growth (digits)^2, measured from 3 to 12.
+SPREADING = {1: (18.0, 0.15), 2: (45.0, 0.75), 3: (150.0, 6.5)}
 FORMAT = 1  # of the file; raised when a constant changes its meaning
 
 
@@ -34,24 +36,24 @@ class Machine:
     Args:
         pair64, pair32: one pair of points with three coordinates and up to three channels, in float64 and float32.
         candidate: one candidate pair of a cutoff sum, relative to a pair of the dense sum.
-        row: one row of a cutoff sum, besides.
+        row: one row of a sum by a fast method, besides: gathering, checking.
         sort: one point, sorted into tiles, per level of the tree.
         search: one pair of tiles that may be near.
-        spread: one grid point of the window of a non-uniform transform, w^d for each point.
-        scatter: one point of it, besides.
-        grid: one point of its refined grid.
+        spread: of a non-uniform transform, per point, relative to what was measured on that core.
+        scatter: one point, prepared for it.
+        grid: one point of its grid, counted at an upsampling of two.
         cores: how many there are.
     """
 
     pair64: float = 0.95
     pair32: float = 0.42
     candidate: float = 1.6
-    row: float = 400.0
+    row: float = 300.0
     sort: float = 100.0
-    search: float = 1200.0
-    spread: float = 0.45
+    search: float = 1000.0
+    spread: float = 1.0
     scatter: float = 60.0
-    grid: float = 30.0
+    grid: float = 11.0
     cores: int = dataclasses.field(default_factory=lambda: os.cpu_count() or 1)
 
     def pair(self, dtype: np.dtype) -> float:
@@ -104,22 +106,23 @@ def calibrate() -> Machine:
     pair = core * _seconds(lambda: double(values)) / len(points) ** 2
     candidate = core * _seconds(lambda: near(values)) / near.candidates
     sort = 1e9 * _seconds(lambda: spatial_order(points, KEY_TILE)) / len(points) / math.log2(len(points) / KEY_TILE)
-    angles, grid = list(np.ascontiguousarray(points.T)), (64, 64, 64)
-    window = 7**3  # of a tolerance of 1e-6
+    angles, modes = list(np.ascontiguousarray(points.T)), (64, 64, 64)
 
     def transform(count: int) -> float:
-        strengths, some = np.ones(count, np.complex128), [angle[:count] for angle in angles]
-        return core * _seconds(lambda: finufft.nufft3d1(*some, strengths, grid, eps=1e-6))
+        plan = finufft.Plan(1, modes, eps=1e-6, nthreads=1)
+        plan.setpts(*(angle[:count] for angle in angles))
+        strengths = np.ones(count, np.complex128)
+        return 1e9 * _seconds(lambda: plan.execute(strengths))
 
     few, many = transform(16), transform(len(points))
+    base, growth = SPREADING[3]
     return dataclasses.replace(
         machine,
         pair64=pair,
         pair32=core * _seconds(lambda: single(values)) / len(points) ** 2,
         candidate=candidate / pair,
         sort=sort,
-        spread=max((many - few) / len(points) - machine.scatter, 1.0) / window,
-        grid=few / (8 * math.prod(grid)),
+        spread=max((many - few) / len(points), 1.0) / (base + growth * 6**2),
     )
 
 

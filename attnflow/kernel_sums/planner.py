@@ -136,7 +136,7 @@ class PlannedSum(KernelSum):
         metric = self.attention.pseudometric
         work = Workload(
             keys=len(self.points), queries=len(queries), dim=self.points.shape[1], columns=columns, dtype=self.dtype,
-            passes=1 if metric.vanishes_on_diagonal else 2,
+            own=queries is self.points, passes=1 if metric.vanishes_on_diagonal else 2,
         )  # fmt: skip
         predicted = {"dense": costs.dense_cost(work, machine)} if "dense" in methods else {}
         if type(metric) is SquaredDistance and (pairs >= PLANNED_PAIRS or "dense" not in methods):
