@@ -97,6 +97,12 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
     export = command("export", _export, "gather the records of a study into one file")
     export.add_argument("name", metavar="STUDY")
     export.add_argument("-o", type=Path, metavar="FILE", help="ends in .h5 or .csv; default STUDY.h5")
+    bench = command("bench", _bench, "time every kernel sum on this machine, beside NumPy, KeOps and torch")
+    bench.add_argument("--quick", action="store_true", help="a first look at few points, in seconds")
+    bench.add_argument("--planner", action="store_true", help="only check the planner's choices, on 60 problems")
+    bench.add_argument("--growth", action="store_true", help="only fit how the time grows with N")
+    bench.add_argument("--figure", type=Path, metavar="FILE", help="PNG and PDF; default OUT/bench.png")
+    bench.add_argument("--json", type=Path, metavar="FILE", help="also write the rows as JSON")
 
     if words and not words[0].startswith("-"):
         check_choice(words[0], "command", parsers)
@@ -149,8 +155,7 @@ def _verify(arguments: argparse.Namespace) -> int:
     from attnflow.table import last_line, verdict_table
 
     enable_x64()
-    if arguments.json and not arguments.json.absolute().parent.is_dir():
-        raise ConfigError(f"`--json` is {arguments.json}, but its folder does not exist. Create it first.")
+    _check_folder(arguments.json, "--json")
     studies = find_studies(arguments.studies)
     chosen = _choose(arguments.claims, [claim.id for study in studies for claim in study.claims])
     studies = [study for study in studies if any(claim.id in chosen for claim in study.claims)]
@@ -227,6 +232,37 @@ def _export(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _bench(arguments: argparse.Namespace) -> int:
+    from attnflow import bench
+    from attnflow.precision import enable_x64
+    from attnflow.store import write_file
+
+    enable_x64()
+    _check_folder(arguments.json, "--json")
+    _check_folder(arguments.figure, "--figure")
+    width = shutil.get_terminal_size(fallback=(140, 24)).columns
+    facts = bench.machine()
+    print(*bench.head(facts), sep="\n")
+    tables: dict[str, Any] = {"machine": facts}
+    if not (arguments.planner or arguments.growth):
+        tables["one_step"] = step = bench.one_step(quick=arguments.quick)
+        print("", *bench.step_text(step, bench.peers()[1], width=width), sep="\n", flush=True)
+        tables["sizes"] = rows = bench.sizes(step, quick=arguments.quick)
+        print("", *bench.sizes_text(rows, width=width), sep="\n", flush=True)
+        figure = arguments.figure or arguments.out / "bench.png"
+        for path in bench.save(bench.cost_curves(rows, about=bench.head(facts)[0]), figure):
+            print(path)
+    if arguments.planner:
+        tables["planner"] = choices = list(bench.planner_check(bench.planner_grid(quick=arguments.quick)))
+        print("", *bench.planner_text(choices, width=width), sep="\n")
+    if arguments.growth:
+        tables["growth"] = growths = list(bench.growth(quick=arguments.quick))
+        print("", *bench.growth_text(growths, width=width), sep="\n")
+    if arguments.json:
+        write_file(arguments.json, bench.as_json(tables))
+    return 0
+
+
 def _store(arguments: argparse.Namespace) -> Store:
     from attnflow.store import Store
 
@@ -268,6 +304,11 @@ def _choose(words: Sequence[str], ids: Sequence[str]) -> set[str]:
     for word in words:
         check_choice(word, "CLAIM", [*ids, *sorted(families - set(ids))])
     return {id for id in ids if not words or id in words or id.split("/")[0] in words}
+
+
+def _check_folder(file: Path | None, option: str) -> None:
+    if file and not file.absolute().parent.is_dir():
+        raise ConfigError(f"`{option}` is {file}, but its folder does not exist. Create it first.")
 
 
 def _parameter(text: str) -> tuple[str, Any]:

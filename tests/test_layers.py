@@ -8,12 +8,12 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "attnflow"
 
 # Each storey may import itself and what is below it; rooms that share a storey in different columns may not meet.
-GROUND = ["errors", "_checks", "_pytree", "precision", "_functions"]
+GROUND = ["errors", "_checks", "_pytree", "precision", "_functions", "_optional"]
 GEOMETRY = ["manifolds", "densities", "pseudometrics", "attention", "trajectories"]
 SUMS = ["measures", "kernel_sums", "normalizations", "empirical", "population"]
 EQUATIONS = ["expansions", "discretizations", "semigroups", "continuum"]
 JUDGE = ["comparison", "rates", "claims"]
-STUDIES = ["study", "store", "runner", "export", "table", "plots", "report", "cli", "__main__"]
+STUDIES = ["study", "store", "runner", "export", "table", "plots", "report", "bench", "cli", "__main__"]
 ORDER = [*GROUND, *GEOMETRY, *SUMS, *EQUATIONS, *JUDGE, *STUDIES]
 FORBIDDEN = [(SUMS, EQUATIONS), (EQUATIONS, SUMS), (JUDGE, [*SUMS, *EQUATIONS, *GEOMETRY[:4]])]
 WITHOUT_JAX = {"errors", "_checks", "trajectories", "comparison", "rates", "claims"}

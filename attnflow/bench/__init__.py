@@ -1,0 +1,25 @@
+"""How fast and how exact kernel sums are on this machine: every method, beside NumPy, KeOps and torch."""
+
+from attnflow.bench.engines import peers
+from attnflow.bench.figure import cost_curves, save
+from attnflow.bench.machine import head, machine
+from attnflow.bench.tables import growth, one_step, planner_check, planner_grid, sizes
+from attnflow.bench.text import as_json, growth_text, planner_text, sizes_text, step_text
+
+__all__ = [
+    "as_json",
+    "cost_curves",
+    "growth",
+    "growth_text",
+    "head",
+    "machine",
+    "one_step",
+    "peers",
+    "planner_check",
+    "planner_grid",
+    "planner_text",
+    "save",
+    "sizes",
+    "sizes_text",
+    "step_text",
+]
