@@ -242,7 +242,7 @@ def _bench(arguments: argparse.Namespace) -> int:
     _check_folder(arguments.figure, "--figure")
     width = shutil.get_terminal_size(fallback=(140, 24)).columns
     facts = bench.machine()
-    print(*bench.head(facts), sep="\n")
+    print(*bench.wrapped(bench.head(facts), width=width), sep="\n", flush=True)
     tables: dict[str, Any] = {"machine": facts}
     if not (arguments.planner or arguments.growth):
         tables["one_step"] = step = bench.one_step(quick=arguments.quick)

@@ -4,7 +4,7 @@ from attnflow.bench.engines import peers
 from attnflow.bench.figure import cost_curves, save
 from attnflow.bench.machine import head, machine
 from attnflow.bench.tables import growth, one_step, planner_check, planner_grid, sizes
-from attnflow.bench.text import as_json, growth_text, planner_text, sizes_text, step_text
+from attnflow.bench.text import as_json, growth_text, planner_text, sizes_text, step_text, wrapped
 
 __all__ = [
     "as_json",
@@ -22,4 +22,5 @@ __all__ = [
     "sizes",
     "sizes_text",
     "step_text",
+    "wrapped",
 ]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 from attnflow.bench.measuring import Measurement
 from attnflow.plots.style import BLUE, GREEN, GREY, INK, VERMILLION, figure, image, stamp, style
@@ -46,6 +47,7 @@ def cost_curves(rows: Sequence[Measurement], *, about: str) -> Figure:
                     color=colour, marker=marker, markersize=4.5, linestyle="none", label=name if done else None,
                 )  # fmt: skip
             ax.set(xscale="log", yscale="log", title=f"bandwidth ε = {bandwidth:g}", xlabel="number of points N")
+            ax.xaxis.set_minor_formatter(NullFormatter())
         panels[0].set_ylabel("seconds of a first layer")
         handles, labels = panels[0].get_legend_handles_labels()
         made.legend(handles, labels, loc="outside right upper", title="measured\n(lines: predicted)")

@@ -34,7 +34,7 @@ def sizes(step: Sequence[Measurement], *, quick: bool = False) -> list[Measureme
         quick: two sizes at one bandwidth.
     """
     bandwidths = (1e-2,) if quick else (1e-2, 1e-3, 1e-4)
-    counts = (4096, 16384) if quick else (4096, 16384, 65536, 262144, 1048576)
+    counts = (4096, 8192) if quick else (4096, 16384, 65536, 262144, 1048576)
     others = [engine for engine in peers()[0] if (engine.name, engine.dtype) != ("KeOps", "float32")]
     others = [engine for engine in others if engine.name != "torch"]
     known = {(row.engine, row.dtype): row for row in step}
@@ -46,7 +46,7 @@ def sizes(step: Sequence[Measurement], *, quick: bool = False) -> list[Measureme
             reference = known[engine.name, engine.dtype]
             if reference.seconds is not None:
                 predicted[engine.name] = reference.seconds * (count / reference.points) ** 2
-        rows += _within_budget([*own_engines(), *others], problem, predicted, limit=BUDGET, rounds=3)
+        rows += _within_budget([*own_engines(), *others], problem, predicted, limit=BUDGET, rounds=1 if quick else 3)
     return rows
 
 
@@ -165,12 +165,15 @@ def growth(*, quick: bool = False) -> Iterator[Growth]:
 
 
 def _growth(name: str, cloud: str, held: str, counts: list[int], bandwidths: list[float]) -> Growth:
-    engine = next(engine for engine in own_engines() if engine.name == name)
     rows = [
-        race([engine], Problem.draw(n, cloud=cloud, bandwidth=eps, rtol=RTOL), rounds=BEST_OF)[0]
+        race([_engine(name)], Problem.draw(n, cloud=cloud, bandwidth=eps, rtol=RTOL), rounds=BEST_OF)[0]
         for n, eps in zip(counts, bandwidths, strict=True)
     ]
     return Growth(
         name, cloud, held, counts, bandwidths, [row.seconds or np.nan for row in rows],
         [row.next_seconds or np.nan for row in rows],
     )  # fmt: skip
+
+
+def _engine(name: str) -> Engine:
+    return next(engine for engine in own_engines() if engine.name == name)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from typing import Any
 
@@ -22,6 +23,11 @@ def aligned(rows: Sequence[dict[str, str]], *, width: int) -> list[str]:
         names.pop()
     cells = [{name: name for name in names}, *rows]
     return ["  ".join(row[name].ljust(widths[name]) for name in names).rstrip() for row in cells]
+
+
+def wrapped(lines: Iterable[str], *, width: int) -> list[str]:
+    """Sentences broken where they are longer than the terminal is wide."""
+    return [part for line in lines for part in textwrap.wrap(line, width=width, subsequent_indent="    ")]
 
 
 def step_text(rows: Sequence[Measurement], missing: Sequence[str], *, width: int) -> list[str]:
@@ -42,10 +48,10 @@ def step_text(rows: Sequence[Measurement], missing: Sequence[str], *, width: int
         }
         for row in rows
     ]
-    lines = [f"One layer on the sphere in R^3: N = {rows[0].points}, eps = {rows[0].bandwidth:g}, one channel"]
-    lines += aligned(cells, width=width)
-    lines += [f"{row.engine} {row.dtype} was not measured: {row.note}" for row in rows if row.note]
-    return lines + [f"{name}: not installed" for name in missing]
+    title = f"One layer on the sphere in R^3: N = {rows[0].points}, eps = {rows[0].bandwidth:g}, one channel"
+    notes = [f"{row.engine} {row.dtype} was not measured: {row.note}" for row in rows if row.note]
+    notes += [f"{name}: not installed" for name in missing]
+    return [*wrapped([title], width=width), *aligned(cells, width=width), *wrapped(notes, width=width)]
 
 
 def sizes_text(rows: Sequence[Measurement], *, width: int) -> list[str]:
@@ -69,7 +75,7 @@ def sizes_text(rows: Sequence[Measurement], *, width: int) -> list[str]:
         )
     title = f"Seconds of a first layer on the sphere in R^3, rtol = {rows[0].rtol:g}"
     legend = f"~ predicted, not run (above {BUDGET:g} s); - refused"
-    return [title, *aligned(cells, width=width), legend]
+    return [*wrapped([title], width=width), *aligned(cells, width=width), *wrapped([legend], width=width)]
 
 
 def planner_text(choices: Sequence[Choice], *, width: int) -> list[str]:
@@ -90,13 +96,13 @@ def planner_text(choices: Sequence[Choice], *, width: int) -> list[str]:
     ]
     near = sum(choice.ratio <= NEAR for choice in choices)
     worst = max(choices, key=lambda choice: choice.ratio)
-    return [
-        "The planner's choice against the fastest method: seconds of a first layer, predicted ones in brackets",
-        *aligned(cells, width=width),
+    title = "The planner's choice against the fastest method: seconds of a first layer, predicted ones in brackets"
+    verdict = (
         f"within {NEAR:g}x of the best: {near} of {len(choices)} ({near / len(choices):.0%}); the worst "
         f"{worst.ratio:.2f}x ({worst.method} for {worst.best}: {worst.cloud}, eps = {worst.bandwidth:g}, "
-        f"N = {worst.points}, rtol = {worst.rtol:g}); above {FAR:g}x: {sum(c.ratio > FAR for c in choices)}",
-    ]
+        f"N = {worst.points}, rtol = {worst.rtol:g}); above {FAR:g}x: {sum(c.ratio > FAR for c in choices)}"
+    )
+    return [*wrapped([title], width=width), *aligned(cells, width=width), *wrapped([verdict], width=width)]
 
 
 def growth_text(growths: Sequence[Growth], *, width: int) -> list[str]:
@@ -114,10 +120,8 @@ def growth_text(growths: Sequence[Growth], *, width: int) -> list[str]:
         }
         for each in growths
     ]
-    return [
-        "Growth of the time with N: slope of log seconds over log N, least squares over the levels",
-        *aligned(cells, width=width),
-    ]
+    title = "Growth of the time with N: slope of log seconds over log N, least squares over the levels"
+    return [*wrapped([title], width=width), *aligned(cells, width=width)]
 
 
 def as_json(tables: Mapping[str, Any]) -> bytes:
