@@ -247,20 +247,27 @@ def _bench(arguments: argparse.Namespace) -> int:
     if not (arguments.planner or arguments.growth):
         tables["one_step"] = step = bench.one_step(quick=arguments.quick)
         print("", *bench.step_text(step, bench.peers()[1], width=width), sep="\n", flush=True)
-        tables["sizes"] = rows = bench.sizes(step, quick=arguments.quick)
+        tables["sizes"] = rows = _with_bar(bench.sizes(step, quick=arguments.quick))
         print("", *bench.sizes_text(rows, width=width), sep="\n", flush=True)
         figure = arguments.figure or arguments.out / "bench.png"
         for path in bench.save(bench.cost_curves(rows, about=bench.head(facts)[0]), figure):
             print(path)
     if arguments.planner:
-        tables["planner"] = choices = list(bench.planner_check(bench.planner_grid(quick=arguments.quick)))
+        tables["planner"] = choices = _with_bar(bench.planner_check(bench.planner_grid(quick=arguments.quick)))
         print("", *bench.planner_text(choices, width=width), sep="\n")
     if arguments.growth:
-        tables["growth"] = growths = list(bench.growth(quick=arguments.quick))
+        tables["growth"] = growths = _with_bar(bench.growth(quick=arguments.quick))
         print("", *bench.growth_text(growths, width=width), sep="\n")
     if arguments.json:
         write_file(arguments.json, bench.as_json(tables))
     return 0
+
+
+def _with_bar(rows: Iterable[Any]) -> list[Any]:
+    """The rows of a table that takes minutes; a bar counts them on a terminal."""
+    from tqdm import tqdm
+
+    return list(tqdm(rows, leave=False, unit="row", disable=not sys.stderr.isatty()))
 
 
 def _store(arguments: argparse.Namespace) -> Store:

@@ -117,7 +117,7 @@ def test_what_exceeds_the_budget_is_predicted_and_said_so(monkeypatch):
     monkeypatch.setattr(tables, "BUDGET", 0.0)
     monkeypatch.setattr(engines, "optional", lambda name: None)
     numpy = Measurement("NumPy", "float64", 3, 1000, 0.01, 1e-6, 1, seconds=0.5)
-    rows = bench.sizes([numpy], quick=True)
+    rows = list(bench.sizes([numpy], quick=True))
     assert all(row.seconds is None and row.predicted > 0 for row in rows)
     predicted = [row.predicted for row in rows if row.engine == "NumPy"]
     assert predicted == pytest.approx([0.5 * 4.096**2, 0.5 * 8.192**2])

@@ -26,7 +26,7 @@ def one_step(*, quick: bool = False) -> list[Measurement]:
     return race([*own, *single, *peers()[0]], problem, rounds=2 if quick else BEST_OF)
 
 
-def sizes(step: Sequence[Measurement], *, quick: bool = False) -> list[Measurement]:
+def sizes(step: Sequence[Measurement], *, quick: bool = False) -> Iterator[Measurement]:
     """More and more points on the sphere at several bandwidths; what would exceed the budget is predicted.
 
     Args:
@@ -38,7 +38,6 @@ def sizes(step: Sequence[Measurement], *, quick: bool = False) -> list[Measureme
     others = [engine for engine in peers()[0] if (engine.name, engine.dtype) != ("KeOps", "float32")]
     others = [engine for engine in others if engine.name != "torch"]
     known = {(row.engine, row.dtype): row for row in step}
-    rows = []
     for bandwidth, count in itertools.product(bandwidths, counts):
         problem = Problem.draw(count, cloud="sphere", bandwidth=bandwidth, rtol=RTOL)
         predicted = {name: cost.first for name, cost in costs(problem).items()}
@@ -46,8 +45,7 @@ def sizes(step: Sequence[Measurement], *, quick: bool = False) -> list[Measureme
             reference = known[engine.name, engine.dtype]
             if reference.seconds is not None:
                 predicted[engine.name] = reference.seconds * (count / reference.points) ** 2
-        rows += _within_budget([*own_engines(), *others], problem, predicted, limit=BUDGET, rounds=1 if quick else 3)
-    return rows
+        yield from _within_budget([*own_engines(), *others], problem, predicted, limit=BUDGET, rounds=1 if quick else 3)
 
 
 def costs(problem: Problem) -> dict[str, Cost]:
