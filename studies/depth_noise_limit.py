@@ -1,4 +1,4 @@
-"""How does the noise of many layers depend on the bandwidth?
+"""How does the noise of many layers depend on the bandwidth, and which bandwidth is best?
 
 On flat tori with the uniform density the noise of n = t/eps layers with frozen points and the slow-down of the waves
 are, to leading order in 1/N, sums over wave vectors q (see the study `depth_noise`). Here they are judged without
@@ -16,14 +16,23 @@ is smooth in it returns in every layer, and up to m = 2 that dominates. An eigen
 since with kappa = e^{-u^2/2} the two terms integrate to -1 and 2 int u^2 kappa / (1 - kappa) / int u^2 kappa. One of c
 is due to the self-weights 1/nb; without them c = 2 zeta(1 + m/2) - 2.
 
-The controls take new points for every layer, leave kappa(l) kappa(q) out of the response of a layer, and take
-c = 1 + 4 / (m 2^{m/2}), an estimate by scaling that counts the noise of one layer once.
+Bias, slow-down and noise together are the error of N points, to leading order each. Its smallest value over eps is
+
+    of order N^{-1/2} at eps ~ N^{-2/3},    N^{-1/2} (log N)^{1/2} at N^{-1/2},    N^{-2/(m+2)} at N^{-2/(m+2)}
+
+for m = 1, 2, >= 3 (depth-best): far better than the generator alone can be known, N^{-2/(m+6)} (see the study
+`generator_schedule`). For m = 1 the noise tends to its limit from below like eps^{1/2} / N, which a smaller eps spoils
+before the bias of order eps is as small as N^{-1/2}.
+
+The controls take new points for every layer, leave kappa(l) kappa(q) out of the response of a layer, take c = 1 +
+4 / (m 2^{m/2}), an estimate by scaling that counts the noise of one layer once, and take the best error of one layer.
 """
 
 import functools
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.interpolate import CubicSpline
 from scipy.special import ive, zeta
 
 import attnflow as af
@@ -31,6 +40,7 @@ import attnflow as af
 DIMENSIONS = (1, 2, 3)
 TIME = 0.5
 SMALLEST_SYMBOL = 1e-7
+LAST_POWER = {1: 19, 2: 14, 3: 8}  # of 2: most layers of the search for the best bandwidth
 # Of the next term in eps. Sums differ from integrals by eps^(1/2) for m = 1 and eps log(1/eps) for m = 2. For m = 3 the
 # noise has both .2 eps^(1/2) and -7 eps, and the second is the larger one down to eps = .001.
 NOISE_CORRECTION = {1: 0.5, 2: 1.0, 3: 1.0}
@@ -120,8 +130,46 @@ def scaled(m: int, n: int, kind: str) -> float:
     return value / constant * (TIME / n) ** (m / 2 - 1)
 
 
+@functools.cache
+def error_table(m: int) -> tuple[np.ndarray, CubicSpline]:
+    """log n, and as functions of it the logarithms of minus the bias of A^n f and of the noise, and c."""
+    layers = np.unique(np.round(2 ** np.arange(1, LAST_POWER[m] + 0.25, 0.5)))
+    rows = []
+    for n in layers.astype(int).tolist():
+        bias = symbols(1, TIME / n).at_wave ** n - np.exp(-TIME / 2)
+        rows.append([np.log(-bias), np.log(noise(m, n)["noise"]), slow_down(m, TIME / n)])
+    return np.log(layers), CubicSpline(np.log(layers), rows)
+
+
+def best(m: int, n_points: float) -> tuple[float, float]:
+    """The smallest root mean square of A_N^n f - e^{tL} f over the bandwidths with 8 neighbours, and where it is."""
+    log_n, table = error_table(m)
+    fine = np.linspace(log_n[0], log_n[-1], 100_001)
+    bandwidths = TIME / np.exp(fine)
+    log_bias, log_noise, c = table(fine).T
+    neighbours = n_points * (bandwidths / (2 * np.pi)) ** (m / 2)
+    slower = c / neighbours * TIME / 2 * np.exp(-TIME / 2)
+    errors = np.sqrt((slower - np.exp(log_bias)) ** 2 + np.exp(log_noise) / n_points)
+    errors[neighbours < 8] = np.inf  # fewer are no matter of leading orders
+    at = int(errors.argmin())
+    return float(errors[at]), float(bandwidths[at])
+
+
+def measure_best(m: int, n_points: float) -> dict[str, float]:
+    error, bandwidth = best(m, n_points)
+    measured = {f"best_error.{m}": error, f"best_bandwidth.{m}": bandwidth}
+    if m == 2:
+        further, _ = best(m, 10 * n_points)
+        growth = 10 * n_points * further**2 - n_points * error**2
+        measured["best_growth"] = growth / (np.pi * np.exp(-TIME) * np.log(10))
+    return measured
+
+
 def measure(case: dict, keys: list) -> dict[str, np.ndarray]:
-    m, n = case["dimension"], case["layers"]
+    m = case["dimension"]
+    if "points" in case:
+        return {name: np.full(len(keys), value) for name, value in measure_best(m, case["points"]).items()}
+    n = case["layers"]
     measured = {
         f"noise.{m}": np.sqrt(noise(m, n)["noise"]),
         f"noise_not_centred.{m}": np.sqrt(noise(m, n)["noise_not_centred"]),
@@ -190,12 +238,45 @@ def claims_in(m: int) -> list[af.Claim]:
     ]
 
 
+def claims_of_best(m: int) -> list[af.Claim]:
+    common: dict[str, Any] = dict(
+        source="derived", size="points",
+        hypotheses=f"flat torus (m = {m}), uniform density, f = e^(i x_1), t = 1/2, leading orders, 8 neighbours",
+    )  # fmt: skip
+    rates = {1: (-1 / 2, -2 / 3, 1 / 3), 2: (-1 / 2, -1 / 2, 1 / 2), 3: (-2 / 5, -2 / 5, 2 / 5)}
+    error, bandwidth, power = rates[m]
+    if m == 2:
+        main = af.Claim(
+            id="depth-best/torus-2", statement="N times the best squared error grows like pi e^(-t) log N",
+            kind="constant", predicted=1.0, quantity="best_growth", correction_power=power, **common,
+        )  # fmt: skip
+    else:
+        main = af.Claim(
+            id=f"depth-best/torus-{m}", statement=f"the best error of many layers is of order N^({error:g})",
+            kind="exponent", predicted=error, quantity=f"best_error.{m}", correction_power=power, **common,
+        )  # fmt: skip
+    return [
+        main,
+        af.Claim(
+            id=f"depth-best-control/torus-{m}", statement=f"the best error of many layers is of order N^(-2/{m + 6})",
+            kind="exponent", predicted=-2 / (m + 6), quantity=f"best_error.{m}", correction_power=power,
+            control_of=f"depth-best/torus-{m}", **common,
+        ),
+        af.Claim(
+            id=f"depth-best/torus-{m}/bandwidth", statement=f"it is reached at eps of order N^({bandwidth:.3g})",
+            kind="exponent", predicted=bandwidth, quantity=f"best_bandwidth.{m}", correction_power=power, **common,
+        ),
+    ]  # fmt: skip
+
+
 LAYERS = {1: [64 * 2**k for k in range(10)], 2: [64 * 2**k for k in range(8)], 3: [40, 57, 80, 113, 160, 226, 320]}
 quick = [{"dimension": m, "layers": n} for m in DIMENSIONS for n in LAYERS[m][:6]]
+POINTS = {m: [float(10 ** (first + k)) for k in range(6)] for m, first in ((1, 5), (2, 5), (3, 4))}
+quick += [{"dimension": m, "points": n} for m in DIMENSIONS for n in POINTS[m]]
 study = af.Study(
     name="depth_noise_limit",
     measure=measure,
     ladder=[*quick, *({"dimension": m, "layers": n} for m in DIMENSIONS for n in LAYERS[m][6:])],
     quick=quick,
-    claims=[claim for m in DIMENSIONS for claim in claims_in(m)],
+    claims=[claim for m in DIMENSIONS for claim in [*claims_in(m), *claims_of_best(m)]],
 )

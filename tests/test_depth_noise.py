@@ -85,3 +85,23 @@ def test_the_noise_in_three_dimensions_has_the_integral_of_its_constant():
     # and the slow-down, m = 2: int u^2 kappa / (1 - kappa) / int u^2 kappa = zeta(2), kappa = e^{-u^2/2}, in the plane
     kappa = np.exp(-(u**2) / 2)
     assert np.sum(u**3 * kappa / (1 - kappa)) / np.sum(u**3 * kappa) == pytest.approx(zeta(2), rel=1e-8)
+
+
+def test_the_best_error_balances_its_parts():
+    """At the best bandwidth no neighbouring one is better, and the parts are those of the sums it is made from."""
+    error, bandwidth = LIMIT["best"](2, 1e6)
+    layers = round(LIMIT["TIME"] / bandwidth)
+    around = []
+    for n in (layers // 2, layers, 2 * layers):
+        eps = LIMIT["TIME"] / n
+        symbol = LIMIT["symbols"](1, eps).at_wave
+        neighbours = 1e6 * eps / (2 * np.pi)
+        mean = symbol**n - np.exp(-0.25) + LIMIT["slow_down"](2, eps) / neighbours * 0.25 * np.exp(-0.25)
+        around.append(np.sqrt(mean**2 + LIMIT["noise"](2, n)["noise"] / 1e6))
+    assert around[1] == pytest.approx(error, rel=1e-3)  # n is rounded, and the sums are interpolated in between
+    assert around[1] < min(around[0], around[2])
+
+
+def test_with_few_points_the_best_bandwidth_keeps_eight_neighbours():
+    _, bandwidth = LIMIT["best"](3, 1100.0)
+    assert 1100 * (bandwidth / (2 * np.pi)) ** 1.5 >= 8
