@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from attnflow._pytree import is_traced
 from attnflow.errors import ConfigError, DataError
 from attnflow.precision import require_x64
 
@@ -63,6 +64,8 @@ def evaluate(f: Callable, points: np.ndarray) -> np.ndarray:
 def evaluate_compiled(compiled: Callable[[np.ndarray], Any], points: np.ndarray, *, name: str) -> np.ndarray:
     """The values of a compiled map (B, D) -> (B,) or (B, c) at every point, checked as in `evaluate`."""
     require_x64()
+    if is_traced(points):
+        return compiled(points)
     try:
         values = map_blocks(compiled, points, block=VALUE_BLOCK)
     except (jax.errors.TracerArrayConversionError, jax.errors.ConcretizationTypeError) as error:

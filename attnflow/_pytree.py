@@ -51,6 +51,11 @@ def _compare_by_structure(cls: Any, names: list[str]) -> None:
     cls.__hash__ = lambda self: hash((type(self), structure(self)))
 
 
+def is_traced(*trees: Any) -> bool:
+    """Whether JAX is tracing any of these: then only their shapes are known."""
+    return any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(trees))
+
+
 def freeze(obj: Any, **fields: Any) -> None:
     """Set fields of a frozen value; for use in its `__init__` or `__post_init__` only."""
     for name, content in fields.items():

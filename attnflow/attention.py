@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from attnflow._checks import check_positive
-from attnflow._pytree import freeze, value
+from attnflow._pytree import freeze, is_traced, value
 from attnflow.errors import ConfigError
 from attnflow.pseudometrics import PseudoMetric
 
@@ -35,7 +35,9 @@ class Attention:
                 f"`pseudometric` must be a PseudoMetric such as SquaredDistance(), got {pseudometric!r}. "
                 "Wrap a function of two points in CustomPseudoMetric."
             )
-        freeze(self, pseudometric=pseudometric, bandwidth=check_positive(bandwidth, "bandwidth"))
+        if not is_traced(bandwidth):
+            bandwidth = check_positive(bandwidth, "bandwidth")
+        freeze(self, pseudometric=pseudometric, bandwidth=bandwidth)
 
 
 def check_attention(attention: object) -> Attention:

@@ -9,6 +9,7 @@ from numpy.typing import DTypeLike
 
 from attnflow._checks import check_choice, check_finite, check_positive
 from attnflow._functions import evaluate
+from attnflow._pytree import is_traced
 from attnflow.attention import Attention, check_attention
 from attnflow.errors import ConfigError, DataError, PrecisionError
 from attnflow.kernel_sums import METHODS
@@ -30,6 +31,9 @@ class EmpiricalAttention:
     neighbours within a few sqrt(eps), and "fourier", in at most three coordinates, is the fast Gauss transform, in time
     like N at a fixed bandwidth. Both bound what they leave out, and rows for which that exceeds `rtol` are summed
     again; "auto" takes what is predicted to be the fastest. No method forms an N x N array. It knows no manifold.
+
+    Under jax.jit, grad or jvp, where points, masses, values or the bandwidth are traced, `layer`, `generator` and
+    `log_normalizer` sum all pairs, with derivatives by hand in the memory of a layer.
 
     Args:
         attention: the cost and the bandwidth.
@@ -146,6 +150,8 @@ class EmpiricalAttention:
         measure = self.measure if at is None else as_measure(at, "at", ambient_dim=self.measure.ambient_dim)
         queries = self._queries(at)
         own = self._own_values(f)
+        if is_traced(own, queries):
+            raise ConfigError("`evolve` cannot be traced by JAX. Apply `layer` as often as needed under jit or grad.")
         start = self._values_at(f, own, queries) if 0 in counts else None
         values = self._operator.iterate(own, counts=counts.tolist(), at=queries, at_zero=start)
         return Trajectory(
@@ -200,7 +206,7 @@ class EmpiricalAttention:
     def _own_values(self, f: Function) -> np.ndarray:
         if callable(f):
             return evaluate(f, self.measure.points)
-        values = check_finite(f, "f")
+        values = f if is_traced(f) else check_finite(f, "f")
         if values.ndim not in (1, 2) or len(values) != len(self.measure):
             raise DataError(
                 f"`f` must have shape ({len(self.measure)},) or ({len(self.measure)}, c), got {values.shape}."

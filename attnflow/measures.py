@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import jax.numpy as jnp
 import numpy as np
 
 from attnflow._checks import check_finite, check_points
+from attnflow._pytree import freeze, is_traced
 from attnflow.errors import DataError
 
 
@@ -36,6 +38,10 @@ class DiscreteMeasure:
     weights: np.ndarray | None = None
 
     def __post_init__(self) -> None:
+        if is_traced(self.points, self.weights):  # nothing to check or to copy: only shapes are known
+            weights = jnp.ones(len(self.points)) if self.weights is None else self.weights
+            freeze(self, points=jnp.asarray(self.points), weights=weights)
+            return
         points = np.array(check_points(self.points, "points"))
         weights = np.ones(len(points)) if self.weights is None else np.array(check_finite(self.weights, "weights"))
         if weights.shape != (len(points),):
@@ -44,8 +50,7 @@ class DiscreteMeasure:
             raise DataError("`weights` must be nonnegative and not all zero. Pass None for equal weights.")
         points.setflags(write=False)
         weights.setflags(write=False)
-        object.__setattr__(self, "points", points)
-        object.__setattr__(self, "weights", weights)
+        freeze(self, points=points, weights=weights)
 
     def __len__(self) -> int:
         return len(self.points)
@@ -69,7 +74,10 @@ class DiscreteMeasure:
 
 def as_measure(points: object, name: str, *, ambient_dim: int | None = None) -> DiscreteMeasure:
     """A DiscreteMeasure as it is; points (N, D) with equal masses."""
+    if is_traced(points):
+        return DiscreteMeasure(points)  # type: ignore[arg-type]
     if isinstance(points, DiscreteMeasure):
-        check_points(points.points, name, ambient_dim=ambient_dim)
+        if not is_traced(points.points):
+            check_points(points.points, name, ambient_dim=ambient_dim)
         return points
     return DiscreteMeasure(check_points(points, name, ambient_dim=ambient_dim))

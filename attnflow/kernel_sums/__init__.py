@@ -2,6 +2,7 @@
 
 from attnflow.kernel_sums.cutoff import CutoffSum
 from attnflow.kernel_sums.dense import DenseSum, kernel_logits
+from attnflow.kernel_sums.derivatives import Outputs, softmax_average
 from attnflow.kernel_sums.fourier import FourierSum
 from attnflow.kernel_sums.planner import METHODS, PlannedSum
 from attnflow.kernel_sums.rows import KernelSum, Rows, RowSums
@@ -12,8 +13,10 @@ __all__ = [
     "DenseSum",
     "FourierSum",
     "KernelSum",
+    "Outputs",
     "PlannedSum",
     "RowSums",
     "Rows",
     "kernel_logits",
+    "softmax_average",
 ]

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 import scipy.linalg
 
 from attnflow._checks import check_integer, check_times
+from attnflow._pytree import is_traced
 from attnflow.attention import Attention
 from attnflow.errors import ConfigError, ResourceError
-from attnflow.kernel_sums import PlannedSum, RowSums, kernel_logits
+from attnflow.kernel_sums import PlannedSum, RowSums, kernel_logits, softmax_average
 from attnflow.measures import DiscreteMeasure, as_measure
 from attnflow.trajectories import Spectrum
 
@@ -49,12 +52,18 @@ class SoftmaxOperator:
         self._method = method
         self._rtol = rtol
         self._dtype = np.dtype(dtype)
+        self._traced = is_traced(attention, measure.points, measure.masses)
         with np.errstate(divide="ignore"):
-            self._log_weights = np.log(measure.masses)
-        self._sum = self._kernel_sum(attention, self._log_weights)
+            self._log_weights = (jnp if self._traced else np).log(measure.masses)
+        if self._traced and method not in ("auto", "dense"):
+            raise ConfigError(f'`method` = "{method}" cannot be traced by JAX. Pass method="dense" under jit or grad.')
+        self._planned = None if self._traced else self._kernel_sum(attention, self._log_weights)
 
     def __call__(self, values: np.ndarray, at: np.ndarray | None = None) -> np.ndarray:
         """A v at points (Q, D), by default its own: (N,) -> (Q,), (N, c) -> (Q, c)."""
+        if self._traced or is_traced(values, at):
+            average = self._traced_sums(values.reshape(len(values), -1), at).average
+            return average.reshape(len(average), *values.shape[1:])
         sums = self._sum(values.reshape(len(values), -1), at, exclude_self=self._excludes(at))
         self.worst_error = max(self.worst_error, float(sums.error.max()))
         self._warn_if_constant(sums, at)
@@ -67,7 +76,10 @@ class SoftmaxOperator:
 
     def log_normalizer(self, at: np.ndarray | None = None) -> np.ndarray:
         """log sum_j w_j k(x, y_j), shape (Q,)."""
-        sums = self._sum(np.empty((len(self.measure), 0)), at, exclude_self=self._excludes(at))
+        nothing = np.empty((len(self.measure), 0))
+        if self._traced or is_traced(at):
+            return self._traced_sums(nothing, at).log_normalizer
+        sums = self._sum(nothing, at, exclude_self=self._excludes(at))
         return sums.shift + np.log(sums.total)
 
     def effective_sample_size(self, at: np.ndarray | None = None) -> np.ndarray:
@@ -151,6 +163,21 @@ class SoftmaxOperator:
             )
 
         return Spectrum((1 - eigenvalues) / eps, eigenfunctions, error / eps)
+
+    def _traced_sums(self, values: np.ndarray, at: np.ndarray | None) -> Any:
+        """Averages and log-normalisers that JAX can trace and differentiate."""
+        keys, log_weights, columns = (
+            jnp.asarray(array, self._dtype) for array in (self.measure.points, self._log_weights, values)
+        )
+        queries = keys if at is None else jnp.asarray(at, self._dtype)
+        own = jnp.arange(len(keys), dtype=jnp.int32) if self._excludes(at) else None
+        return softmax_average(self.attention, queries, keys, log_weights, columns, own=own)
+
+    @property
+    def _sum(self) -> PlannedSum:
+        if self._planned is None:
+            raise ConfigError("under jit or grad only `layer`, `generator` and `log_normalizer` can be asked for.")
+        return self._planned
 
     def _kernel_sum(self, attention: Attention, log_weights: np.ndarray) -> PlannedSum:
         return PlannedSum(
