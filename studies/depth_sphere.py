@@ -9,7 +9,7 @@ here with finitely many of them. N independent points add a noise of order N^{-1
 golden-angle spiral, with masses p: then they are a quadrature, and what is left is the bias.
 
 Measured on S^2, p von Mises-Fisher, f = x - z/2 + xz, at t = 1, with layers of time 1/5 to 1/56 and up to a million
-points, by fast Gauss transforms: the root mean square over 256 queries of A_N^n f - e^{tL} f. The control runs the
+points: the root mean square over 256 queries of A_N^n f - e^{tL} f. The control runs the
 limit at half its clock, as if a layer were the time eps/2: the distance must not vanish, but tend to that of e^{tL} f
 and e^{tL/2} f.
 """
@@ -57,7 +57,7 @@ def layers(n: int) -> np.ndarray:
     points = spiral(POINTS[n])
     tokens = af.DiscreteMeasure(points, np.exp(density().log_densities(points)))
     attention = af.Attention(af.SquaredDistance(), bandwidth=TIME / n)
-    operator = af.EmpiricalAttention(attention, tokens, method="fourier", rtol=RTOL)
+    operator = af.EmpiricalAttention(attention, tokens, rtol=RTOL)
     values = np.asarray(test_function(points.T))
     for _ in range(n - 1):
         values = operator.layer(values)

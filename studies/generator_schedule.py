@@ -9,7 +9,7 @@ do much better, at eps ~ N^{-2/(m+2)} (see the study `depth_best`). For one laye
 generator then stays as large as it is, however many the points.
 
 Measured on the circle and on S^2, p von Mises-Fisher, f = a.x, for which L f = -(m/2) a.x + a.b - (a.x)(b.x) with
-p ~ e^{b.x}: the root mean square of the error over all points, from 250 points to a million, by fast Gauss transforms.
+p ~ e^{b.x}: the root mean square of the error over all points, from 250 points to a million.
 Both schedules begin at one bandwidth, where the parts are about equal. The controls claim the rate N^{-2/(m+6)} on the
 schedule of many layers; their measured rate must be zero (Si-gap).
 
@@ -44,7 +44,7 @@ def error(name: str, points: np.ndarray, bandwidth: float) -> float:
     manifold, corners = MANIFOLDS[name], np.eye(points.shape[1])
     a, b = corners[0] - 0.5 * corners[-1], CONCENTRATION * corners[0]
     attention = af.Attention(af.SquaredDistance(), bandwidth=bandwidth)
-    generator = af.EmpiricalAttention(attention, points, method="fourier", rtol=RTOL).generator(points @ a)
+    generator = af.EmpiricalAttention(attention, points, rtol=RTOL).generator(points @ a)
     limit = -manifold.dim / 2 * (points @ a) + a @ b - (points @ a) * (points @ b)
     return float(np.sqrt(np.mean((generator - limit) ** 2)))
 
