@@ -48,6 +48,7 @@ def quick(tmp_path_factory):
 
 def test_the_quick_tables_hold_every_method_and_the_machine(quick):
     text, rows, _ = quick
+    assert "gradient: of the sum of a dense layer by its points" in text
     names = {(row["engine"], row["dtype"]) for row in rows["one_step"]}
     assert names >= {(name, "float64") for name in ("dense", "cutoff", "fourier", "NumPy")} | {("dense", "float32")}
     assert {row["engine"] for row in rows["sizes"]} >= {"dense", "cutoff", "fourier", "auto", "NumPy"}
@@ -202,6 +203,24 @@ def test_tables_fit_a_narrow_terminal(quick):
     ]
     assert max(map(len, texts)) <= 60
     assert not any(line != line.rstrip() for line in texts)
+
+
+def test_the_gradient_is_compiled_before_it_is_timed_and_is_no_layer():
+    asked = problem(40)
+    gradient = engines.gradient_engine()
+    before = engines._gradient._cache_size()
+    race([gradient], asked, rounds=2)
+    assert engines._gradient._cache_size() == before + 1
+    assert delivered(gradient.prepare(asked)(), asked) == (None, None)
+
+
+def test_the_gradient_is_that_of_a_layer():
+    asked, step = problem(40), 1e-6
+    direction = np.random.default_rng(1).standard_normal(asked.points.shape)
+    ends = [exact(asked._replace(points=asked.points + sign * step * direction)).averages.sum() for sign in (1, -1)]
+    slope_of_sum = (np.asarray(engines._gradient(asked.points, asked.values, asked.bandwidth)) * direction).sum()
+    # The difference quotient is off by step^2 and by rounding / step, 1e-9 or so relative to sums of a few hundred.
+    assert slope_of_sum == pytest.approx((ends[0] - ends[1]) / (2 * step), rel=1e-6)
 
 
 def test_a_missing_folder_is_refused_before_any_work(tmp_path, monkeypatch, capsys):

@@ -12,6 +12,7 @@ from scipy.spatial.distance import cdist
 
 from attnflow._optional import optional
 from attnflow.attention import Attention
+from attnflow.empirical import EmpiricalAttention
 from attnflow.kernel_sums import METHODS, PlannedSum
 from attnflow.manifolds import Sphere
 from attnflow.pseudometrics import SquaredDistance
@@ -54,13 +55,13 @@ class Answer(NamedTuple):
     """What a layer gave.
 
     Args:
-        averages: shape (N,).
+        averages: shape (N,); None of a gradient.
         totals: sums of the kernel's rows, shape (N,); None where they cannot be had.
         declared: the largest error that is promised of an average; None where nothing is promised.
         method: what summed it.
     """
 
-    averages: np.ndarray
+    averages: np.ndarray | None
     totals: np.ndarray | None
     declared: float | None
     method: str
@@ -74,18 +75,40 @@ class Engine(NamedTuple):
         dtype: "float64" or "float32".
         cores: how many it uses.
         prepare: what is done once for some points; gives what computes a layer.
+        compiled_per_size: whether each N is compiled anew.
     """
 
     name: str
     dtype: str
     cores: int
     prepare: Callable[[Problem], Callable[[], Answer]]
+    compiled_per_size: bool = False
 
 
 def own_engines(*, dtype: str = "float64") -> list[Engine]:
     """The methods of attnflow that this machine can run, and "auto" for the planner's choice."""
     has_gpu = any(device.platform == "gpu" for device in jax.devices())
     return [_planned(method, dtype) for method in (*METHODS, "auto") if method != "gpu" or has_gpu]
+
+
+def gradient_engine() -> Engine:
+    """The gradient of the sum of a dense layer's averages with respect to the points."""
+
+    def prepare(problem: Problem) -> Callable[[], Answer]:
+        def gradient() -> Answer:
+            np.asarray(_gradient(problem.points, problem.values, problem.bandwidth))
+            return Answer(None, None, None, "dense")
+
+        return gradient
+
+    return Engine("gradient", "float64", _cores(), prepare, compiled_per_size=True)
+
+
+@jax.jit
+@jax.grad
+def _gradient(points: Any, values: Any, bandwidth: Any) -> Any:
+    attention = Attention(SquaredDistance(), bandwidth=bandwidth)
+    return EmpiricalAttention(attention, points, method="dense").layer(values).sum()
 
 
 def peers() -> tuple[list[Engine], list[str]]:

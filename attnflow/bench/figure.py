@@ -13,12 +13,12 @@ from attnflow.plots.style import BLUE, GREEN, GREY, INK, VERMILLION, figure, ima
 from attnflow.store import write_file
 
 LOOKS = {
-    "dense": (BLUE, "o"),
-    "cutoff": (VERMILLION, "s"),
-    "fourier": (GREEN, "^"),
-    "gpu": (INK, "D"),
-    "NumPy": (GREY, "x"),
-    "KeOps": (GREY, "+"),
+    "dense": (BLUE, "o", "-"),
+    "cutoff": (VERMILLION, "s", "-"),
+    "fourier": (GREEN, "^", "-"),
+    "gpu": (INK, "D", "-"),
+    "NumPy": (GREY, "x", "--"),
+    "KeOps": (INK, "+", ":"),
 }
 
 
@@ -34,12 +34,12 @@ def cost_curves(rows: Sequence[Measurement], *, about: str) -> Figure:
         made = figure(width=0.9 + 2.3 * len(bandwidths), height=3.0)
         panels = made.subplots(1, len(bandwidths), sharey=True, squeeze=False)[0]
         for ax, bandwidth in zip(panels, bandwidths, strict=True):
-            for name, (colour, marker) in LOOKS.items():
+            for name, (colour, marker, dashes) in LOOKS.items():
                 curve = [row for row in rows if (row.engine, row.bandwidth) == (name, bandwidth)]
                 modelled = [row for row in curve if row.predicted is not None and not row.note]
                 ax.plot(
                     [row.points for row in modelled], [row.predicted or 0.0 for row in modelled],
-                    color=colour, linewidth=0.7,
+                    color=colour, linewidth=0.7, linestyle=dashes,
                 )  # fmt: skip
                 done = [row for row in curve if row.seconds is not None]
                 ax.plot(

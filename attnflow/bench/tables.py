@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from attnflow.bench.engines import CLOUDS, Engine, Problem, own_engines, peers, planned_sum
+from attnflow.bench.engines import CLOUDS, Engine, Problem, gradient_engine, own_engines, peers, planned_sum
 from attnflow.bench.measuring import Measurement, blank, race
 from attnflow.kernel_sums.costs import Cost
 
@@ -19,11 +19,11 @@ BEST_OF = 5
 
 
 def one_step(*, quick: bool = False) -> list[Measurement]:
-    """One layer on the sphere in R^3 by every engine in double and single precision."""
+    """One layer on the sphere in R^3 by every engine in double and single precision, and a gradient."""
     problem = Problem.draw(4096 if quick else 16384, cloud="sphere", bandwidth=0.01, rtol=RTOL)
     own = [engine for engine in own_engines() if engine.name != "auto"]
     single = [engine for engine in own_engines(dtype="float32") if engine.name in ("dense", "gpu")]
-    return race([*own, *single, *peers()[0]], problem, rounds=2 if quick else BEST_OF)
+    return race([*own, *single, gradient_engine(), *peers()[0]], problem, rounds=2 if quick else BEST_OF)
 
 
 def sizes(step: Sequence[Measurement], *, quick: bool = False) -> Iterator[Measurement]:

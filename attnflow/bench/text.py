@@ -49,7 +49,12 @@ def step_text(rows: Sequence[Measurement], missing: Sequence[str], *, width: int
         for row in rows
     ]
     title = f"One layer on the sphere in R^3: N = {rows[0].points}, eps = {rows[0].bandwidth:g}, one channel"
-    notes = [f"{row.engine} {row.dtype} was not measured: {row.note}" for row in rows if row.note]
+    dense, gradient = (next(row for row in rows if row.engine == name) for name in ("dense", "gradient"))
+    notes = []
+    if dense.seconds and gradient.seconds:
+        ratio = gradient.seconds / dense.seconds
+        notes.append(f"gradient: of the sum of a dense layer by its points, {ratio:.1f} times the layer")
+    notes += [f"{row.engine} {row.dtype} was not measured: {row.note}" for row in rows if row.note]
     notes += [f"{name}: not installed" for name in missing]
     return [*wrapped([title], width=width), *aligned(cells, width=width), *wrapped(notes, width=width)]
 
