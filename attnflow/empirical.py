@@ -39,7 +39,7 @@ class EmpiricalAttention:
         attention: the cost and the bandwidth.
         points: the tokens X_j, shape (N, D), all with mass 1, or a DiscreteMeasure.
         rtol: tolerance on max |error| / max |values|; a dtype that cannot promise it is refused.
-        method: "auto", "dense", "cutoff" or "fourier".
+        method: "auto", "dense", "cutoff", "fourier" or "gpu".
         include_self: whether a token attends to itself; without it only its own points can be asked for. A token
             given once with mass 2 is then left out with both its copies.
         dtype: "float64" (None) or, for speed, "float32".

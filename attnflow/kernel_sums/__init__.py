@@ -4,6 +4,7 @@ from attnflow.kernel_sums.cutoff import CutoffSum
 from attnflow.kernel_sums.dense import DenseSum, kernel_logits
 from attnflow.kernel_sums.derivatives import Outputs, softmax_average
 from attnflow.kernel_sums.fourier import FourierSum
+from attnflow.kernel_sums.gpu import GpuSum
 from attnflow.kernel_sums.planner import METHODS, PlannedSum
 from attnflow.kernel_sums.rows import KernelSum, Rows, RowSums
 
@@ -12,6 +13,7 @@ __all__ = [
     "CutoffSum",
     "DenseSum",
     "FourierSum",
+    "GpuSum",
     "KernelSum",
     "Outputs",
     "PlannedSum",

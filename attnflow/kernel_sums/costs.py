@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from attnflow.kernel_sums import cutoff, dense, fourier
+from attnflow.kernel_sums import cutoff, dense, fourier, gpu
 from attnflow.kernel_sums.machine import SPREADING, Machine
 from attnflow.kernel_sums.samples import Sample
 
@@ -82,6 +82,15 @@ def fourier_cost(
     layer += (sample.density < 2 * error / (rtol * fourier.HOPE)).mean() * dense_cost(work, machine).next
     plan = 1e-9 * machine.scatter * (work.keys + work.queries) + 6e-3
     return Cost(layer + plan, layer, _arrays(work) + 16 * grid * (transforms + parts))
+
+
+def gpu_cost(work: Workload, machine: Machine) -> Cost:
+    """N Q pairs; copies to the device and back take a millisecond and a nanosecond for each number."""
+    passes = math.ceil(work.columns / gpu.MAX_COLUMNS)
+    pair = machine.gpu64 if work.dtype == np.float64 else machine.gpu32
+    copies = 1e-9 * (work.keys + work.queries) * (work.columns + work.dim) + 1e-3
+    seconds = 1e-9 * pair * passes * work.keys * work.queries + copies
+    return Cost(seconds, seconds, _arrays(work))
 
 
 def _pair(work: Workload, machine: Machine) -> float:

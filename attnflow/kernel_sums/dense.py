@@ -49,7 +49,7 @@ class DenseSum(KernelSum):
         # A key without mass would still set the largest logit.
         self._place = np.where(self._weights > 0, np.cumsum(self._weights > 0) - 1, -1)
         self._key_rows = [massive[block] for block in slices(len(massive), KEY_BLOCK)]
-        self._keys = [jax.device_put(coordinates(points[rows], KEY_BLOCK, dtype)) for rows in self._key_rows]
+        self._keys = [coordinates(points[rows], KEY_BLOCK, dtype) for rows in self._key_rows]
 
     def of_rows(self, values: np.ndarray, rows: Rows) -> RowSums:
         columns = self._weights[:, None] * np.column_stack([np.ones(len(values)), values])
@@ -138,7 +138,8 @@ def in_threads(run: Callable, tasks: list, *, dtype: np.dtype) -> Iterable[np.nd
     """
 
     def checked(task: object) -> np.ndarray:
-        result = run(task)
+        with jax.default_device(jax.devices("cpu")[0]):  # these loops are for processors, also where a GPU is
+            result = run(task)
         if result.dtype != dtype:
             raise PrecisionError(
                 f"{dtype} is asked but JAX computed in {result.dtype}. Call attnflow.enable_x64() once; "

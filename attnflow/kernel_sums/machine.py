@@ -21,6 +21,7 @@ import platformdirs
 from attnflow.attention import Attention
 from attnflow.kernel_sums.cutoff import KEY_TILE, CutoffSum
 from attnflow.kernel_sums.dense import DenseSum
+from attnflow.kernel_sums.gpu import GpuSum, has_gpu
 from attnflow.kernel_sums.neighbours import spatial_order
 from attnflow.pseudometrics import SquaredDistance
 
@@ -42,6 +43,7 @@ class Machine:
         spread: of a non-uniform transform, per point, relative to what was measured on that core.
         scatter: one point, prepared for it.
         grid: one point of its grid, counted at an upsampling of two.
+        gpu64, gpu32: one pair on a GPU; the defaults are what compiled programs allow an H200 at most.
         cores: how many there are.
     """
 
@@ -54,6 +56,8 @@ class Machine:
     spread: float = 1.0
     scatter: float = 60.0
     grid: float = 11.0
+    gpu64: float = 1.7e-3
+    gpu32: float = 3.3e-4
     cores: int = dataclasses.field(default_factory=lambda: os.cpu_count() or 1)
 
     def pair(self, dtype: np.dtype) -> float:
@@ -122,8 +126,19 @@ def calibrate() -> Machine:
         pair32=core * _seconds(lambda: single(values)) / len(points) ** 2,
         candidate=candidate / pair,
         sort=sort,
+        gpu64=_gpu_pair(attention, np.dtype(np.float64)),
+        gpu32=_gpu_pair(attention, np.dtype(np.float32)),
         spread=max((many - few) / len(points), 1.0) / (base + growth * 6**2),
     )
+
+
+def _gpu_pair(attention: Attention, dtype: np.dtype) -> float:
+    """Nanoseconds of a pair on the GPU, where there is one."""
+    if not has_gpu():
+        return Machine().gpu64 if dtype == np.float64 else Machine().gpu32
+    points = np.random.default_rng(0).standard_normal((131072, 3))
+    kernel_sum = GpuSum(attention, points=points, log_weights=np.zeros(len(points)), dtype=dtype)
+    return 1e9 * _seconds(lambda: kernel_sum(points[:, :1])) / len(points) ** 2
 
 
 def _seconds(run: Callable[[], object]) -> float:

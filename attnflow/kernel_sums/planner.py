@@ -16,12 +16,13 @@ from attnflow.kernel_sums.costs import Cost, Workload
 from attnflow.kernel_sums.cutoff import CutoffSum
 from attnflow.kernel_sums.dense import DenseSum
 from attnflow.kernel_sums.fourier import MAX_DIM, FourierSum
+from attnflow.kernel_sums.gpu import GpuSum, has_gpu
 from attnflow.kernel_sums.machine import Machine, this_machine
 from attnflow.kernel_sums.rows import KernelSum, Rows, RowSums
 from attnflow.kernel_sums.samples import Sample
 from attnflow.pseudometrics import SquaredDistance
 
-METHODS = ("dense", "cutoff", "fourier")
+METHODS = ("dense", "cutoff", "fourier", "gpu")
 PLANNED_PAIRS = 2**23  # fewer are summed densely within milliseconds, less than a plan takes
 CALIBRATED_PAIRS = 2**31  # more take seconds: then this machine's own constants are worth the second they cost
 
@@ -30,7 +31,7 @@ class Plan(NamedTuple):
     """What was chosen and why.
 
     Args:
-        method: "dense", "cutoff" or "fourier".
+        method: "dense", "cutoff", "fourier" or "gpu".
         costs: of every method that can do it, by name.
     """
 
@@ -144,6 +145,8 @@ class PlannedSum(KernelSum):
             given: dict[str, Any] = dict(sample=sample, bandwidth=self.attention.bandwidth, rtol=self._rtol)
             if "cutoff" in methods:
                 predicted["cutoff"] = costs.cutoff_cost(work, machine, **given)
+            if "gpu" in methods and (len(methods) == 1 or has_gpu()):
+                predicted["gpu"] = costs.gpu_cost(work, machine)
             if "fourier" in methods and work.dim <= MAX_DIM:
                 predicted["fourier"] = costs.fourier_cost(work, machine, width=self._width, **given)
         return predicted
@@ -160,6 +163,8 @@ class PlannedSum(KernelSum):
                 made = DenseSum(self.attention, **given)
             elif method == "cutoff":
                 made = CutoffSum(self.attention, rtol=self._rtol, **given)
+            elif method == "gpu":
+                made = GpuSum(self.attention, **given)
             else:
                 made = FourierSum(self.attention, rtol=self._rtol, **given)
             self._sums[method, dtype] = made
