@@ -123,9 +123,9 @@ def depth(m: int, points: np.ndarray) -> dict[str, float]:
     error = attention.evolve(f, times=n * eps).values[0] - symbol**n * f
     measured = np.sum(error**2) - np.sum(response.weights * (powers(points, response.waves) - 1))
     return {
-        f"depth.{m}": measured / response.weights.sum(),
-        f"depth_of_new_points.{m}": measured / response.control.sum(),
-        f"depth.{m}.ess": np.sqrt(2) ** m * neighbours(m, len(points), eps),
+        f"noise_ratio.{m}d": measured / response.weights.sum(),
+        f"noise_ratio_of_new_points.{m}d": measured / response.control.sum(),
+        f"noise_ratio.{m}d.ess": np.sqrt(2) ** m * neighbours(m, len(points), eps),
     }
 
 
@@ -139,9 +139,9 @@ def modes(m: int, points: np.ndarray) -> dict[str, float]:
     drawn = np.sum(response.weights * (powers(points, response.waves) - 1))
     measured = len(points) * (eigenvalue - symbol) - drawn
     return {
-        f"modes.{m}": measured / response.weights.sum(),
-        f"modes_of_one_layer.{m}": measured / response.control.sum(),
-        f"modes.{m}.ess": np.sqrt(2) ** m * neighbours(m, len(points), eps),
+        f"slow_down_ratio.{m}d": measured / response.weights.sum(),
+        f"slow_down_ratio_of_one_layer.{m}d": measured / response.control.sum(),
+        f"slow_down_ratio.{m}d.ess": np.sqrt(2) ** m * neighbours(m, len(points), eps),
     }
 
 
@@ -171,20 +171,20 @@ def claims_in(m: int) -> list[af.Claim]:
     return [
         af.Claim(
             id=f"depth-noise/torus-{m}", statement="N E |A_N^n f - A^n f|^2 over sum_q c(q)^2 tends to 1",
-            quantity=f"depth.{m}", hypotheses=deep, **common,
+            quantity=f"noise_ratio.{m}d", hypotheses=deep, **common,
         ),
         af.Claim(
             id=f"depth-noise-control/torus-{m}", statement="the same, were the points new in every layer",
-            quantity=f"depth_of_new_points.{m}", hypotheses=deep, control_of=f"depth-noise/torus-{m}", **common,
+            quantity=f"noise_ratio_of_new_points.{m}d", hypotheses=deep, control_of=f"depth-noise/torus-{m}", **common,
         ),
         af.Claim(
             id=f"slow-down/torus-{m}",
             statement="N times the mean shift of an eigenvalue of A_N over its second-order sum tends to 1",
-            quantity=f"modes.{m}", hypotheses=slow, **common,
+            quantity=f"slow_down_ratio.{m}d", hypotheses=slow, **common,
         ),
         af.Claim(
             id=f"slow-down-control/torus-{m}", statement="the same with the term of one layer only",
-            quantity=f"modes_of_one_layer.{m}", hypotheses=slow, control_of=f"slow-down/torus-{m}", **common,
+            quantity=f"slow_down_ratio_of_one_layer.{m}d", hypotheses=slow, control_of=f"slow-down/torus-{m}", **common,
         ),
     ]  # fmt: skip
 

@@ -157,11 +157,11 @@ def best(m: int, n_points: float) -> tuple[float, float]:
 
 def measure_best(m: int, n_points: float) -> dict[str, float]:
     error, bandwidth = best(m, n_points)
-    measured = {f"best_error.{m}": error, f"best_bandwidth.{m}": bandwidth}
+    measured = {f"best_error.{m}d": error, f"best_bandwidth.{m}d": bandwidth}
     if m == 2:
         further, _ = best(m, 10 * n_points)
         growth = 10 * n_points * further**2 - n_points * error**2
-        measured["best_growth"] = growth / (np.pi * np.exp(-TIME) * np.log(10))
+        measured["best_growth.2d"] = growth / (np.pi * np.exp(-TIME) * np.log(10))
     return measured
 
 
@@ -171,11 +171,11 @@ def measure(case: dict, keys: list) -> dict[str, np.ndarray]:
         return {name: np.full(len(keys), value) for name, value in measure_best(m, case["points"]).items()}
     n = case["layers"]
     measured = {
-        f"noise.{m}": np.sqrt(noise(m, n)["noise"]),
-        f"noise_not_centred.{m}": np.sqrt(noise(m, n)["noise_not_centred"]),
-        f"scaled.{m}": scaled(m, n, "noise"),
-        f"scaled_of_new_points.{m}": scaled(m, n, "noise_of_new_points"),
-        f"slow_down.{m}": slow_down(m, TIME / n),
+        f"noise.{m}d": np.sqrt(noise(m, n)["noise"]),
+        f"noise_not_centred.{m}d": np.sqrt(noise(m, n)["noise_not_centred"]),
+        f"noise_over_limit.{m}d": scaled(m, n, "noise"),
+        f"noise_of_new_points_over_limit.{m}d": scaled(m, n, "noise_of_new_points"),
+        f"slow_down_constant.{m}d": slow_down(m, TIME / n),
     }
     return {quantity: np.full(len(keys), value) for quantity, value in measured.items()}
 
@@ -196,23 +196,23 @@ def claims_in(m: int) -> list[af.Claim]:
     claims = [
         af.Claim(
             id=f"depth-noise-limit/torus-{m}", statement=noise, kind="constant", predicted=1.0,
-            quantity=f"scaled.{m}", correction_power=NOISE_CORRECTION[m], **common,
+            quantity=f"noise_over_limit.{m}d", correction_power=NOISE_CORRECTION[m], **common,
         ),
         af.Claim(
             id=f"depth-noise-limit-control/torus-{m}", statement=f"{noise}, were the points new in every layer",
-            kind="constant", predicted=1.0, quantity=f"scaled_of_new_points.{m}",
+            kind="constant", predicted=1.0, quantity=f"noise_of_new_points_over_limit.{m}d",
             correction_power=NOISE_CORRECTION[m], control_of=f"depth-noise-limit/torus-{m}", **common,
         ),
         af.Claim(
             id=f"slow-down-limit/torus-{m}", kind="constant",
             statement="-L e^(i x_1) goes down by the factor 1 - c/nb with c = 2 zeta(1 + m/2) - 1",
-            predicted=float(2 * zeta(1 + m / 2) - 1), quantity=f"slow_down.{m}",
+            predicted=float(2 * zeta(1 + m / 2) - 1), quantity=f"slow_down_constant.{m}d",
             correction_power=SLOW_DOWN_CORRECTION[m], **common,
         ),
         af.Claim(
             id=f"slow-down-limit-control/torus-{m}", kind="constant",
             statement="-L e^(i x_1) goes down by the factor 1 - c/nb with c = 1 + 4 / (m 2^(m/2))",
-            predicted=1 + 4 / (m * 2 ** (m / 2)), quantity=f"slow_down.{m}",
+            predicted=1 + 4 / (m * 2 ** (m / 2)), quantity=f"slow_down_constant.{m}d",
             correction_power=SLOW_DOWN_CORRECTION[m], control_of=f"slow-down-limit/torus-{m}", **common,
         ),
     ]  # fmt: skip
@@ -225,13 +225,13 @@ def claims_in(m: int) -> list[af.Claim]:
         af.Claim(
             id=f"depth-noise-limit/torus-{m}/exponent",
             statement=f"N^(1/2) times the root mean square of A_N^n f - A^n f is of order n^{rate:g}",
-            quantity=f"noise.{m}",
+            quantity=f"noise.{m}d",
             **exponent,
         ),
         af.Claim(
             id=f"depth-noise-limit-control/torus-{m}/exponent",
             statement=f"without kappa(l) kappa(q) in the response of a layer it is of order n^{rate:g}",
-            quantity=f"noise_not_centred.{m}",
+            quantity=f"noise_not_centred.{m}d",
             control_of=f"depth-noise-limit/torus-{m}/exponent",
             **exponent,
         ),
@@ -248,23 +248,23 @@ def claims_of_best(m: int) -> list[af.Claim]:
     if m == 2:
         main = af.Claim(
             id="depth-best/torus-2", statement="N times the best squared error grows like pi e^(-t) log N",
-            kind="constant", predicted=1.0, quantity="best_growth", correction_power=power, **common,
+            kind="constant", predicted=1.0, quantity="best_growth.2d", correction_power=power, **common,
         )  # fmt: skip
     else:
         main = af.Claim(
             id=f"depth-best/torus-{m}", statement=f"the best error of many layers is of order N^({error:g})",
-            kind="exponent", predicted=error, quantity=f"best_error.{m}", correction_power=power, **common,
+            kind="exponent", predicted=error, quantity=f"best_error.{m}d", correction_power=power, **common,
         )  # fmt: skip
     return [
         main,
         af.Claim(
             id=f"depth-best-control/torus-{m}", statement=f"the best error of many layers is of order N^(-2/{m + 6})",
-            kind="exponent", predicted=-2 / (m + 6), quantity=f"best_error.{m}", correction_power=power,
+            kind="exponent", predicted=-2 / (m + 6), quantity=f"best_error.{m}d", correction_power=power,
             control_of=f"depth-best/torus-{m}", **common,
         ),
         af.Claim(
             id=f"depth-best/torus-{m}/bandwidth", statement=f"it is reached at eps of order N^({bandwidth:.3g})",
-            kind="exponent", predicted=bandwidth, quantity=f"best_bandwidth.{m}", correction_power=power, **common,
+            kind="exponent", predicted=bandwidth, quantity=f"best_bandwidth.{m}d", correction_power=power, **common,
         ),
     ]  # fmt: skip
 

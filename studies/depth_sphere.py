@@ -4,14 +4,13 @@ With n = t/eps layers over points that do not move,
 
     A^n f = e^{tL} f + O(eps),    L f = 1/2 Lap f + <grad log p, grad f>                                       [RZ],
 
-here with finitely many of them. N independent points add a noise of order N^{-1/2} (see the studies `depth_noise` and
-`depth_best`), which at a million would still hide what is of order eps below .03. So the points are spread evenly, on a
-golden-angle spiral, with masses p: then they are a quadrature, and what is left is the bias.
+here with finitely many of them. N independent points add a noise of order N^{-1/2} (see the study `depth_noise`), which
+at a million would still hide what is of order eps below .03. So the points are spread evenly, on a golden-angle spiral,
+with masses p: then they are a quadrature, and what is left is the bias.
 
 Measured on S^2, p von Mises-Fisher, f = x - z/2 + xz, at t = 1, with layers of time 1/5 to 1/56 and up to a million
-points: the root mean square over 256 queries of A_N^n f - e^{tL} f. The control runs the
-limit at half its clock, as if a layer were the time eps/2: the distance must not vanish, but tend to that of e^{tL} f
-and e^{tL/2} f.
+points: the root mean square over 256 queries of A_N^n f - e^{tL} f. The control runs the limit at half its clock, as if
+a layer were the time eps/2: the distance must not vanish, but tend to that of e^{tL} f and e^{tL/2} f.
 """
 
 import functools
