@@ -4,7 +4,7 @@ BIN := .venv/bin
 # One BLAS thread: the time of a run depends less on what else the machine does.
 export OPENBLAS_NUM_THREADS := 1
 
-.PHONY: verify verify-full test lint types figures report clean
+.PHONY: verify verify-full test lint types figures report gpu-compile clean
 
 verify: .venv/installed  ## the main job: run every study at quick size and print the verdicts
 	$(BIN)/attnflow verify --quick
@@ -35,4 +35,9 @@ report: .venv/installed  ## one HTML page with every claim, and the table of the
 	touch $@
 
 clean:
-	rm -rf .venv .attnflow
+	rm -rf .venv .venv-gpu .attnflow
+
+gpu-compile:  ## compile the GPU programs for a GPU that need not be here; registers and spills
+	test -x .venv-gpu/bin/python || $(PYTHON) -m venv .venv-gpu
+	.venv-gpu/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable . absl-py jax-cuda13-plugin jax-cuda13-pjrt nvidia-cuda-nvcc nvidia-cuda-runtime
+	.venv-gpu/bin/python tests/gpu_compile.py

@@ -31,7 +31,7 @@ def arrays(dim, channels, dtype, *, queries=256, keys=32):
 def small_blocks(monkeypatch):
     """The interpreter takes milliseconds for every key."""
     monkeypatch.setattr(pallas, "FLUSH", 8)
-    monkeypatch.setattr(pallas, "MOSAIC_QUERIES", 256)
+    monkeypatch.setattr(pallas, "MOSAIC_QUERIES", {4: 256, 8: 256})
 
 
 @pytest.mark.parametrize("program", PROGRAMS)

@@ -27,6 +27,7 @@ from attnflow.pseudometrics import SquaredDistance
 FAR = 1e17  # of padded keys: 2^-(1e34) is zero in single precision too
 QUERY_BLOCK, KEY_BLOCK = 512, 2048  # N is filled up to these
 XLA_TILE = 16384  # queries at once without Pallas: .15 GB at a million keys
+MOMENT_PAIRS = 2**26  # at once in the derivative without Pallas, where XLA forms them: .5 GB
 MAX_COLUMNS = 8  # sums in registers at once
 # Units in the last place. Roundings add up like a random walk: eight times the roots of the 1024 terms of a partial sum
 # and of a thousand partial sums.
@@ -76,28 +77,33 @@ gaussian_sums.defvjp(_forward, _backward)
 def xla_program(
     kind: str, queries: jax.Array, coefficients: jax.Array | None, keys: jax.Array, columns: jax.Array
 ) -> jax.Array:
-    """The sums or the moments without Pallas, for any device; arguments as in `pallas.mosaic_program`."""
+    """The sums or the moments without Pallas, for any device; arguments as in `pallas.mosaic_program`.
 
-    def tile(given: tuple) -> jax.Array:
-        x, a = given
+    Every two rows of the result have a loop of their own: if they shared it, the exponential would have two consumers,
+    and tile by tile all pairs would go through memory.
+    """
+    count = queries.shape[1]
+    size = min(XLA_TILE if kind == "sums" else max(1, MOMENT_PAIRS // keys.shape[1]), count)
+    given = queries if coefficients is None else jnp.concatenate([queries, coefficients])
+    tiles = _fill(given, size, fill=0.0).reshape(len(given), -1, size).transpose(1, 0, 2)
+
+    def term(differences: list, a: jax.Array, row: int) -> jax.Array:
+        if kind == "sums":
+            return columns[row]
+        return sum(a[c][:, None] * columns[c] for c in range(len(columns))) * differences[row]
+
+    def tile(rows: tuple[int, int], given: jax.Array) -> jax.Array:
+        x, a = given[: len(keys)], given[len(keys) :]
         differences = [x[k][:, None] - keys[k] for k in range(len(keys))]
         p = jnp.exp2(-sum(d * d for d in differences))
-        if kind == "sums":
-            terms = list(columns)
-        else:
-            weights = sum(a[c][:, None] * columns[c] for c in range(len(columns)))
-            terms = [weights * d for d in differences]
-        terms += [jnp.zeros_like(terms[0])] * (len(terms) % 2)
-        pairs = [lax.complex(*jnp.broadcast_arrays(p * f, p * g)).sum(axis=1)
-                 for f, g in zip(terms[::2], terms[1::2], strict=True)]  # fmt: skip
-        return jnp.stack([part for pair in pairs for part in (pair.real, pair.imag)])
+        return lax.complex(*(p * term(differences, a, row) for row in rows)).sum(axis=1)
 
-    count = queries.shape[1]
-    size = min(XLA_TILE, count)
-    tiles = [_fill(array, size, fill=0.0).reshape(len(array), -1, size).transpose(1, 0, 2)
-             for array in (queries, jnp.zeros((1, count)) if coefficients is None else coefficients)]  # fmt: skip
     rows = len(columns) if kind == "sums" else len(queries)
-    return lax.map(tile, tuple(tiles)).transpose(1, 0, 2).reshape(-1, tiles[0].shape[0] * size)[:rows, :count]
+    results = []
+    for row in range(0, rows, 2):
+        pair = lax.map(functools.partial(tile, (row, min(row + 1, rows - 1))), tiles).reshape(-1)[:count]
+        results += [pair.real, pair.imag]
+    return jnp.stack(results[:rows])
 
 
 _PROGRAMS: dict[str, Callable] = {"mosaic": mosaic_program, "triton": triton_program, "xla": xla_program}

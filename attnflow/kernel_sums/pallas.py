@@ -13,8 +13,9 @@ from jax import lax
 from attnflow._optional import optional
 from attnflow.errors import ConfigError
 
-MOSAIC_QUERIES = 512  # per program, four for each of the 128 threads of a warpgroup
-TRITON_QUERIES, TRITON_KEYS = 256, 4
+# Queries of a program, for the 128 threads of a warpgroup: four each in float32, two in float64, within 128 registers.
+MOSAIC_QUERIES = {4: 512, 8: 256}
+TRITON_QUERIES, TRITON_KEYS = {4: 256, 8: 128}, 4
 KEYS_AT_ONCE = 4  # unrolled
 FLUSH = 1024  # keys: partial sums are added to the total, so that long sums keep their digits in float32
 
@@ -27,7 +28,7 @@ def mosaic_program(
 
     Args:
         kind: "sums" for sum_j p_ij F_cj, (C, Q); "moments" for sum_j p_ij (sum_c A_ci F_cj) (x_i - y_j), (D, Q).
-        queries: x, shape (D, Q), Q a multiple of MOSAIC_QUERIES.
+        queries: x, shape (D, Q), Q a multiple of 512.
         coefficients: A, shape (C, Q); None for sums.
         keys: y, shape (D, N), N a multiple of FLUSH.
         columns: F, shape (C, N).
@@ -39,11 +40,11 @@ def mosaic_program(
         raise ConfigError("Pallas for Mosaic needs the package absl-py. Install attnflow[cuda13].")
     (dim, count), channels = queries.shape, len(columns)
     inputs = [*queries, *(() if coefficients is None else coefficients), *keys, *columns]
-    rows = channels if kind == "sums" else dim
+    rows, block = channels if kind == "sums" else dim, MOSAIC_QUERIES[queries.dtype.itemsize]
 
     def body(*refs: Any) -> None:
         given, outs = refs[: len(inputs)], refs[len(inputs) :]
-        own = pl.ds(lax.axis_index("queries") * MOSAIC_QUERIES, MOSAIC_QUERIES)
+        own = pl.ds(lax.axis_index("queries") * block, block)
         fixed = len(inputs) - dim - channels
         at_query = [ref[own] for ref in given[:fixed]]
         y, f = given[fixed : fixed + dim], given[fixed + dim :]
@@ -51,7 +52,7 @@ def mosaic_program(
         def key(k: jax.Array) -> tuple[list, list]:
             return [ref[k] for ref in y], [ref[k] for ref in f]
 
-        start = tuple(jnp.zeros((MOSAIC_QUERIES,), queries.dtype) for _ in range(rows))
+        start = tuple(jnp.zeros((block,), queries.dtype) for _ in range(rows))
         totals = _over_keys(kind, at_query, dim, key, keys.shape[1], start)
         for out, total in zip(outs, totals, strict=True):
             out[own] = total
@@ -59,7 +60,7 @@ def mosaic_program(
     run = plgpu.kernel(
         body,
         out_type=[jax.ShapeDtypeStruct((count,), queries.dtype)] * rows,
-        grid=(count // MOSAIC_QUERIES,),
+        grid=(count // block,),
         grid_names=("queries",),
         compiler_params=plgpu.CompilerParams(
             lowering_semantics=plgpu.LoweringSemantics.Warpgroup, approx_math=queries.dtype == jnp.float32
@@ -116,7 +117,7 @@ def triton_program(
     (dim, count), channels = queries.shape, len(columns)
     at_query = [*queries, *(() if coefficients is None else coefficients)]
     at_key = [*keys, *columns]
-    rows = channels if kind == "sums" else dim
+    rows, block = channels if kind == "sums" else dim, TRITON_QUERIES[queries.dtype.itemsize]
 
     def body(*refs: Any) -> None:
         query_refs, key_refs, outs = refs[: len(at_query)], refs[len(at_query) : -rows], refs[-rows:]
@@ -127,21 +128,21 @@ def triton_program(
             values = [ref[some][:, None] for ref in key_refs]
             return _pair(kind, given[:dim], given[dim:], values[:dim], values[dim:], sums)
 
-        start = tuple(jnp.zeros((TRITON_KEYS, TRITON_QUERIES), queries.dtype) for _ in range(rows))
+        start = tuple(jnp.zeros((TRITON_KEYS, block), queries.dtype) for _ in range(rows))
 
-        def block(b: jax.Array, totals: tuple) -> tuple:
+        def flush(b: jax.Array, totals: tuple) -> tuple:
             steps = FLUSH // TRITON_KEYS
             partial = lax.fori_loop(b * steps, (b + 1) * steps, step, start)
             return tuple(total + part for total, part in zip(totals, partial, strict=True))
 
-        for out, total in zip(outs, lax.fori_loop(0, keys.shape[1] // FLUSH, block, start), strict=True):
+        for out, total in zip(outs, lax.fori_loop(0, keys.shape[1] // FLUSH, flush, start), strict=True):
             out[...] = total.sum(axis=0)
 
-    own = pl.BlockSpec((TRITON_QUERIES,), lambda i: (i,))
+    own = pl.BlockSpec((block,), lambda i: (i,))
     whole = pl.BlockSpec((keys.shape[1],), lambda i: (0,))
     run = pl.pallas_call(
         body,
-        grid=(count // TRITON_QUERIES,),
+        grid=(count // block,),
         in_specs=[own] * len(at_query) + [whole] * len(at_key),
         out_specs=[own] * rows,
         out_shape=[jax.ShapeDtypeStruct((count,), queries.dtype)] * rows,
