@@ -14,6 +14,7 @@ from attnflow._optional import optional
 from attnflow.attention import Attention
 from attnflow.empirical import EmpiricalAttention
 from attnflow.kernel_sums import METHODS, PlannedSum
+from attnflow.kernel_sums.gpu import has_gpu
 from attnflow.manifolds import Sphere
 from attnflow.pseudometrics import SquaredDistance
 
@@ -87,8 +88,7 @@ class Engine(NamedTuple):
 
 def own_engines(*, dtype: str = "float64") -> list[Engine]:
     """The methods of attnflow that this machine can run, and "auto" for the planner's choice."""
-    has_gpu = any(device.platform == "gpu" for device in jax.devices())
-    return [_planned(method, dtype) for method in (*METHODS, "auto") if method != "gpu" or has_gpu]
+    return [_planned(method, dtype) for method in (*METHODS, "auto") if method != "gpu" or has_gpu()]
 
 
 def gradient_engine() -> Engine:

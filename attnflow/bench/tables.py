@@ -101,7 +101,7 @@ def planner_grid(*, quick: bool = False) -> list[tuple[str, float, int, float]]:
     """Cloud, bandwidth, size and tolerance: 60 problems in 1, 2, 3, 4 and 6 coordinates."""
     if quick:
         return list(itertools.product(("square", "sphere"), (0.05,), (4096,), (1e-6,)))
-    return list(itertools.product(CLOUDS, (0.05, 3e-3, 2e-4), (8192, 131072), (1e-6, 1e-10)))
+    return list(itertools.product(CLOUDS, (0.05, 3e-3, 2e-4), (8192, 65536), (1e-6, 1e-10)))
 
 
 def planner_check(grid: Iterable[tuple[str, float, int, float]]) -> Iterator[Choice]:
