@@ -109,7 +109,9 @@ def measure_one(n: int, key: jax.Array) -> dict[str, np.ndarray]:
     points = af.Uniform(af.Sphere(2)).sample(n, key=key)
     best = float(best_bandwidth(n))
     squares = {name: one_layer(points, scale * best).steadied for name, scale in SCALES.items()}
-    row = {f"valley.{name}": squares[name] / predicted_square(n, scale * best) for name, scale in SCALES.items()}
+    row: dict[str, Any] = {
+        f"valley.{name}": squares[name] / predicted_square(n, scale * best) for name, scale in SCALES.items()
+    }
     row |= {
         "valley.flat": squares["wider"] / predicted_square(n, best),
         "ess": n * best / 2,  # N p 4 pi eps at half the best bandwidth

@@ -55,7 +55,7 @@ def root_mean_square(name: str, clouds: np.ndarray, bandwidth: float) -> float:
 
 
 def measure_one(n: int, key: jax.Array) -> dict[str, float]:
-    row = {}
+    row: dict[str, float] = {}
     for name, manifold in MANIFOLDS.items():
         m, dim = manifold.dim, manifold.ambient_dim
         clouds = density(name).sample(CLOUDS[name] * n, key=key).reshape(-1, n, dim)

@@ -78,7 +78,8 @@ class Asymptotics(NamedTuple):
 def density(name: str) -> af.Density:
     if name == "three-torus":
         return af.Uniform(MANIFOLDS[name])
-    return af.VonMisesFisher(MANIFOLDS[name], mean_direction=DRIFT[name], concentration=np.linalg.norm(DRIFT[name]))
+    b = np.array(DRIFT[name])
+    return af.VonMisesFisher(MANIFOLDS[name], mean_direction=b, concentration=float(np.linalg.norm(b)))
 
 
 @functools.cache
