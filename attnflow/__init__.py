@@ -27,6 +27,7 @@ from attnflow.manifolds import Sphere as Sphere
 from attnflow.measures import DiscreteMeasure as DiscreteMeasure
 from attnflow.population import PopulationAttention as PopulationAttention
 from attnflow.precision import enable_x64 as enable_x64
+from attnflow.processes import join_processes as join_processes
 from attnflow.pseudometrics import CustomPseudoMetric as CustomPseudoMetric
 from attnflow.pseudometrics import DotProduct as DotProduct
 from attnflow.pseudometrics import PseudoMetric as PseudoMetric

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+import jax
 import numpy as np
 from numpy.typing import DTypeLike
 
@@ -12,7 +13,7 @@ from attnflow._functions import evaluate
 from attnflow._pytree import is_traced
 from attnflow.attention import Attention, check_attention
 from attnflow.errors import ConfigError, DataError, PrecisionError
-from attnflow.kernel_sums import METHODS
+from attnflow.kernel_sums import METHODS, choose_devices
 from attnflow.measures import DiscreteMeasure, as_measure
 from attnflow.normalizations import SoftmaxOperator, count_layers
 from attnflow.precision import require_device, require_x64
@@ -43,6 +44,7 @@ class EmpiricalAttention:
         include_self: whether a token attends to itself; without it only its own points can be asked for. A token
             given once with mass 2 is then left out with both its copies.
         dtype: "float64" (None) or, for speed, "float32".
+        devices: how many of JAX's devices, or which, share a dense sum; None for all cores of this processor.
 
     Raises:
         ConfigError: if an option is unknown, `attention` is no Attention, fewer than two points are given, or the
@@ -69,6 +71,7 @@ class EmpiricalAttention:
         method: str = "auto",
         include_self: bool = True,
         dtype: DTypeLike | None = None,
+        devices: int | Sequence[jax.Device] | None = None,
     ) -> None:
         method = check_choice(method, "method", ("auto", *METHODS))
         dtype = check_choice(dtype if isinstance(dtype, str) else np.dtype(dtype).name, "dtype", BEST_RTOL)
@@ -89,8 +92,9 @@ class EmpiricalAttention:
         self.measure = measure
         self.include_self = bool(include_self)
         self._operator = SoftmaxOperator(
-            attention, measure, include_self=self.include_self, dtype=dtype, method=method, rtol=rtol
-        )
+            attention, measure, include_self=self.include_self, dtype=dtype, method=method, rtol=rtol,
+            devices=None if devices is None else choose_devices(devices),
+        )  # fmt: skip
 
     @property
     def method(self) -> str:

@@ -8,7 +8,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "attnflow"
 
 # Each storey may import itself and what is below it; rooms that share a storey in different columns may not meet.
-GROUND = ["errors", "_checks", "_pytree", "precision", "_functions", "_optional"]
+GROUND = ["errors", "_checks", "_pytree", "precision", "_functions", "_optional", "processes"]
 GEOMETRY = ["manifolds", "densities", "pseudometrics", "attention", "trajectories"]
 SUMS = ["measures", "kernel_sums", "normalizations", "empirical", "population"]
 EQUATIONS = ["expansions", "discretizations", "semigroups", "continuum"]

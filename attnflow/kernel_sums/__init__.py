@@ -3,6 +3,7 @@
 from attnflow.kernel_sums.cutoff import CutoffSum
 from attnflow.kernel_sums.dense import DenseSum, kernel_logits
 from attnflow.kernel_sums.derivatives import Outputs, softmax_average
+from attnflow.kernel_sums.devices import DevicesSum, choose_devices
 from attnflow.kernel_sums.fourier import FourierSum
 from attnflow.kernel_sums.gpu import GpuSum
 from attnflow.kernel_sums.planner import METHODS, PlannedSum
@@ -12,6 +13,7 @@ __all__ = [
     "METHODS",
     "CutoffSum",
     "DenseSum",
+    "DevicesSum",
     "FourierSum",
     "GpuSum",
     "KernelSum",
@@ -19,6 +21,7 @@ __all__ = [
     "PlannedSum",
     "RowSums",
     "Rows",
+    "choose_devices",
     "kernel_logits",
     "softmax_average",
 ]

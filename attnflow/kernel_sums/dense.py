@@ -75,9 +75,7 @@ class DenseSum(KernelSum):
         return np.finfo(self.dtype).eps * (TERM_ROUNDING + (self.points.shape[1] + 4) * logits)
 
     def _shifted_sums(self, rows: Rows, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        shift = np.full(len(rows.points), -np.inf)
-        for i, largest in self._over_blocks(max_tiles, rows, lambda i, j: (len(self._key_rows[j]),)):
-            shift[i] = np.maximum(shift[i], largest)
+        shift = self._largest(rows)
         undefined = int(np.isposinf(shift).sum())
         if undefined:
             raise DataError(
@@ -90,6 +88,13 @@ class DenseSum(KernelSum):
                 "have no key with mass at a finite cost: their average is 0/0. Give more points a positive weight."
             )
         return shift, self._sums(rows, columns, shift)
+
+    def _largest(self, rows: Rows) -> np.ndarray:
+        """max_j logit_ij of each row, infinite where the cost is not a number, (Q,)."""
+        largest = np.full(len(rows.points), -np.inf)
+        for i, part in self._over_blocks(max_tiles, rows, lambda i, j: (len(self._key_rows[j]),)):
+            largest[i] = np.maximum(largest[i], part)
+        return largest
 
     def _sums(self, rows: Rows, columns: np.ndarray, shift: np.ndarray) -> np.ndarray:
         sums = np.zeros((len(rows.points), columns.shape[1]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -10,11 +11,12 @@ import numpy as np
 import psutil
 
 from attnflow.attention import Attention
-from attnflow.errors import DegenerateKernelError, ResourceError
+from attnflow.errors import ConfigError, DegenerateKernelError, ResourceError
 from attnflow.kernel_sums import costs
 from attnflow.kernel_sums.costs import Cost, Workload
 from attnflow.kernel_sums.cutoff import CutoffSum
 from attnflow.kernel_sums.dense import DenseSum
+from attnflow.kernel_sums.devices import DevicesSum
 from attnflow.kernel_sums.fourier import MAX_DIM, FourierSum
 from attnflow.kernel_sums.gpu import GpuSum, has_gpu
 from attnflow.kernel_sums.machine import Machine, this_machine
@@ -49,6 +51,7 @@ class PlannedSum(KernelSum):
         dtype: of the arithmetic.
         rtol: tolerance on max |error| / max |values| of the averages.
         method: "auto" or the name of one.
+        devices: spread the keys of dense sums over these; only dense sums then.
 
     Raises:
         ConfigError: if the named method cannot sum this cost in this dimension.
@@ -57,7 +60,7 @@ class PlannedSum(KernelSum):
 
     def __init__(
         self, attention: Attention, *, points: np.ndarray, log_weights: np.ndarray, dtype: np.dtype, rtol: float,
-        method: str = "auto",
+        method: str = "auto", devices: Sequence[jax.Device] | None = None,
     ) -> None:  # fmt: skip
         self.attention = attention
         self.points = points
@@ -65,7 +68,10 @@ class PlannedSum(KernelSum):
         self.layers = 1  # how many sums on the own points are expected: a search or a plan is paid for once
         self._log_weights = log_weights
         self._rtol = rtol
-        self._asked = method
+        if devices is not None and method not in ("auto", "dense"):
+            raise ConfigError(f'`devices` spread dense sums only, got `method` = "{method}". Pass method="dense".')
+        self._devices = devices
+        self._asked = method if devices is None else "dense"
         self._sums: dict[tuple[str, np.dtype], KernelSum] = {}
         self._own_plans: dict[tuple, Plan] = {}
         self._thin: dict[str, tuple[np.ndarray, Rows]] = {}
@@ -159,7 +165,9 @@ class PlannedSum(KernelSum):
         if (method, dtype) not in self._sums:
             given: dict[str, Any] = dict(points=self.points, log_weights=self._log_weights, dtype=dtype)
             made: KernelSum
-            if method == "dense":
+            if method == "dense" and self._devices is not None:
+                made = DevicesSum(self.attention, devices=self._devices, **given)
+            elif method == "dense":
                 made = DenseSum(self.attention, **given)
             elif method == "cutoff":
                 made = CutoffSum(self.attention, rtol=self._rtol, **given)

@@ -35,9 +35,9 @@ class Schedule(NamedTuple):
         tiles: int32, key tiles one after another for all query tiles; None for consecutive ones.
     """
 
-    first: np.ndarray
-    last: np.ndarray
-    tiles: np.ndarray | None
+    first: np.ndarray | jax.Array
+    last: np.ndarray | jax.Array
+    tiles: np.ndarray | jax.Array | None
 
 
 def _polynomial(degree: int) -> list[float]:

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.linalg
@@ -33,6 +34,7 @@ class SoftmaxOperator:
         dtype: of the arithmetic.
         method: how the kernel is summed, "auto" or a name.
         rtol: tolerance of the averages on max |error| / max |values|.
+        devices: over which dense sums are spread.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class SoftmaxOperator:
         dtype: str = "float64",
         method: str = "auto",
         rtol: float,
+        devices: Sequence[jax.Device] | None = None,
     ) -> None:
         self.attention = attention
         self.measure = measure
@@ -51,6 +54,7 @@ class SoftmaxOperator:
         self.worst_error = 0.0  # of any average so far: a bound relative to the largest value
         self._method = method
         self._rtol = rtol
+        self._devices = devices
         self._dtype = np.dtype(dtype)
         self._traced = is_traced(attention, measure.points, measure.masses)
         with np.errstate(divide="ignore"):
@@ -183,6 +187,7 @@ class SoftmaxOperator:
         return PlannedSum(
             attention, points=self.measure.points, log_weights=log_weights, dtype=self._dtype, rtol=self._rtol,
             method=self._method,
+            devices=self._devices,
         )  # fmt: skip
 
     def _excludes(self, at: np.ndarray | None) -> bool:
