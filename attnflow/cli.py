@@ -244,6 +244,7 @@ def _bench(arguments: argparse.Namespace) -> int:
     facts = bench.machine()
     print(*bench.wrapped(bench.head(facts), width=width), sep="\n", flush=True)
     tables: dict[str, Any] = {"machine": facts}
+    others = bench.OtherLoad()
     if not (arguments.planner or arguments.growth):
         tables["one_step"] = step = bench.one_step(quick=arguments.quick)
         print("", *bench.step_text(step, bench.peers()[1], width=width), sep="\n", flush=True)
@@ -258,6 +259,8 @@ def _bench(arguments: argparse.Namespace) -> int:
     if arguments.growth:
         tables["growth"] = growths = _with_bar(bench.growth(quick=arguments.quick))
         print("", *bench.growth_text(growths, width=width), sep="\n")
+    tables["other_cores"] = others.cores()
+    print("", *bench.wrapped([bench.load_line(tables["other_cores"])], width=width), sep="\n")
     if arguments.json:
         write_file(arguments.json, bench.as_json(tables))
     return 0

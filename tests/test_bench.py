@@ -125,8 +125,7 @@ def test_what_exceeds_the_budget_is_predicted_and_said_so(monkeypatch):
     assert "~8.39" in "\n".join(bench.sizes_text(rows, width=200))
 
 
-def test_an_engine_that_is_slow_runs_once_and_its_memory_is_seen(monkeypatch):
-    monkeypatch.setattr(measuring, "ENOUGH", 0.05)
+def test_an_engine_that_is_slow_runs_once_and_its_memory_is_seen():
     calls = []
 
     def slow(asked):
@@ -135,7 +134,7 @@ def test_an_engine_that_is_slow_runs_once_and_its_memory_is_seen(monkeypatch):
         time.sleep(0.1)
         return exact(asked)._replace(method=str(held[0]))
 
-    (row,) = race([engine(slow, "slow")], problem(), rounds=5)
+    (row,) = race([engine(slow, "slow")], problem(), rounds=5, enough=0.05)
     assert calls == [measuring.WARM_POINTS, 500]
     assert row.next_seconds is None
     # A look every 2 ms; part of the array may lie in pages that the process already had.
@@ -186,6 +185,14 @@ def test_blas_threads_above_one_are_warned_of():
     facts = bench.machine()
     assert not any("set OPENBLAS" in line for line in bench.head({**facts, "blas_threads": 1}))
     assert any("set OPENBLAS_NUM_THREADS=1" in line for line in bench.head({**facts, "blas_threads": 4}))
+
+
+def test_the_load_of_other_processes_is_told(quick):
+    text, rows, _ = quick
+    assert rows["other_cores"] >= 0
+    assert "cores busy meanwhile" in text.splitlines()[-1]
+    assert "run it again" in bench.load_line(1.5)
+    assert "run it again" not in bench.load_line(0.1)
 
 
 def test_tables_fit_a_narrow_terminal(quick):

@@ -2,16 +2,18 @@
 
 from attnflow.bench.engines import peers
 from attnflow.bench.figure import cost_curves, save
-from attnflow.bench.machine import head, machine
+from attnflow.bench.machine import OtherLoad, head, load_line, machine
 from attnflow.bench.tables import growth, one_step, planner_check, planner_grid, sizes
 from attnflow.bench.text import as_json, growth_text, planner_text, sizes_text, step_text, wrapped
 
 __all__ = [
+    "OtherLoad",
     "as_json",
     "cost_curves",
     "growth",
     "growth_text",
     "head",
+    "load_line",
     "machine",
     "one_step",
     "peers",

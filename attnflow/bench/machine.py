@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import os
 import platform
+import time
 from typing import Any
 
 import finufft
 import jax
 import numpy as np
+import psutil
 from threadpoolctl import threadpool_info
 
 from attnflow._optional import optional
 from attnflow.kernel_sums.tiles import compile_tiles
+
+BUSY = 0.2  # cores; more is felt in the tables
 
 
 def machine() -> dict[str, Any]:
@@ -50,3 +54,26 @@ def head(facts: dict[str, Any]) -> list[str]:
         f"XLA_FLAGS: {facts['xla_flags'] or 'none'}; tiles are compiled with {options}",
         ", ".join(f"{name} {version}" for name, version in facts["versions"].items()),
     ]
+
+
+class OtherLoad:
+    """How much of the machine other processes take, from when this is made."""
+
+    def __init__(self) -> None:
+        self._start = self._now()
+
+    def cores(self) -> float:
+        """Cores that were busy with something else, on average."""
+        seconds, others = (now - then for now, then in zip(self._now(), self._start, strict=True))
+        return max(0.0, others / seconds)
+
+    @staticmethod
+    def _now() -> tuple[float, float]:
+        everyone, own = psutil.cpu_times(), psutil.Process().cpu_times()
+        return time.perf_counter(), everyone.user + everyone.system + everyone.nice - own.user - own.system
+
+
+def load_line(cores: float) -> str:
+    """What the load of other processes means for the tables."""
+    advice = ": seconds are too long, run it again when the machine is quiet" if cores > BUSY else ""
+    return f"other processes kept {cores:.1f} cores busy meanwhile{advice}"

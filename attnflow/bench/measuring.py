@@ -17,7 +17,7 @@ from attnflow.bench.engines import SINGLE_RTOL, Answer, Engine, Problem, own_eng
 from attnflow.errors import AttnflowError
 
 CHECKED_ROWS = 64
-ENOUGH = 2.0  # seconds after which an engine is not run again
+ENOUGH = 2.0  # seconds
 SAMPLING = 2e-3  # seconds between two looks at the memory
 WARM_POINTS = 300
 
@@ -67,8 +67,9 @@ class Measurement:
 class _Runs:
     """The runs of one engine so far."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, enough: float) -> None:
         self.engine = engine
+        self.enough = enough
         self.first: list[float] = []
         self.next: list[float] = []
         self.memory = 0.0
@@ -76,7 +77,7 @@ class _Runs:
         self.note = ""
 
     def wanted(self) -> bool:
-        return not self.note and sum(self.first) + sum(self.next) < ENOUGH
+        return not self.note and sum(self.first) + sum(self.next) < self.enough
 
     def run(self, problem: Problem) -> None:
         """A first layer, and a second one where that is quick; the memory is looked at once."""
@@ -89,7 +90,7 @@ class _Runs:
                 self.answer = layer()
                 self.first.append(time.perf_counter() - start)
             self.memory = max(self.memory, memory.growth)
-            if self.first[-1] < ENOUGH:
+            if self.first[-1] < self.enough:
                 start = time.perf_counter()
                 layer()
                 self.next.append(time.perf_counter() - start)
@@ -107,15 +108,16 @@ class _Runs:
         )  # fmt: skip
 
 
-def race(engines: Sequence[Engine], problem: Problem, *, rounds: int) -> list[Measurement]:
+def race(engines: Sequence[Engine], problem: Problem, *, rounds: int, enough: float = ENOUGH) -> list[Measurement]:
     """Time engines in turn, so that what else the machine does meets all of them alike.
 
     Args:
         engines: who takes part; each has been compiled before, on a few points.
         problem: the points and values.
-        rounds: how often each runs at most; an engine that has taken two seconds does not run again.
+        rounds: how often each runs at most.
+        enough: seconds after which an engine does not run again.
     """
-    runs = [_Runs(engine) for engine in engines]
+    runs = [_Runs(engine, enough) for engine in engines]
     for engine in engines:
         warm(engine, problem)
     for _ in range(rounds):

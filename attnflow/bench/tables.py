@@ -164,7 +164,7 @@ def growth(*, quick: bool = False) -> Iterator[Growth]:
 
 def _growth(name: str, cloud: str, held: str, counts: list[int], bandwidths: list[float]) -> Growth:
     rows = [
-        race([_engine(name)], Problem.draw(n, cloud=cloud, bandwidth=eps, rtol=RTOL), rounds=BEST_OF)[0]
+        race([_engine(name)], Problem.draw(n, cloud=cloud, bandwidth=eps, rtol=RTOL), rounds=BEST_OF, enough=BUDGET)[0]
         for n, eps in zip(counts, bandwidths, strict=True)
     ]
     return Growth(
