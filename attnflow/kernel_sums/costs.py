@@ -69,7 +69,7 @@ def fourier_cost(
 
     The grid follows from the bandwidth, the tolerance and the `width` (D,) of the box around the keys.
     """
-    error, _ = fourier.transform_errors(rtol, sample.density)
+    error = fourier.first_error(rtol, sample.density)
     grid = fourier.Grid.of(width, bandwidth=bandwidth, error=error).size
     parts = fourier.part_count(grid)
     base, growth = SPREADING[work.dim]
@@ -79,7 +79,7 @@ def fourier_cost(
     back = (point * work.queries + machine.grid * grid) / machine.cores
     checks = machine.row * (work.keys + work.queries) / 2
     layer = 1e-9 * (transforms * (there + back) + checks) + 2e-3
-    layer += (sample.density < 2 * error / (rtol * fourier.HOPE)).mean() * dense_cost(work, machine).next
+    layer += (sample.density < 2 * fourier.BEST_ERROR / rtol).mean() * dense_cost(work, machine).next
     plan = 1e-9 * machine.scatter * (work.keys + work.queries) + 6e-3
     return Cost(layer + plan, layer, _arrays(work) + 16 * grid * (transforms + parts))
 
