@@ -11,7 +11,7 @@ import attnflow as af
 from attnflow.runner import find_studies
 
 ROOT = Path(__file__).parents[1]
-MAXIMUM_COMPILATIONS = 40  # of one `attnflow verify --quick`: most of the waiting of a first run
+MAXIMUM_COMPILATIONS = 48  # of one `attnflow verify --quick`, about three for a study: most of the wait of a first run
 
 RUN = """
 import sys
