@@ -257,3 +257,11 @@ def test_the_cost_model_counts_candidates():
     predicted = (costs.cutoff_cost(work, machine, sample=sample, bandwidth=1e-3, rtol=1e-6).next - 3e-3) * 1e9
     # A ball of the reach and two tiles stands for boxes: within a third of the pairs that are visited.
     assert predicted == pytest.approx(kernel_sum.candidates, rel=0.33)
+
+
+def test_a_grid_that_fourier_would_refuse_is_not_chosen():
+    # Half a minute of neighbour sums is predicted; the grid alone would take 2.8 GB.
+    kernel_sum = planned(sphere(5000), 1e-5)
+    assert kernel_sum.plan(kernel_sum.points, columns=2, methods=("cutoff", "fourier")).method == "cutoff"
+    with pytest.raises(ResourceError, match="fourier"):
+        planned(sphere(5000), 1e-5, method="fourier")

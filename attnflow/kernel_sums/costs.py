@@ -70,7 +70,10 @@ def fourier_cost(
     The grid follows from the bandwidth, the tolerance and the `width` (D,) of the box around the keys.
     """
     error = fourier.first_error(rtol, sample.density)
-    grid = fourier.Grid.of(width, bandwidth=bandwidth, error=error).size
+    needed = fourier.Grid.of(width, bandwidth=bandwidth, error=error)
+    if needed.memory > fourier.MAX_GRID_BYTES:
+        return Cost(math.inf, math.inf, math.inf)
+    grid = needed.size
     parts = fourier.part_count(grid)
     base, growth = SPREADING[work.dim]
     point = machine.spread * (base + growth * math.log10(error) ** 2)
@@ -78,9 +81,9 @@ def fourier_cost(
     there = point * work.keys / parts + machine.grid * grid
     back = (point * work.queries + machine.grid * grid) / machine.cores
     checks = machine.row * (work.keys + work.queries) / 2
-    layer = 1e-9 * (transforms * (there + back) + checks) + 2e-3
+    layer = 1e-9 * (transforms * (there + back) + checks) + 5e-3
     layer += (sample.density < 2 * fourier.BEST_ERROR / rtol).mean() * dense_cost(work, machine).next
-    plan = 1e-9 * machine.scatter * (work.keys + work.queries) + 6e-3
+    plan = 1e-9 * machine.scatter * (work.keys + work.queries) + 12e-3
     return Cost(layer + plan, layer, _arrays(work) + 16 * grid * (transforms + parts))
 
 
