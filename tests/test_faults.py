@@ -263,7 +263,7 @@ def test_no_life_runs_silently_on_another_device(monkeypatch):
         with pytest.raises(ConfigError, match="no such device"):
             ask()
     monkeypatch.undo()
-    with pytest.raises(ConfigError, match=r"`method` must be one of .* got 'gpu'"):
+    with pytest.raises(ConfigError, match="JAX sees no GPU here"):
         af.EmpiricalAttention(ATTENTION, CLOUD, method="gpu")
 
 
