@@ -63,12 +63,13 @@ def test_every_method_keeps_its_promise(dim, kind):
                 assert sure.all() or method in ("fourier", "cutoff")
 
 
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("method", ["dense", "cutoff", "fourier", "planned"])
-@pytest.mark.parametrize("dim", [1, 2, 3])
-def test_in_single_precision_too(dim, method):
+@pytest.mark.parametrize("dim", [1, 3])
+def test_in_single_precision_too(dim, method, kind):
     rng = np.random.default_rng(dim)
-    # Coordinates that float32 holds exactly: what it is given is not part of its error.
-    points = cloud("uniform", dim, 500, rng).astype(np.float32).astype(float)
+    # Float32 rounds coordinates of 1e3 to 6e-5, far more than the declared error allows if they were taken as given.
+    points = cloud(kind, dim, 500, rng)
     values = rng.choice([-1.0, 1.0], (500, 2))
     for eps in (1.0, 0.125, 2.0**-7):
         sums = kernel_sum(method, points, eps, rtol=1e-4, dtype="float32")(values)

@@ -12,7 +12,17 @@ import numpy as np
 
 from attnflow.attention import Attention
 from attnflow.errors import ConfigError
-from attnflow.kernel_sums.dense import MAX_COLUMNS, ceil_div, coordinates, in_threads, pack_columns, pad, slices
+from attnflow.kernel_sums.dense import (
+    MAX_COLUMNS,
+    ceil_div,
+    center_of,
+    coordinate_rounding,
+    coordinates,
+    in_threads,
+    pack_columns,
+    pad,
+    slices,
+)
 from attnflow.kernel_sums.neighbours import Boxes, KeyTree, Neighbours, spatial_order
 from attnflow.kernel_sums.rows import KernelSum, Rows, RowSums
 from attnflow.kernel_sums.tiles import QUERY_TILE, Schedule, sum_tiles
@@ -100,8 +110,9 @@ class CutoffSum(KernelSum):
         self._place = np.full(len(points), -1)
         self._place[self._order] = np.arange(len(self._order))
         keys = points[self._order]
+        self._center = center_of(points, attention, dtype)
         self._tree = KeyTree(keys, self._weights[self._order], size=KEY_TILE)
-        self._keys = np.stack(coordinates(keys, KEY_TILE * ceil_div(len(keys), KEY_TILE), dtype))
+        self._keys = np.stack(coordinates(keys - self._center, KEY_TILE * ceil_div(len(keys), KEY_TILE), dtype))
         limits = np.finfo(dtype)
         self._least = limits.tiny / limits.eps**2  # terms and totals below it lose digits
         self._recent: tuple[Rows, list[_Pass]] | None = None
@@ -175,7 +186,7 @@ class CutoffSum(KernelSum):
             pad(piece.first, tiles, 0, integer), pad(piece.last, tiles, 0, integer),
             pad(piece.tiles, tiles * KEY_TILES, 0, integer),
         )  # fmt: skip
-        queries = coordinates(visit.points[piece.queries], QUERY_BLOCK, self.dtype)
+        queries = coordinates(visit.points[piece.queries] - self._center, QUERY_BLOCK, self.dtype)
         own = None if piece.own is None else pad(piece.own, QUERY_BLOCK, -1, integer)
         keys = tuple(gather(coordinate) for coordinate in self._keys)
         return sum_tiles(
@@ -192,7 +203,12 @@ class CutoffSum(KernelSum):
         with np.errstate(divide="ignore", invalid="ignore"):
             truncation = np.where(reached, 2 * lost / (totals + lost), np.inf)
             logits = np.log(self._weights.sum()) - np.log(totals)
-        roundings = visited + KEY_TILE + (self.points.shape[1] + 4) * logits
+            roundings = visited + KEY_TILE + (self.points.shape[1] + 4) * logits
+            if self.dtype == np.float32:
+                eps = self.attention.bandwidth
+                roundings += coordinate_rounding(
+                    self.points, visit.points, center=self._center, logits=logits, bandwidth=eps
+                )
         return truncation + np.where(reached, np.finfo(self.dtype).eps * roundings, np.inf)
 
 

@@ -18,6 +18,7 @@ from attnflow.attention import Attention
 from attnflow.errors import DataError, DegenerateKernelError, PrecisionError
 from attnflow.kernel_sums.rows import KernelSum, Rows, RowSums
 from attnflow.kernel_sums.tiles import LOG2E, QUERY_TILE, Schedule, compile_tiles, log2_kernel, max_tiles, sum_tiles
+from attnflow.pseudometrics import SquaredDistance
 
 QUERY_BLOCK, KEY_BLOCK, KEY_TILE = 1024, 16384, 512
 MATRIX_BLOCK = 512
@@ -45,11 +46,12 @@ class DenseSum(KernelSum):
         self.points = points
         self.dtype = dtype
         self._weights = np.exp(log_weights)
+        self._center = center_of(points, attention, dtype)
         massive = np.flatnonzero(self._weights)
         # A key without mass would still set the largest logit.
         self._place = np.where(self._weights > 0, np.cumsum(self._weights > 0) - 1, -1)
         self._key_rows = [massive[block] for block in slices(len(massive), KEY_BLOCK)]
-        self._keys = [coordinates(points[rows], KEY_BLOCK, dtype) for rows in self._key_rows]
+        self._keys = [coordinates(points[rows] - self._center, KEY_BLOCK, dtype) for rows in self._key_rows]
 
     def of_rows(self, values: np.ndarray, rows: Rows) -> RowSums:
         columns = self._weights[:, None] * np.column_stack([np.ones(len(values)), values])
@@ -63,16 +65,22 @@ class DenseSum(KernelSum):
                 shift[lost], sums[lost] = self._shifted_sums(rows.take(lost), columns)
         else:
             shift, sums = self._shifted_sums(rows, columns)
-        return RowSums(shift, sums[:, 0], sums[:, 1:], self._rounding(shift, sums[:, 0]))
+        return RowSums(shift, sums[:, 0], sums[:, 1:], self._rounding(rows, shift, sums[:, 0]))
 
-    def _rounding(self, shift: np.ndarray, total: np.ndarray) -> np.ndarray:
+    def _rounding(self, rows: Rows, shift: np.ndarray, total: np.ndarray) -> np.ndarray:
         """A bound for every row: u for each of about `TERM_ROUNDING` additions, and (D + 4) u |logit| in exponentials.
 
         The averages weigh a logit with p_j = w_j e^(logit_j) / sum, and sum_j p_j (shift - logit_j) is at most
         log(sum_j w_j / total), because the relative entropy of p with respect to w is not negative.
         """
         logits = np.abs(shift) + np.log(self._weights.sum() / total)
-        return np.finfo(self.dtype).eps * (TERM_ROUNDING + (self.points.shape[1] + 4) * logits)
+        roundings = TERM_ROUNDING + (self.points.shape[1] + 4) * logits
+        if self.dtype == np.float32:
+            eps = self.attention.bandwidth
+            roundings += coordinate_rounding(
+                self.points, rows.points, center=self._center, logits=logits, bandwidth=eps
+            )
+        return np.finfo(self.dtype).eps * roundings
 
     def _shifted_sums(self, rows: Rows, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         shift = self._largest(rows)
@@ -127,13 +135,31 @@ class DenseSum(KernelSum):
                 if block.own is None
                 else pad(self._place[block.own] - j * KEY_BLOCK, QUERY_BLOCK, -1, np.dtype("i4"))
             )
-            queries = coordinates(block.points, QUERY_BLOCK, self.dtype)
+            queries = coordinates(block.points - self._center, QUERY_BLOCK, self.dtype)
             schedule = Schedule(np.zeros_like(tiles), tiles, None)
             return compiled(self.attention, schedule, queries, own, self._keys[j], *arrays(i, j), key_tile=KEY_TILE)
 
         tasks = list(itertools.product(slices(len(rows.points), QUERY_BLOCK), range(len(self._keys))))
         for (i, _), part in zip(tasks, in_threads(run, tasks, dtype=self.dtype), strict=True):
             yield i, part[: i.stop - i.start]
+
+
+def center_of(points: np.ndarray, attention: Attention, dtype: np.dtype) -> np.ndarray:
+    """Where coordinates are counted from: what float32 takes for a point must not depend on where the cloud is."""
+    if dtype == np.float32 and type(attention.pseudometric) is SquaredDistance:
+        return points.mean(axis=0)
+    return np.zeros(points.shape[1])
+
+
+def coordinate_rounding(
+    points: np.ndarray, queries: np.ndarray, *, center: np.ndarray, logits: np.ndarray, bandwidth: float
+) -> np.ndarray:
+    """How many units in the last place of 1 rounded coordinates take from logits |x - y|^2 / 2eps of this size, (Q,).
+
+    With R the radius of the cloud, x and y are off by u R in each coordinate, |x - y|^2 by 4 u R sqrt(D) |x - y|.
+    """
+    radius = np.maximum(np.abs(points - center).max(), np.abs(queries - center).max(axis=1))
+    return 2 * radius * np.sqrt(2 * points.shape[1] * np.maximum(logits, 0.0) / bandwidth)
 
 
 def in_threads(run: Callable, tasks: list, *, dtype: np.dtype) -> Iterable[np.ndarray]:

@@ -58,7 +58,9 @@ class DevicesSum(DenseSum):
         self._mesh = Mesh(np.array(devices), (AXIS,), axis_types=(AxisType.Auto,))
         self._massive = np.flatnonzero(self._weights)
         self._share = ceil_div(ceil_div(len(self._massive), len(devices)), KEY_TILE) * KEY_TILE
-        self._spread_keys = self._spread(coordinates(points[self._massive], self._share * len(devices), dtype))
+        self._spread_keys = self._spread(
+            coordinates(points[self._massive] - self._center, self._share * len(devices), dtype)
+        )
 
     def _sums(self, rows: Rows, columns: np.ndarray, shift: np.ndarray) -> np.ndarray:
         scales = np.maximum(np.abs(columns).max(axis=0), np.finfo(np.float64).tiny)
@@ -87,7 +89,7 @@ class DevicesSum(DenseSum):
         for start in range(0, len(rows.points), QUERY_BLOCK):
             block = slice(start, min(start + QUERY_BLOCK, len(rows.points)))
             own = None if rows.own is None else pad(self._place[rows.own[block]], QUERY_BLOCK, -1, np.dtype(np.int32))
-            blocks.append((block, coordinates(rows.points[block], QUERY_BLOCK, self.dtype), own))
+            blocks.append((block, coordinates(rows.points[block] - self._center, QUERY_BLOCK, self.dtype), own))
         return blocks
 
     def _spread(self, arrays: np.ndarray | Coordinates) -> jax.Array | Coordinates:

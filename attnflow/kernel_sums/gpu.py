@@ -19,7 +19,7 @@ from jax import lax
 
 from attnflow.attention import Attention
 from attnflow.errors import ConfigError
-from attnflow.kernel_sums.dense import ceil_div
+from attnflow.kernel_sums.dense import ceil_div, coordinate_rounding
 from attnflow.kernel_sums.pallas import mosaic_program, triton_program
 from attnflow.kernel_sums.rows import KernelSum, Rows, RowSums
 from attnflow.pseudometrics import SquaredDistance
@@ -144,7 +144,6 @@ class GpuSum(KernelSum):
         self._program = program or best_program(self._device)
         self._weights = np.exp(log_weights)
         self._center = points.mean(axis=0)
-        self._radius = float(np.abs(points - self._center).max())
         keys = _padded(self._scaled(points), KEY_BLOCK, fill=FAR, dtype=dtype)
         self._keys = jax.device_put(keys, self._device)
 
@@ -172,9 +171,11 @@ class GpuSum(KernelSum):
         reached = totals >= limits.tiny / limits.eps**2 * self._weights.max()
         with np.errstate(divide="ignore", invalid="ignore"):
             logits = np.maximum(np.log(self._weights.sum()) - np.log(totals), 0.0)
-            radius = np.maximum(self._radius, np.abs(rows.points - self._center).max(axis=1))
-            coordinates = 2 * radius * np.sqrt(2 * dim * logits / self.attention.bandwidth)
-            roundings = TERM_ROUNDING + (dim + 4) * logits + coordinates
+            eps = self.attention.bandwidth
+            roundings = TERM_ROUNDING + (dim + 4) * logits
+            roundings += coordinate_rounding(
+                self.points, rows.points, center=self._center, logits=logits, bandwidth=eps
+            )
             # Taking a self-term away loses digits of what is left.
             lost = 1.0 if rows.own is None else (totals + self._weights[rows.own]) / totals
         return np.where(reached, limits.eps * roundings * lost, np.inf)
