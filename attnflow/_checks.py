@@ -83,7 +83,11 @@ def check_finite(array: object, name: str) -> np.ndarray:
 
 def check_points(points: object, name: str, *, ambient_dim: int | None = None) -> np.ndarray:
     """Points as a finite float64 array (N, D)."""
-    array = check_finite(points, name)
+    return check_rows(check_finite(points, name), name, ambient_dim=ambient_dim)
+
+
+def check_rows(array: np.ndarray, name: str, *, ambient_dim: int | None = None) -> np.ndarray:
+    """An array of points as it is, once its shape (N, D) is in order."""
     if array.ndim != 2:
         raise DataError(f"`{name}` must have shape (N, D), got {array.shape}. Reshape it to one row per point.")
     if ambient_dim is not None and array.shape[1] != ambient_dim:

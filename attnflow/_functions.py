@@ -29,6 +29,11 @@ def map_blocks(compiled: Callable[..., Any], *arrays: np.ndarray, block: int = B
     for start in range(0, count, block):
         rows = np.minimum(np.arange(start, start + block), count - 1)
         result = compiled(*(array[rows] for array in arrays))
+        if is_traced(result):
+            raise ConfigError(
+                "a function was given that depends on a value which JAX is tracing. Pass its values at the points, "
+                "such as jax.vmap(f)(points)."
+            )
         parts.append(jax.tree.map(lambda leaf: np.asarray(leaf)[: count - start], result))  # noqa: B023
     return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
 

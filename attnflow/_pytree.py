@@ -56,6 +56,11 @@ def is_traced(*trees: Any) -> bool:
     return any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(trees))
 
 
+def is_known(*trees: Any) -> bool:
+    """Whether the numbers are at hand: JAX may differentiate them, but neither compile nor batch."""
+    return not is_traced(jax.lax.stop_gradient(jax.tree.leaves(trees)))
+
+
 def freeze(obj: Any, **fields: Any) -> None:
     """Set fields of a frozen value; for use in its `__init__` or `__post_init__` only."""
     for name, content in fields.items():

@@ -33,8 +33,9 @@ class EmpiricalAttention:
     like N at a fixed bandwidth. Both bound what they leave out, and rows for which that exceeds `rtol` are summed
     again; "auto" takes what is predicted to be the fastest. No method forms an N x N array. It knows no manifold.
 
-    Under jax.jit, grad or jvp, where points, masses, values or the bandwidth are traced, `layer`, `generator` and
-    `log_normalizer` sum all pairs, with derivatives by hand in the memory of a layer.
+    `layer`, `generator` and `log_normalizer` can be differentiated by points, masses, values, bandwidth and queries, in
+    the memory of a layer. Sums over all pairs, also of any cost, admit every transformation of JAX, any number of
+    times; the other methods, which "auto" takes where pairs are many, one grad, vjp or jvp without jit and vmap.
 
     Args:
         attention: the cost and the bandwidth.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import jax.numpy as jnp
 import numpy as np
 
-from attnflow._checks import check_finite, check_points
+from attnflow._checks import check_finite, check_rows
 from attnflow._pytree import freeze, is_traced
 from attnflow.errors import DataError
 
@@ -38,14 +38,14 @@ class DiscreteMeasure:
     weights: np.ndarray | None = None
 
     def __post_init__(self) -> None:
-        if is_traced(self.points, self.weights):  # nothing to check or to copy: only shapes are known
-            weights = jnp.ones(len(self.points)) if self.weights is None else self.weights
-            freeze(self, points=jnp.asarray(self.points), weights=weights)
-            return
-        points = np.array(check_points(self.points, "points"))
-        weights = np.ones(len(points)) if self.weights is None else np.array(check_finite(self.weights, "weights"))
+        points = check_rows(_numbers(self.points, "points"), "points")
+        weights = np.ones(len(points)) if self.weights is None else _numbers(self.weights, "weights")
         if weights.shape != (len(points),):
             raise DataError(f"`weights` must have shape ({len(points)},), one per point, got {weights.shape}.")
+        if is_traced(points, weights):
+            freeze(self, points=jnp.asarray(points), weights=jnp.asarray(weights))
+            return
+        points, weights = np.array(points), np.array(weights)
         if (weights < 0).any() or not weights.any():
             raise DataError("`weights` must be nonnegative and not all zero. Pass None for equal weights.")
         points.setflags(write=False)
@@ -74,10 +74,12 @@ class DiscreteMeasure:
 
 def as_measure(points: object, name: str, *, ambient_dim: int | None = None) -> DiscreteMeasure:
     """A DiscreteMeasure as it is; points (N, D) with equal masses."""
-    if is_traced(points):
-        return DiscreteMeasure(points)  # type: ignore[arg-type]
     if isinstance(points, DiscreteMeasure):
-        if not is_traced(points.points):
-            check_points(points.points, name, ambient_dim=ambient_dim)
+        check_rows(points.points, name, ambient_dim=ambient_dim)
         return points
-    return DiscreteMeasure(check_points(points, name, ambient_dim=ambient_dim))
+    return DiscreteMeasure(check_rows(_numbers(points, name), name, ambient_dim=ambient_dim))
+
+
+def _numbers(array: object, name: str) -> np.ndarray:
+    """A finite array; as it is where JAX traces it, because only its shape is known then."""
+    return array if is_traced(array) else check_finite(array, name)  # type: ignore[return-value]

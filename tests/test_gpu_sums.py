@@ -9,7 +9,7 @@ from witnesses import direct
 
 import attnflow as af
 from attnflow.errors import ConfigError
-from attnflow.kernel_sums import PlannedSum, gpu, pallas
+from attnflow.kernel_sums import PlannedSum, dense, gpu, pallas
 from attnflow.kernel_sums.gpu import GpuSum, gaussian_sums, xla_program
 
 interpreter = pytest.importorskip("jax._src.pallas.mosaic_gpu.interpret.params")
@@ -127,6 +127,16 @@ def test_a_gpu_that_is_not_there_is_never_replaced_in_silence():
     attention = af.Attention(af.SquaredDistance(), bandwidth=0.1)
     with pytest.raises(ConfigError, match=r"no GPU here.*auto"):
         af.EmpiricalAttention(attention, np.random.default_rng(0).standard_normal((10, 2)), method="gpu")
+
+
+def test_a_processor_that_jax_was_told_not_to_see_is_asked_for(monkeypatch):
+    def devices(platform=None):
+        raise RuntimeError("Unknown backend cpu")
+
+    monkeypatch.setattr(jax, "devices", devices)
+    dense.processor.cache_clear()
+    with pytest.raises(ConfigError, match="JAX_PLATFORMS=cuda,cpu"):
+        dense.processor()
 
 
 def test_another_cost_is_refused(processor_for_gpu):

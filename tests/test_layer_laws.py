@@ -142,3 +142,37 @@ def test_a_spectrum_of_too_many_points_names_its_memory():
 def test_more_eigenvalues_than_points_are_refused():
     with pytest.raises(ConfigError, match="at most the number of points"):
         af.EmpiricalAttention(ATTENTION, CLOUD[:5]).spectrum(6)
+
+
+# mu_2 / (m mu_0) with mu_j = int |z|^j h(|z|^2) dz in dimension m = 1; the Gaussian exp(-s/2) has 1.
+PROFILES = {
+    "exp(-s)": (lambda s: -s, 1 / 2),
+    "exp(-sqrt s)": (lambda s: -jnp.sqrt(s), 2.0),
+    "Epanechnikov": (lambda s: jnp.log(jnp.maximum(1 - s, 0.0)), 1 / 5),
+    "Student": (lambda s: -4.5 * jnp.log1p(s / 8), 8 / 6),
+}
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_another_profile_changes_time_by_its_second_moment(name):
+    log_profile, factor = PROFILES[name]
+    eps, angles = 0.005, 2 * np.pi * np.arange(4096) / 4096
+    circle = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    cost = af.CustomPseudoMetric(lambda x, y: -2 * eps * log_profile(((x - y) ** 2).sum() / eps))
+    generator = af.EmpiricalAttention(af.Attention(cost, bandwidth=eps), circle).generator(lambda x: x[0])
+    # L cos = -cos / 2 for the Gaussian. The next term of the expansion, of order eps, is below a percent of it here.
+    assert generator @ circle[:, 0] / (circle[:, 0] @ circle[:, 0]) == pytest.approx(-factor / 2, rel=0.01)
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e300])
+def test_the_unit_of_mass_changes_nothing(scale):
+    points, masses = CLOUD, RNG.uniform(0.5, 2.0, len(CLOUD))
+    values = RNG.standard_normal(len(CLOUD))
+    one, other = (
+        af.EmpiricalAttention(ATTENTION, af.DiscreteMeasure(points, masses * by), method="dense") for by in (1.0, scale)
+    )
+    # Sums of about a hundred terms, and logarithms up to 700 rounded at 1e-13.
+    np.testing.assert_allclose(other.layer(values), one.layer(values), rtol=0, atol=1e-12)
+    np.testing.assert_allclose(other.log_normalizer() - np.log(scale), one.log_normalizer(), rtol=0, atol=1e-11)
+    np.testing.assert_allclose(other.effective_sample_size(), one.effective_sample_size(), rtol=1e-11)
+    np.testing.assert_allclose(other.spectrum(5).eigenvalues, one.spectrum(5).eigenvalues, rtol=0, atol=1e-10)

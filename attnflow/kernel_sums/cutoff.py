@@ -199,7 +199,7 @@ class CutoffSum(KernelSum):
         lost, visited = (
             np.repeat(per_tile, QUERY_TILE)[: len(totals)] for per_tile in (visit.neglected, visit.visited)
         )
-        reached = totals >= self._least * self._weights.max()
+        reached = totals >= self._least * max(self._weights.max(), 1.0)
         with np.errstate(divide="ignore", invalid="ignore"):
             truncation = np.where(reached, 2 * lost / (totals + lost), np.inf)
             logits = np.log(self._weights.sum()) - np.log(totals)

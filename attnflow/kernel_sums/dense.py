@@ -15,7 +15,7 @@ import jax
 import numpy as np
 
 from attnflow.attention import Attention
-from attnflow.errors import DataError, DegenerateKernelError, PrecisionError
+from attnflow.errors import ConfigError, DataError, DegenerateKernelError, PrecisionError
 from attnflow.kernel_sums.rows import KernelSum, Rows, RowSums
 from attnflow.kernel_sums.tiles import LOG2E, QUERY_TILE, Schedule, compile_tiles, log2_kernel, max_tiles, sum_tiles
 from attnflow.pseudometrics import SquaredDistance
@@ -30,7 +30,7 @@ class DenseSum(KernelSum):
     """The sums sum_j w_j exp(logit_ij - s_i) [1, v_j], logit = -D(x_i, y_j) / (2 eps), over all pairs, for any D.
 
     A nonnegative cost needs no pass for the largest logit: s_i = 0, and only rows that underflow are summed again,
-    shifted by their largest logit. Other costs take two passes. Only rounding is in the error.
+    shifted by their largest log w_j + logit. Other costs take two passes. Only rounding is in the error.
 
     Args:
         attention: the cost and the bandwidth.
@@ -46,6 +46,7 @@ class DenseSum(KernelSum):
         self.points = points
         self.dtype = dtype
         self._weights = np.exp(log_weights)
+        self._log_weights = log_weights
         self._center = center_of(points, attention, dtype)
         massive = np.flatnonzero(self._weights)
         # A key without mass would still set the largest logit.
@@ -60,7 +61,8 @@ class DenseSum(KernelSum):
             sums = self._sums(rows, columns, shift)
             # Terms below the smallest normal number are off; against a total above tiny / u^2 they weigh under u.
             limits = np.finfo(self.dtype)
-            lost = np.flatnonzero(~(sums[:, 0] >= limits.tiny / limits.eps**2 * self._weights.max()))
+            least = limits.tiny / limits.eps**2 * max(self._weights.max(), 1.0)
+            lost = np.flatnonzero(~(sums[:, 0] >= least))
             if len(lost):
                 shift[lost], sums[lost] = self._shifted_sums(rows.take(lost), columns)
         else:
@@ -98,9 +100,10 @@ class DenseSum(KernelSum):
         return shift, self._sums(rows, columns, shift)
 
     def _largest(self, rows: Rows) -> np.ndarray:
-        """max_j logit_ij of each row, infinite where the cost is not a number, (Q,)."""
+        """max_j log w_j + logit_ij of each row, infinite where the cost is not a number, (Q,)."""
         largest = np.full(len(rows.points), -np.inf)
-        for i, part in self._over_blocks(max_tiles, rows, lambda i, j: (len(self._key_rows[j]),)):
+        weights = [pad(self._log_weights[keys], KEY_BLOCK, -np.inf, self.dtype) for keys in self._key_rows]
+        for i, part in self._over_blocks(max_tiles, rows, lambda i, j: (weights[j],)):
             largest[i] = np.maximum(largest[i], part)
         return largest
 
@@ -169,7 +172,7 @@ def in_threads(run: Callable, tasks: list, *, dtype: np.dtype) -> Iterable[np.nd
     """
 
     def checked(task: object) -> np.ndarray:
-        with jax.default_device(jax.devices("cpu")[0]):  # these loops are for processors, also where a GPU is
+        with jax.default_device(processor()):  # these loops are for processors, also where a GPU is
             result = run(task)
         if result.dtype != dtype:
             raise PrecisionError(
@@ -179,6 +182,18 @@ def in_threads(run: Callable, tasks: list, *, dtype: np.dtype) -> Iterable[np.nd
         return np.asarray(result)
 
     return map(checked, tasks) if len(tasks) == 1 else threads().map(checked, tasks)
+
+
+@functools.cache
+def processor() -> jax.Device:
+    """JAX's first processor; ConfigError where JAX was told to see none."""
+    try:
+        return jax.devices("cpu")[0]
+    except RuntimeError as error:
+        raise ConfigError(
+            "JAX sees no processor, on which points are sorted and summed. Start with JAX_PLATFORMS=cuda,cpu in place "
+            "of cuda."
+        ) from error
 
 
 @functools.cache

@@ -1,6 +1,7 @@
-"""Softmax averages in JAX with derivatives by hand, tile by tile: forward and reverse mode in the memory of a layer.
+"""Softmax averages in JAX that can be differentiated, batched and compiled, in the memory of a layer.
 
-Automatic differentiation of the loop over tiles would store every tile.
+Automatic differentiation of the loop over tiles would store every tile. Here the tangent of a tile is written by hand,
+linear in what varies, and marked to be computed again: JAX transposes it for reverse mode.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.custom_derivatives import SymbolicZero, linear_call
+from jax.custom_derivatives import SymbolicZero
 
+from attnflow._pytree import is_traced
 from attnflow.attention import Attention
 from attnflow.kernel_sums.tiles import (
     LOG2E,
@@ -21,244 +23,224 @@ from attnflow.kernel_sums.tiles import (
     Coordinates,
     compile_tiles,
     exp2,
+    largest_exponents,
     log2_kernel,
-    tile,
-    without_self,
 )
 from attnflow.pseudometrics import SquaredDistance
 
-KEY_TILE = 512
-
-
-class Inputs(NamedTuple):
-    """What an average depends on, in whole tiles; also its tangent and its cotangent.
-
-    Args:
-        attention: the cost and the bandwidth.
-        queries, keys: coordinate arrays, D of (Q,) and D of (N,).
-        log_weights: log w_j, (N,); minus infinity for padding.
-        values: v_j, (N, C).
-    """
-
-    attention: Attention
-    queries: Coordinates
-    keys: Coordinates
-    log_weights: jax.Array
-    values: jax.Array
+KEY_TILE = 256
+# A key without mass may lie nearer than all others; its kernel must not overflow. Keys of tiny masses stay below this.
+LARGEST_EXPONENT = {np.dtype(np.float64): 1000.0, np.dtype(np.float32): 110.0}
 
 
 class Outputs(NamedTuple):
-    """Averages (Q, C) and log-normalisers (Q,); also their tangent and their cotangent."""
+    """Averages (Q, C) and log-normalisers (Q,)."""
 
     average: jax.Array
     log_normalizer: jax.Array
 
 
+class _Inputs(NamedTuple):
+    """What an average depends on, in tiles, with the columns w_j [1, v_j] of the keys; also its tangent."""
+
+    attention: Attention
+    queries: Coordinates
+    keys: Coordinates
+    columns: jax.Array
+
+
+class _Places(NamedTuple):
+    """Of each query the place of the key that is left out, and of each key its place, in tiles."""
+
+    own: jax.Array | None
+    keys: jax.Array | None
+
+
 def softmax_average(
-    attention: Attention, queries: jax.Array, keys: jax.Array, log_weights: jax.Array, values: jax.Array, *,
+    attention: Attention, queries: jax.Array, keys: jax.Array, weights: jax.Array, values: jax.Array, *,
     own: jax.Array | None = None,
 ) -> Outputs:  # fmt: skip
-    """sum_j p_ij v_j and log sum_j w_j exp(logit_ij), p_ij = w_j exp(logit_ij) / sum, logit = -D / (2 eps).
+    """y_i = sum_j p_ij v_j and log Z_i, p_ij = w_j exp(l_ij) / Z_i, Z_i = sum_j w_j exp(l_ij), l = -D / (2 eps).
 
-    With y = sum_j p v the rules are, forwards and backwards,
+    All of JAX's transformations apply, any number of times, by every floating-point argument:
 
-        ydot_i = sum_j p_ij [vdot_j + (logitdot_ij + log(w)dot_j)(v_j - y_i)],
-        logitbar_ij = p_ij [ybar_i . (v_j - y_i) + logZbar_i],   vbar_j = sum_i p_ij ybar_i,
-
-    and the logits of a tile are differentiated by JAX; those of a squared distance in closed form, which takes three
-    thin matrix products.
+        dy_i = sum_j exp(l_ij) / Z_i (w_j dv_j + (w_j dl_ij + dw_j) (v_j - y_i)).
 
     Args:
         attention: the cost and the bandwidth.
         queries: x_i, shape (Q, D).
         keys: y_j, shape (N, D).
-        log_weights: log w_j, shape (N,).
+        weights: w_j >= 0, shape (N,).
         values: v_j, shape (N, C).
         own: of each query, the place of the key that is left out, shape (Q,); None leaves none out.
+
+    Returns:
+        y (Q, C) and log Z (Q,); NaN in a row without a key that has mass, or with a cost that is not a number.
     """
     count = len(queries)
-    # A token that attends to itself has the largest logit there is: no pass to look for it.
-    largest_known = queries is keys and own is None and attention.pseudometric.vanishes_on_diagonal
-    inputs = Inputs(
-        jax.tree.map(lambda leaf: jnp.asarray(leaf, keys.dtype), attention),
-        tuple(_whole_tiles(c, QUERY_TILE) for c in queries.T),
-        tuple(_whole_tiles(c, KEY_TILE) for c in keys.T),
-        _whole_tiles(log_weights, KEY_TILE, fill=-np.inf),
-        _whole_tiles(values, KEY_TILE, fill=0.0),
+    attention = jax.tree.map(lambda leaf: jnp.asarray(leaf, keys.dtype), attention)
+    if type(attention.pseudometric) is SquaredDistance:
+        queries, keys = in_units(jnp.asarray(attention.bandwidth), queries, keys)
+        attention = Attention(SquaredDistance(), bandwidth=1.0)
+    columns = weights[:, None] * jnp.concatenate([jnp.ones_like(weights)[:, None], values], axis=1)
+    inputs = _Inputs(
+        attention,
+        tuple(_tiles(c, QUERY_TILE) for c in queries.T),
+        tuple(_tiles(c, KEY_TILE) for c in keys.T),
+        _tiles(columns, KEY_TILE, fill=0.0),
     )
-    places = None if own is None else _whole_tiles(own, QUERY_TILE)
-    average, log_normalizer = _average(largest_known, inputs, places)
-    return Outputs(average[:count], log_normalizer[:count])
+    places = _Places(None, None)
+    if own is not None:
+        places = _Places(_tiles(own, QUERY_TILE), jnp.arange(inputs.keys[0].size).reshape(-1, KEY_TILE))
+    outputs = _average(inputs, places)
+    return Outputs(*(jax.lax.collapse(array, 0, 2)[:count] for array in outputs))
 
 
-@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
-def _average(largest_known: bool, inputs: Inputs, own: jax.Array | None) -> Outputs:
+def in_units(bandwidth: jax.Array, queries: jax.Array, keys: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """In units of sqrt(eps) from the middle of the cloud: then products of coordinates do not cancel."""
+    center, unit = jax.lax.stop_gradient(keys.mean(axis=0)), jnp.sqrt(bandwidth)
+    return (queries - center) / unit, (keys - center) / unit
+
+
+@jax.custom_jvp
+def _average(inputs: _Inputs, places: _Places) -> Outputs:
     # Options of the compiler are for the outermost call only.
-    traced = any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((inputs, own)))
-    return (_forward if traced else _forward_compiled)(largest_known, inputs, own)
+    return (_forward if is_traced(inputs, places) else _forward_compiled)(inputs, places)
 
 
 @functools.partial(_average.defjvp, symbolic_zeros=True)
-def _average_jvp(largest_known: bool, primals: tuple, tangents: tuple) -> tuple[Outputs, Outputs]:
-    inputs, own = primals
-    outputs = _average(largest_known, inputs, own)
-    # A linear call is transposed in all its arguments or in none: only what varies may be among them.
-    changes, structure = jax.tree.flatten(tangents[0], is_leaf=lambda leaf: isinstance(leaf, SymbolicZero))
-    varying = [n for n, change in enumerate(changes) if not isinstance(change, SymbolicZero)]
-
-    def tangent(residuals: tuple, varied: list) -> Outputs:
-        leaves = [jnp.zeros_like(leaf) for leaf in jax.tree.leaves(residuals[0])]
-        for n, change in zip(varying, varied, strict=True):
-            leaves[n] = change
-        return _tangent(residuals, jax.tree.unflatten(structure, leaves))
-
-    def transpose(residuals: tuple, change: Outputs) -> list:
-        leaves = jax.tree.leaves(_transpose(residuals, change))
-        return [leaves[n] for n in varying]
-
-    return outputs, linear_call(tangent, transpose, (inputs, own, outputs), [changes[n] for n in varying])
+def _average_jvp(primals: tuple, tangents: tuple) -> tuple[Outputs, Outputs]:
+    inputs, places = primals
+    outputs = _average(inputs, places)
+    return outputs, _tangent(inputs, places, outputs, _Inputs(*map(_varying, tangents[0])))
 
 
-def _forward(largest_known: bool, inputs: Inputs, own: jax.Array | None) -> Outputs:
-    if largest_known:
-        shift = jnp.full_like(inputs.queries[0], inputs.log_weights.max() * LOG2E)
+def _varying(change: Any) -> Any:
+    """The change of an argument; None where it does not vary, so that nothing is computed for it."""
+    leaves, structure = jax.tree.flatten(change, is_leaf=lambda leaf: isinstance(leaf, SymbolicZero))
+    if all(isinstance(leaf, SymbolicZero) for leaf in leaves):
+        return None
+    filled = [jnp.zeros(leaf.shape, leaf.dtype) if isinstance(leaf, SymbolicZero) else leaf for leaf in leaves]
+    return jax.tree.unflatten(structure, filled)
+
+
+def _forward(inputs: _Inputs, places: _Places) -> Outputs:
+    limits = jnp.finfo(inputs.columns.dtype)
+    by_query, by_key = (inputs.queries, places.own), (inputs.keys, places.keys, inputs.columns)
+
+    def exponents(queries: tuple, keys: tuple) -> jax.Array:
+        return _exponents(inputs.attention, queries[0], keys[0], queries[1], keys[1])
+
+    def larger(largest: jax.Array, queries: tuple, keys: tuple) -> jax.Array:
+        return jnp.maximum(largest, largest_exponents(exponents(queries, keys), jnp.log2(keys[2][:, 0])))
+
+    def add(sums: jax.Array, queries: tuple, keys: tuple) -> jax.Array:
+        return sums + _product(_kernel(exponents(queries, keys) - queries[2][:, None]), keys[2])
+
+    def sums(shift: jax.Array) -> jax.Array:
+        start = jnp.zeros((QUERY_TILE, inputs.columns.shape[-1]), limits.dtype)
+        return _over_tiles(add, start, (*by_query, shift), by_key)
+
+    def shifted() -> tuple[jax.Array, jax.Array]:
+        shift = _over_tiles(larger, jnp.full(QUERY_TILE, -jnp.inf, limits.dtype), by_query, by_key)
+        return shift, jnp.where(jnp.isposinf(shift)[..., None], jnp.nan, sums(shift))
+
+    if inputs.attention.pseudometric.vanishes_on_diagonal:
+        nothing = jnp.zeros_like(inputs.queries[0])
+        plain = sums(nothing)
+        # Terms below the smallest normal number are off; against a total above tiny / u^2 they weigh under u.
+        enough = plain[..., 0] >= limits.tiny / limits.eps**2 * jnp.maximum(inputs.columns[..., 0].max(), 1.0)
+        shift, total = jax.lax.cond(enough.all(), lambda: (nothing, plain), shifted)
     else:
-
-        def larger(largest: jax.Array, along: tuple, at: _Tile) -> tuple[jax.Array, tuple]:
-            return jnp.maximum(largest, at.exponents(inputs, own).max(axis=1)), along
-
-        shift, _ = _over_tiles(inputs, jnp.full_like(inputs.queries[0][:QUERY_TILE], -np.inf), (), larger)
-
-    def add(sums: jax.Array, along: tuple, at: _Tile) -> tuple[jax.Array, tuple]:
-        kernel = exp2(at.exponents(inputs, own) - at.query(shift)[:, None])
-        return sums + _product(kernel, jnp.insert(at.key(inputs.values), 0, 1.0, axis=1)), along
-
-    start = jnp.zeros((QUERY_TILE, inputs.values.shape[1] + 1), inputs.values.dtype)
-    sums, _ = _over_tiles(inputs, start, (), add)
-    return Outputs(sums[:, 1:] / sums[:, :1], (shift + jnp.log2(sums[:, 0])) / LOG2E)
+        shift, total = shifted()
+    return Outputs(total[..., 1:] / total[..., :1], (shift + jnp.log2(total[..., 0])) / LOG2E)
 
 
-_forward_compiled = functools.partial(compile_tiles, static_argnums=0)(_forward)
-
-
-@jax.jit  # traced once: the rules themselves are traced at every call
-def _tangent(residuals: tuple[Inputs, jax.Array | None, Outputs], change: Inputs) -> Outputs:
-    inputs, own, outputs = residuals
-
-    def add(sums: jax.Array, along: tuple, at: _Tile) -> tuple[jax.Array, tuple]:
-        p = at.probabilities(inputs, own, outputs)
-        _, logits = jax.jvp(log2_kernel, at.operands(inputs), at.operands(change))
-        rates = p * (logits / LOG2E + at.key(change.log_weights))
-        columns = jnp.insert(at.key(inputs.values), 0, 1.0, axis=1)
-        moved = jnp.pad(_product(p, at.key(change.values)), ((0, 0), (1, 0)))
-        return sums + _product(rates, columns) + moved, along
-
-    sums, _ = _over_tiles(inputs, jnp.zeros((QUERY_TILE, inputs.values.shape[1] + 1), inputs.values.dtype), (), add)
-    return Outputs(sums[:, 1:] - outputs.average * sums[:, :1], sums[:, 0])
+_forward_compiled = compile_tiles(_forward)
 
 
 @jax.jit
-def _transpose(residuals: tuple[Inputs, jax.Array | None, Outputs], change: Outputs) -> Inputs:
-    inputs, own, outputs = residuals
-    offset = change.log_normalizer - (change.average * outputs.average).sum(axis=1)
-    pull = _pull_distances if type(inputs.attention.pseudometric) is SquaredDistance else _pull_logits
+def _tangent(inputs: _Inputs, places: _Places, outputs: Outputs, change: _Inputs) -> Outputs:
+    squared = type(inputs.attention.pseudometric) is SquaredDistance
+    query_factors, key_factors = _factors(inputs, change) if squared else (None, None)
 
-    def add(queries: Coordinates, along: tuple, at: _Tile) -> tuple[Coordinates, tuple]:
-        attention, keys, log_weights, values = along
-        p, rise = at.probabilities(inputs, own, outputs), at.query(change.average)
-        logits = p * (_product(rise, at.key(inputs.values).T) + at.query(offset)[:, None])
-        for_attention, for_queries, for_keys = pull(at, inputs, logits)
-        return (
-            jax.tree.map(jnp.add, queries, for_queries),
-            (
-                jax.tree.map(jnp.add, attention, for_attention),
-                jax.tree.map(at.add_to_keys, keys, for_keys),
-                at.add_to_keys(log_weights, logits.sum(axis=0)),
-                at.add_to_keys(values, _product(p.T, rise)),
-            ),
-        )
+    def add(sums: jax.Array, queries: tuple, keys: tuple) -> jax.Array:
+        x, own, log_normalizer, dx, query_factors = queries
+        y, place, columns, dy, key_factors, columns_change = keys
+        exponents = _exponents(inputs.attention, x, y, own, place) - log_normalizer[:, None] * LOG2E
+        kernel = _kernel(exponents)
+        if squared:
+            products = [_product(a, b.T) for a, b in zip(query_factors, key_factors, strict=True)]
+            logits: jax.Array | float = sum(products, start=0.0)
+        else:
+            logits = _logit_changes((inputs.attention, x, y), (change.attention, dx, dy))
+        sums += _product(kernel * logits, columns)
+        return sums if columns_change is None else sums + _product(kernel, columns_change)
 
-    nothing = jax.tree.map(jnp.zeros_like, inputs)
-    start = tuple(c[:QUERY_TILE] for c in nothing.queries)
-    along = nothing.attention, nothing.keys, nothing.log_weights, nothing.values
-    queries, (attention, keys, log_weights, values) = _over_tiles(inputs, start, along, add)
-    return Inputs(attention, queries, keys, log_weights, values)
+    start = jnp.zeros((QUERY_TILE, inputs.columns.shape[-1]), inputs.columns.dtype)
+    by_query = inputs.queries, places.own, outputs.log_normalizer, change.queries, query_factors
+    by_key = inputs.keys, places.keys, inputs.columns, change.keys, key_factors, change.columns
+    sums = _over_tiles(jax.checkpoint(add), start, by_query, by_key)
+    return Outputs(sums[..., 1:] - outputs.average * sums[..., :1], sums[..., 0])
 
 
-def _pull_logits(at: _Tile, inputs: Inputs, logits: jax.Array) -> tuple[Attention, Coordinates, Coordinates]:
-    """The cotangents of the attention, the queries and the keys of a tile, from that of its logits (q, k)."""
-    _, pull = jax.vjp(log2_kernel, *at.operands(inputs))
-    return pull(logits / LOG2E)
+def _factors(inputs: _Inputs, change: _Inputs) -> tuple[list[jax.Array], list[jax.Array]]:
+    """Thin matrices a, b with dl = sum a b^T for l = -|x - y|^2 / 2: -(x - y) . (dx - dy) as products."""
+    x, y = (jnp.stack(side, axis=-1) for side in (inputs.queries, inputs.keys))
+    by_query, by_key = [], []
+    if change.queries is not None:
+        dx = jnp.stack(change.queries, axis=-1)
+        by_query.append(jnp.concatenate([dx, -(x * dx).sum(axis=-1, keepdims=True)], axis=-1))
+        by_key.append(jnp.insert(y, y.shape[-1], 1.0, axis=-1))
+    if change.keys is not None:
+        dy = jnp.stack(change.keys, axis=-1)
+        by_query.append(jnp.insert(x, x.shape[-1], 1.0, axis=-1))
+        by_key.append(jnp.concatenate([dy, -(y * dy).sum(axis=-1, keepdims=True)], axis=-1))
+    return by_query, by_key
 
 
-def _pull_distances(at: _Tile, inputs: Inputs, logits: jax.Array) -> tuple[Attention, Coordinates, Coordinates]:
-    """The same for logits -|x - y|^2 / 2eps: centred on the tile of queries, against cancellation."""
-    attention, queries, keys = at.operands(inputs)
-    center = jnp.stack([c.mean() for c in queries])
-    x, y = (jnp.stack(side, axis=1) - center for side in (queries, keys))
-    ones_x, ones_y = jnp.ones((len(x), 1), x.dtype), jnp.ones((len(y), 1), y.dtype)
-    rows, columns = _product(logits, jnp.hstack([ones_y, y])), _product(logits.T, jnp.hstack([ones_x, x]))
-    pull_x, pull_y = (rows[:, 1:] - x * rows[:, :1]), (columns[:, 1:] - y * columns[:, :1])
-    # sum g |x - y|^2 = sum_i x_i . (x_i rows - sum_j g y_j) + sum_j y_j . (...) = - sum x . pull_x - sum y . pull_y
-    squares = -(x * pull_x).sum() - (y * pull_y).sum()
-    eps = attention.bandwidth
-    return (
-        jax.tree.map(lambda _: squares / (2 * eps**2), attention),  # its one parameter is the bandwidth
-        tuple(c / eps for c in pull_x.T),
-        tuple(c / eps for c in pull_y.T),
-    )
+def _logit_changes(at: tuple, change: tuple) -> jax.Array | float:
+    """dl of a tile of pairs for any cost, (q, k)."""
+    varying = [n for n, part in enumerate(change) if part is not None]
+
+    def exponents(*parts: Any) -> jax.Array:
+        given = list(at)
+        for n, part in zip(varying, parts, strict=True):
+            given[n] = part
+        return log2_kernel(*given)
+
+    if not varying:
+        return 0.0
+    return jax.jvp(exponents, [at[n] for n in varying], [change[n] for n in varying])[1] / LOG2E
 
 
-class _Tile(NamedTuple):
-    """The i-th tile of queries and the j-th tile of keys."""
-
-    i: jax.Array
-    j: jax.Array
-
-    def query(self, array: jax.Array) -> jax.Array:
-        return tile(array, self.i, QUERY_TILE)
-
-    def key(self, array: jax.Array) -> jax.Array:
-        return tile(array, self.j, KEY_TILE)
-
-    def add_to_keys(self, whole: jax.Array, part: jax.Array) -> jax.Array:
-        return jax.lax.dynamic_update_slice_in_dim(whole, self.key(whole) + part, self.j * KEY_TILE, 0)
-
-    def operands(self, inputs: Inputs) -> tuple[Attention, Coordinates, Coordinates]:
-        return inputs.attention, tuple(map(self.query, inputs.queries)), tuple(map(self.key, inputs.keys))
-
-    def exponents(self, inputs: Inputs, own: jax.Array | None) -> jax.Array:
-        """log2 of w_j exp(logit_ij), (q, k)."""
-        exponents = log2_kernel(*self.operands(inputs)) + self.key(inputs.log_weights) * LOG2E
-        return without_self(exponents, None if own is None else self.query(own), self.j)
-
-    def probabilities(self, inputs: Inputs, own: jax.Array | None, outputs: Outputs) -> jax.Array:
-        """p_ij, (q, k)."""
-        return exp2(self.exponents(inputs, own) - self.query(outputs.log_normalizer * LOG2E)[:, None])
+def _exponents(
+    attention: Attention, queries: Coordinates, keys: Coordinates, own: jax.Array | None, places: jax.Array | None
+) -> jax.Array:
+    """log2 exp(logit_ij) of a tile, (q, k); minus infinity for what is left out."""
+    exponents = log2_kernel(attention, queries, keys)
+    return exponents if own is None else jnp.where(own[:, None] == places, -jnp.inf, exponents)
 
 
-def _over_tiles(inputs: Inputs, start: Any, along: Any, visit: Callable) -> tuple[Any, Any]:
-    """Fold `visit(sums, along, tile)` over all tiles: sums (q, ...) for each tile of queries, and sums along keys."""
-    counts = len(inputs.queries[0]) // QUERY_TILE, len(inputs.keys[0]) // KEY_TILE
+def _kernel(exponents: jax.Array) -> jax.Array:
+    return exp2(jnp.minimum(exponents, LARGEST_EXPONENT[np.dtype(exponents.dtype)]))
 
-    def query_tile(i: jax.Array, carry: tuple) -> tuple:
-        whole, along = carry
-        sums, along = jax.lax.fori_loop(0, counts[1], lambda j, state: visit(*state, _Tile(i, j)), (start, along))
-        return jax.tree.map(
-            lambda out, part: jax.lax.dynamic_update_slice_in_dim(out, part, i * QUERY_TILE, 0), whole, sums
-        ), along
 
-    whole = jax.tree.map(lambda part: jnp.zeros((counts[0] * QUERY_TILE, *part.shape[1:]), part.dtype), start)
-    return jax.lax.fori_loop(0, counts[0], query_tile, (whole, along))
+def _over_tiles(visit: Callable, start: jax.Array, by_query: Any, by_key: Any) -> jax.Array:
+    """Fold `visit(folded, queries, keys)` over the key tiles of every query tile, (query tiles, *start.shape)."""
+
+    def query_tile(_: None, queries: Any) -> tuple[None, jax.Array]:
+        return None, jax.lax.scan(lambda folded, keys: (visit(folded, queries, keys), None), start, by_key)[0]
+
+    return jax.lax.scan(query_tile, None, by_query)[1]
 
 
 def _product(a: jax.Array, b: jax.Array) -> jax.Array:
     return jnp.dot(a, b, precision="highest")
 
 
-def _whole_tiles(array: jax.Array, size: int, fill: float | None = None) -> jax.Array:
-    """Filled up to whole tiles, by the last entry or by `fill`."""
+def _tiles(array: jax.Array, size: int, fill: float | None = None) -> jax.Array:
+    """In tiles (tiles, size, ...), the last one filled up by the last entry or by `fill`."""
     widths = ((0, -len(array) % size), *[(0, 0)] * (array.ndim - 1))
-    if fill is None:
-        return jnp.pad(array, widths, mode="edge")
-    return jnp.pad(array, widths, constant_values=fill)
+    filled = jnp.pad(array, widths, mode="edge") if fill is None else jnp.pad(array, widths, constant_values=fill)
+    return filled.reshape(-1, size, *array.shape[1:])

@@ -75,8 +75,9 @@ class DevicesSum(DenseSum):
 
     def _largest(self, rows: Rows) -> np.ndarray:
         largest = np.empty(len(rows.points))
+        weights = self._spread(pad(self._log_weights[self._massive], self._size, -np.inf, self.dtype))
         for block, queries, own in self._query_blocks(rows):
-            part = _spread_max(self._mesh)(self.attention, queries, own, self._spread_keys, len(self._massive))
+            part = _spread_max(self._mesh)(self.attention, queries, own, self._spread_keys, weights)
             largest[block] = self._local(part)[: block.stop - block.start]
         return largest
 
@@ -122,15 +123,13 @@ def _spread_sums(mesh: Mesh) -> Callable:
 @functools.cache
 def _spread_max(mesh: Mesh) -> Callable:
     def local(
-        attention: Attention, queries: Coordinates, own: jax.Array | None, keys: Coordinates, count: jax.Array
+        attention: Attention, queries: Coordinates, own: jax.Array | None, keys: Coordinates, log_weights: jax.Array
     ) -> jax.Array:
-        share = len(keys[0])
-        schedule = _everything(len(queries[0]), share)
-        here = count - jax.lax.axis_index(AXIS) * share
-        part = _max(attention, schedule, queries, _own_here(own, share), keys, here, key_tile=KEY_TILE)
+        schedule, own = _everything(len(queries[0]), len(keys[0])), _own_here(own, len(keys[0]))
+        part = _max(attention, schedule, queries, own, keys, log_weights, key_tile=KEY_TILE)
         return jax.lax.pmax(part, AXIS)
 
-    return _over_devices(local, mesh, spread=(False, False, False, True, False))
+    return _over_devices(local, mesh, spread=(False, False, False, True, True))
 
 
 def _over_devices(local: Callable, mesh: Mesh, *, spread: Sequence[bool]) -> Callable:

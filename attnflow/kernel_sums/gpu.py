@@ -168,7 +168,7 @@ class GpuSum(KernelSum):
     def _rounding(self, totals: np.ndarray, rows: Rows) -> np.ndarray:
         """A bound on the error of the averages, (Q,); infinite where a row underflows."""
         limits, dim = np.finfo(self.dtype), self.points.shape[1]
-        reached = totals >= limits.tiny / limits.eps**2 * self._weights.max()
+        reached = totals >= limits.tiny / limits.eps**2 * max(self._weights.max(), 1.0)
         with np.errstate(divide="ignore", invalid="ignore"):
             logits = np.maximum(np.log(self._weights.sum()) - np.log(totals), 0.0)
             eps = self.attention.bandwidth

@@ -53,8 +53,9 @@ _EXP2 = {
 }
 
 
+@jax.custom_jvp
 def exp2(t: jax.Array) -> jax.Array:
-    """2^t for t <= 0, to a unit in the last place; at least the smallest normal number, about 1e-307 (1e-38)."""
+    """2^t to a unit in the last place, for t under 1024 (128); at least the smallest normal number, 1e-307 (1e-38)."""
     coefficients, magic, integer, mantissa, smallest = _EXP2[np.dtype(t.dtype)]
     t = jnp.maximum(t, t.dtype.type(smallest))
     whole = jnp.round(t)
@@ -64,6 +65,9 @@ def exp2(t: jax.Array) -> jax.Array:
         power = power * fraction + t.dtype.type(coefficient)
     exponent = jax.lax.bitcast_convert_type(whole + t.dtype.type(magic), integer) << mantissa
     return jax.lax.bitcast_convert_type(jax.lax.bitcast_convert_type(power, integer) + exponent, t.dtype)
+
+
+exp2.defjvps(lambda change, power, _: change * power / LOG2E)  # JAX would take the derivative of bits to be zero
 
 
 def log2_kernel(attention: Attention, queries: Coordinates, keys: Coordinates) -> jax.Array:
@@ -121,18 +125,22 @@ def sum_tiles(
 @functools.partial(compile_tiles, static_argnames="key_tile")
 def max_tiles(
     attention: Attention, schedule: Schedule, queries: Coordinates, own: jax.Array | None, keys: Coordinates,
-    count: int, *, key_tile: int,
+    log_weights: jax.Array, *, key_tile: int,
 ) -> jax.Array:  # fmt: skip
-    """max_j logit_ij over the scheduled tiles and j < count, (Q,); infinite where one of them is NaN."""
+    """max_j log w_j + logit_ij over the scheduled tiles, (Q,); infinite where the logit of a key with mass is NaN."""
 
     def visit(largest: jax.Array, i: jax.Array, j: jax.Array) -> jax.Array:
         exponents = _tile_exponents(attention, queries, own, keys, i, j, key_tile)
-        # XLA's max may lose a NaN, and then the average would be taken without that key.
-        exponents = jnp.where(jnp.isnan(exponents), jnp.inf, exponents)
-        real = j * key_tile + jnp.arange(key_tile) < count
-        return jnp.maximum(largest, jnp.where(real, exponents, -jnp.inf).max(axis=1))
+        return jnp.maximum(largest, largest_exponents(exponents, tile(log_weights * LOG2E, j, key_tile)))
 
     return walk(schedule, jnp.full_like(queries[0], -jnp.inf), visit) / LOG2E
+
+
+def largest_exponents(exponents: jax.Array, log2_weights: jax.Array) -> jax.Array:
+    """The largest of each row with its weight, (q,); infinite where that of a key with mass is NaN."""
+    # XLA's max may lose a NaN, and then the average would be taken without that key.
+    weighted = jnp.where(jnp.isnan(exponents), jnp.inf, exponents) + log2_weights
+    return jnp.where(jnp.isneginf(log2_weights), -jnp.inf, weighted).max(axis=1)
 
 
 def _tile_exponents(

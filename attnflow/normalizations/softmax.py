@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -12,11 +13,21 @@ import numpy as np
 import scipy.linalg
 
 from attnflow._checks import check_integer, check_times
-from attnflow._pytree import is_traced
+from attnflow._pytree import is_known, is_traced
 from attnflow.attention import Attention
 from attnflow.errors import ConfigError, ResourceError
-from attnflow.kernel_sums import PlannedSum, RowSums, kernel_logits, softmax_average
+from attnflow.kernel_sums import (
+    PLANNED_PAIRS,
+    PlannedSum,
+    RowSums,
+    Sums,
+    in_units,
+    kernel_logits,
+    planned_average,
+    softmax_average,
+)
 from attnflow.measures import DiscreteMeasure, as_measure
+from attnflow.pseudometrics import SquaredDistance
 from attnflow.trajectories import Spectrum
 
 MAX_DENSE_POINTS = 4096  # of a spectrum: the matrix takes 128 MB, its eigenvectors about ten seconds
@@ -57,11 +68,12 @@ class SoftmaxOperator:
         self._devices = devices
         self._dtype = np.dtype(dtype)
         self._traced = is_traced(attention, measure.points, measure.masses)
-        with np.errstate(divide="ignore"):
-            self._log_weights = (jnp if self._traced else np).log(measure.masses)
-        if self._traced and method not in ("auto", "dense"):
-            raise ConfigError(f'`method` = "{method}" cannot be traced by JAX. Pass method="dense" under jit or grad.')
-        self._planned = None if self._traced else self._kernel_sum(attention, self._log_weights)
+        self._planned = None
+        if not self._traced:
+            self._log_scale = np.log(measure.masses.max())  # averages do not depend on it; sums could underflow
+            with np.errstate(divide="ignore"):
+                self._log_weights = np.log(measure.masses) - self._log_scale
+            self._planned = self._kernel_sum(attention, measure.points, self._log_weights)
 
     def __call__(self, values: np.ndarray, at: np.ndarray | None = None) -> np.ndarray:
         """A v at points (Q, D), by default its own: (N,) -> (Q,), (N, c) -> (Q, c)."""
@@ -84,14 +96,15 @@ class SoftmaxOperator:
         if self._traced or is_traced(at):
             return self._traced_sums(nothing, at).log_normalizer
         sums = self._sum(nothing, at, exclude_self=self._excludes(at))
-        return sums.shift + np.log(sums.total)
+        return sums.shift + np.log(sums.total) + self._log_scale
 
     def effective_sample_size(self, at: np.ndarray | None = None) -> np.ndarray:
         """1 / sum_j a_j^2 for the rows a of A, shape (Q,); sum k^2 is the kernel sum at half the bandwidth."""
         nothing = np.empty((len(self.measure), 0))
         sums = self._sum(nothing, at, exclude_self=self._excludes(at))
         half = Attention(self.attention.pseudometric, bandwidth=self.attention.bandwidth / 2)
-        squares = self._kernel_sum(half, 2 * self._log_weights)(nothing, at, exclude_self=self._excludes(at))
+        double = self._kernel_sum(half, self.measure.points, 2 * self._log_weights)
+        squares = double(nothing, at, exclude_self=self._excludes(at))
         # Equal shifts cancel exactly; in logarithms, because one of the two sums may have been shifted alone.
         return np.exp(2 * np.log(sums.total) - np.log(squares.total) + (2 * sums.shift - squares.shift))
 
@@ -138,7 +151,7 @@ class SoftmaxOperator:
             )
         self._check_symmetric("the spectrum")
         log_degrees = self.log_normalizer()
-        half = (self._log_weights - log_degrees) / 2
+        half = (self._log_weights + self._log_scale - log_degrees) / 2
         matrix = kernel_logits(self.attention, self.measure.points)
         matrix += half[:, None]
         matrix += half
@@ -169,13 +182,30 @@ class SoftmaxOperator:
         return Spectrum((1 - eigenvalues) / eps, eigenfunctions, error / eps)
 
     def _traced_sums(self, values: np.ndarray, at: np.ndarray | None) -> Any:
-        """Averages and log-normalisers that JAX can trace and differentiate."""
-        keys, log_weights, columns = (
-            jnp.asarray(array, self._dtype) for array in (self.measure.points, self._log_weights, values)
+        """Averages and log-normalisers that JAX can differentiate; sums over all pairs can be compiled and batched."""
+        keys, weights, columns, bandwidth = (
+            jnp.asarray(array, self._dtype)
+            for array in (self.measure.points, self.measure.masses, values, self.attention.bandwidth)
         )
         queries = keys if at is None else jnp.asarray(at, self._dtype)
+        known = is_known(self.attention, keys, weights, columns, queries)
+        if self._plans_pairs(len(queries) * len(keys), known=known):
+            over = functools.partial(self._kernel_sum, Attention(SquaredDistance(), bandwidth=1.0))
+            back = over if at is None else functools.partial(over, method="auto")
+            sums = Sums(over, back, own=at is None, exclude_self=self._excludes(at))
+            return planned_average(sums, *in_units(bandwidth, queries, keys), weights, columns)
         own = jnp.arange(len(keys), dtype=jnp.int32) if self._excludes(at) else None
-        return softmax_average(self.attention, queries, keys, log_weights, columns, own=own)
+        return softmax_average(self.attention, queries, keys, weights, columns, own=own)
+
+    def _plans_pairs(self, pairs: int, *, known: bool) -> bool:
+        """Whether a traced sum over so many pairs is planned; otherwise it is written in JAX."""
+        squared = type(self.attention.pseudometric) is SquaredDistance
+        if self._method not in ("auto", "dense"):
+            if not (known and squared):
+                what = "under jit or vmap" if squared else "for this cost"
+                raise ConfigError(f'`method` = "{self._method}" cannot be traced {what}. Pass method="dense".')
+            return True
+        return known and squared and (self._devices is not None or (self._method == "auto" and pairs >= PLANNED_PAIRS))
 
     @property
     def _sum(self) -> PlannedSum:
@@ -183,10 +213,12 @@ class SoftmaxOperator:
             raise ConfigError("under jit or grad only `layer`, `generator` and `log_normalizer` can be asked for.")
         return self._planned
 
-    def _kernel_sum(self, attention: Attention, log_weights: np.ndarray) -> PlannedSum:
+    def _kernel_sum(
+        self, attention: Attention, points: np.ndarray, log_weights: np.ndarray, method: str | None = None
+    ) -> PlannedSum:
         return PlannedSum(
-            attention, points=self.measure.points, log_weights=log_weights, dtype=self._dtype, rtol=self._rtol,
-            method=self._method,
+            attention, points=points, log_weights=log_weights, dtype=self._dtype, rtol=self._rtol,
+            method=method or self._method,
             devices=self._devices,
         )  # fmt: skip
 
@@ -202,10 +234,9 @@ class SoftmaxOperator:
             )
 
     def _warn_if_constant(self, sums: RowSums, at: np.ndarray | None) -> None:
-        weights = self.measure.masses
-        mass = self.measure.mass - (weights if self._excludes(at) else 0.0)
-        # Where all logits of a row are equal: sum_j w_j k_j against 1, or, where shifted, against max_j w_j k_j.
-        constant = mass / np.where(sums.shift == 0, 1.0, weights.max())
+        weights = np.exp(self._log_weights)
+        # Where all logits of a row are equal, shifted by the largest log w_j + logit or not: the largest weight is 1.
+        constant = weights.sum() - (weights if self._excludes(at) else 0.0)
         if (np.abs(sums.total / constant - 1) < CONSTANT_KERNEL).all():
             warnings.warn(
                 f"the kernel is constant on these points to {CONSTANT_KERNEL:g}: attention returns their plain mean. "
