@@ -34,8 +34,8 @@ class EmpiricalAttention:
     again; "auto" takes what is predicted to be the fastest. No method forms an N x N array. It knows no manifold.
 
     `layer`, `generator` and `log_normalizer` can be differentiated by points, masses, values, bandwidth and queries, in
-    the memory of a layer. Sums over all pairs, also of any cost, admit every transformation of JAX, any number of
-    times; the other methods, which "auto" takes where pairs are many, one grad, vjp or jvp without jit and vmap.
+    the memory of a layer. Sums over all pairs, of any cost, admit every transformation of JAX, any number of times.
+    The other methods admit one grad, vjp or jvp; under jit and vmap "auto" sums all pairs.
 
     Args:
         attention: the cost and the bandwidth.
