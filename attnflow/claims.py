@@ -82,9 +82,7 @@ class Claim:
         if self.control_of == self.id:
             raise ConfigError(f"`control_of` must name another claim, got {self.id!r} itself.")
         if self.statistic != "mean" and self.kind != "constant":
-            raise ConfigError(
-                f"`statistic` applies to constants only, got a claim of kind {self.kind!r}. Leave it out."
-            )
+            raise ConfigError(f"`statistic` applies to constants only, got a claim of kind {self.kind!r}. Omit it.")
         is_flag = self.kind == "flag" and isinstance(self.predicted, bool | np.bool_)
         predicted = float(self.predicted) if is_flag else check_real(self.predicted, "predicted")
         object.__setattr__(self, "predicted", predicted)
