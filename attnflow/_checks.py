@@ -22,6 +22,14 @@ def check_positive(value: object, name: str) -> float:
     return number
 
 
+def check_tolerance(value: object, name: str) -> float:
+    """A relative tolerance, between 0 and 1."""
+    number = _real(value)
+    if number is None or not 0 < number < 1:
+        raise ConfigError(f"`{name}` must be between 0 and 1, got {value!r}. Pass a number such as 1e-8.")
+    return number
+
+
 def check_real(value: object, name: str) -> float:
     """A finite real number, as a float."""
     number = _real(value)
@@ -68,6 +76,8 @@ def check_times(times: object) -> np.ndarray:
 def check_finite(array: object, name: str) -> np.ndarray:
     """A float64 array without NaN or Inf."""
     try:
+        if np.iscomplexobj(array):  # type: ignore[arg-type]
+            raise TypeError("complex numbers have no place here")
         values = np.asarray(array, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise DataError(f"`{name}` must be an array of numbers, got {type(array).__name__}: {error}.") from error
@@ -93,6 +103,6 @@ def check_rows(array: np.ndarray, name: str, *, ambient_dim: int | None = None) 
     if ambient_dim is not None and array.shape[1] != ambient_dim:
         hint = " Transpose it: rows are points." if array.shape[0] == ambient_dim else ""
         raise DataError(f"`{name}` must have shape (N, {ambient_dim}), got {array.shape}.{hint}")
-    if array.shape[0] == 0:
+    if array.size == 0:
         raise DataError(f"`{name}` is empty: shape {array.shape}. Pass at least one point.")
     return array

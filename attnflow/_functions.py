@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any
 
 import jax
@@ -28,12 +28,14 @@ def map_blocks(compiled: Callable[..., Any], *arrays: np.ndarray, block: int = B
     parts = []
     for start in range(0, count, block):
         rows = np.minimum(np.arange(start, start + block), count - 1)
-        result = compiled(*(array[rows] for array in arrays))
-        if is_traced(result):
+        try:
+            with jax.core.eval_context():  # of known points, also while JAX traces something else
+                result = compiled(*(array[rows] for array in arrays))
+        except jax.errors.UnexpectedTracerError as error:
             raise ConfigError(
                 "a function was given that depends on a value which JAX is tracing. Pass its values at the points, "
                 "such as jax.vmap(f)(points)."
-            )
+            ) from error
         parts.append(jax.tree.map(lambda leaf: np.asarray(leaf)[: count - start], result))  # noqa: B023
     return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
 
@@ -43,9 +45,36 @@ def lift(f: Callable) -> Callable:
     """The compiled map (B, D) -> (B,) or (B, c) of a function of one point."""
 
     def one(x: jax.Array) -> jax.Array:
-        return jnp.asarray(f(x), dtype=x.dtype)
+        result = at_point(f, x)
+        try:
+            return jnp.asarray(result, dtype=x.dtype)
+        except (TypeError, ValueError) as error:
+            raise DataError(f"`{_name(f)}` must return a number or a vector, got {type(result).__name__}.") from error
 
     return jax.jit(jax.vmap(one))
+
+
+def _name(f: Callable) -> str:
+    return getattr(f, "__name__", "f")
+
+
+def at_point(f: Callable, x: jax.Array) -> Any:
+    """f(x) while JAX compiles it.
+
+    Raises:
+        DataError: if f reads a coordinate that x lacks; JAX would take the last one in its place.
+    """
+    try:
+        with np.errstate(all="ignore"):
+            f(np.zeros(x.shape, x.dtype))
+    except IndexError as error:
+        raise DataError(
+            f"`{_name(f)}` must be a function of one point, of shape {x.shape}, and reads an entry "
+            f"that it has not: {error}. Pass a function of one point, not of a batch."
+        ) from error
+    except Exception:  # only JAX's points need to be understood
+        pass
+    return f(x)
 
 
 def check_function(f: object) -> Callable:
@@ -63,7 +92,8 @@ def evaluate(f: Callable, points: np.ndarray) -> np.ndarray:
     Raises:
         DataError: if f is not written with jax.numpy, returns more than one axis, or is not finite somewhere.
     """
-    return evaluate_compiled(lift(f), points, name=getattr(f, "__name__", "f"))
+    hashable = f if isinstance(f, Hashable) else functools.partial(f)
+    return evaluate_compiled(lift(hashable), points, name=_name(f))
 
 
 def evaluate_compiled(compiled: Callable[[np.ndarray], Any], points: np.ndarray, *, name: str) -> np.ndarray:

@@ -26,8 +26,6 @@ def value(cls: type[T]) -> type[T]:
     fields = dataclasses.fields(cls)  # type: ignore[arg-type]
     data = [f.name for f in fields if not f.metadata.get("static", False)]
     meta = [f.name for f in fields if f.metadata.get("static", False)]
-    if not data:  # a value without data compares by its structure; `==` on array fields would have no truth value
-        _compare_by_structure(cls, meta)
 
     def flatten_with_keys(obj: Any) -> tuple[list, tuple]:
         children = [(jax.tree_util.GetAttrKey(name), getattr(obj, name)) for name in data]
@@ -40,15 +38,18 @@ def value(cls: type[T]) -> type[T]:
         return obj
 
     jax.tree_util.register_pytree_with_keys(cls, flatten_with_keys, unflatten)
+    cls.__eq__, cls.__hash__ = _equal, _hash  # type: ignore[assignment, method-assign]
     return cls
 
 
-def _compare_by_structure(cls: Any, names: list[str]) -> None:
-    def structure(obj: Any) -> tuple:
-        return tuple(getattr(obj, name) for name in names)
+def _equal(self: Any, other: object) -> bool:
+    """Values without data compare by their structure; `==` on arrays would have no truth value."""
+    structures: list = [jax.tree.structure(self), jax.tree.structure(other)]
+    return self is other or (not jax.tree.leaves(self) and structures[0] == structures[1])
 
-    cls.__eq__ = lambda self, other: type(self) is type(other) and structure(self) == structure(other)
-    cls.__hash__ = lambda self: hash((type(self), structure(self)))
+
+def _hash(self: Any) -> int:
+    return id(self) if jax.tree.leaves(self) else hash(jax.tree.structure(self))
 
 
 def is_traced(*trees: Any) -> bool:
@@ -59,6 +60,11 @@ def is_traced(*trees: Any) -> bool:
 def is_known(*trees: Any) -> bool:
     """Whether the numbers are at hand: JAX may differentiate them, but neither compile nor batch."""
     return not is_traced(jax.lax.stop_gradient(jax.tree.leaves(trees)))
+
+
+def still(array: Any) -> Any:
+    """The numbers of an array that JAX differentiates, without their change."""
+    return jax.lax.stop_gradient(array) if is_traced(array) else array
 
 
 def freeze(obj: Any, **fields: Any) -> None:

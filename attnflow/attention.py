@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from attnflow._checks import check_positive
-from attnflow._pytree import freeze, is_traced, value
+from attnflow._pytree import freeze, is_known, is_traced, still, value
 from attnflow.errors import ConfigError
 from attnflow.pseudometrics import PseudoMetric
 
@@ -35,8 +37,14 @@ class Attention:
                 f"`pseudometric` must be a PseudoMetric such as SquaredDistance(), got {pseudometric!r}. "
                 "Wrap a function of two points in CustomPseudoMetric."
             )
+        if np.ndim(bandwidth):
+            raise ConfigError(
+                f"`bandwidth` must be one number, got shape {np.shape(bandwidth)}. Use jax.vmap for several."
+            )
         if not is_traced(bandwidth):
             bandwidth = check_positive(bandwidth, "bandwidth")
+        elif is_known(bandwidth):
+            check_positive(float(still(bandwidth)), "bandwidth")
         freeze(self, pseudometric=pseudometric, bandwidth=bandwidth)
 
 

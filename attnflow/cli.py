@@ -9,6 +9,7 @@ import re
 import shutil
 import sys
 from collections.abc import Iterable, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -66,6 +67,7 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
     common.add_argument("--debug", action="store_true", help="show tracebacks")
 
     parser = _Parser(prog="attnflow", description="A laboratory for the continuum limits of attention.", epilog=EPILOG)
+    parser.add_argument("--version", action="version", version=f"attnflow {version('attnflow')}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     parsers = {}
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol
 import jax
 import numpy as np
 
-from attnflow._checks import check_integer, check_positive, check_times
+from attnflow._checks import check_integer, check_times, check_tolerance
 from attnflow._functions import check_function, evaluate
 from attnflow._pytree import value
 from attnflow.attention import Attention
@@ -82,7 +82,7 @@ class DriftDiffusion:
     """
 
     def __init__(self, attention: Attention, density: Density, *, rtol: float = 1e-8) -> None:
-        self.rtol = check_positive(rtol, "rtol")
+        self.rtol = check_tolerance(rtol, "rtol")
         self.attention = attention
         self.density = density
         self._search = self._expansion = LaplaceExpansion(attention, density)

@@ -14,7 +14,7 @@ from jax.tree_util import Partial
 from scipy.special import ive
 
 from attnflow._checks import check_finite, check_integer, check_positive
-from attnflow._functions import evaluate_compiled
+from attnflow._functions import at_point, evaluate_compiled
 from attnflow._pytree import freeze, static, value
 from attnflow.errors import ConfigError, ConvergenceError, DataError
 from attnflow.manifolds import EuclideanSpace, Manifold, Quadrature, Sphere
@@ -294,7 +294,7 @@ class LogDensity(Density):
         freeze(self, log_normalizer=log_normalizer, log_bound=peak + 0.05 - log_normalizer)
 
     def log_density(self, x: jax.Array) -> jax.Array:
-        return self.log_weight(x) - self.log_normalizer
+        return at_point(self.log_weight, x) - self.log_normalizer
 
     def _draw(self, generator: np.random.Generator) -> np.ndarray:
         if self.manifold.dim == 1:

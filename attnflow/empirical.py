@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from numpy.typing import DTypeLike
 
-from attnflow._checks import check_choice, check_finite, check_positive
+from attnflow._checks import check_choice, check_finite, check_tolerance
 from attnflow._functions import evaluate
 from attnflow._pytree import is_traced
 from attnflow.attention import Attention, check_attention
@@ -20,6 +20,7 @@ from attnflow.precision import require_device, require_x64
 from attnflow.trajectories import Spectrum, Trajectory
 
 Function = Callable | np.ndarray
+MAX_LAYERS = 10_000_000  # of a few points these take a quarter of an hour
 BEST_RTOL = {"float64": 1e-12, "float32": 1e-4}
 
 
@@ -61,6 +62,8 @@ class EmpiricalAttention:
         >>> layer = af.EmpiricalAttention(af.Attention(af.SquaredDistance(), bandwidth=0.1), points)
         >>> layer.layer(lambda x: x[0]).shape
         (500,)
+        >>> layer.solver_error < 1e-8
+        True
     """
 
     def __init__(
@@ -79,7 +82,7 @@ class EmpiricalAttention:
         require_device()
         if dtype == "float64":
             require_x64()
-        if check_positive(rtol, "rtol") < BEST_RTOL[dtype]:
+        if check_tolerance(rtol, "rtol") < BEST_RTOL[dtype]:
             raise PrecisionError(f"{dtype} cannot promise `rtol` = {rtol:g}. Pass rtol={BEST_RTOL[dtype]:g} or more.")
         measure = as_measure(points, "points")
         if len(measure) < 2:
@@ -97,13 +100,22 @@ class EmpiricalAttention:
             devices=None if devices is None else choose_devices(devices),
         )  # fmt: skip
 
+    def __repr__(self) -> str:
+        count, dim = self.measure.points.shape
+        return f"EmpiricalAttention({self.attention!r}, N={count}, D={dim})"
+
     @property
     def method(self) -> str:
         """How a layer on the own points is summed."""
         return self._operator.method
 
+    @property
+    def solver_error(self) -> float:
+        """The declared error: a bound on max |error| / max |f| of every layer so far, 0 before the first."""
+        return self._operator.worst_error
+
     def layer(self, f: Function, at: object = None) -> np.ndarray:
-        """One layer, A_N f.
+        """One layer, A_N f; `solver_error` then bounds its error.
 
         Args:
             f: a function of one ambient point, or its values at the own points, shape (N,) or (N, c).
@@ -149,14 +161,20 @@ class EmpiricalAttention:
             A Trajectory whose times are the realised n eps.
 
         Raises:
-            ConfigError: if a time is not a whole number of layers (the two nearest are named); else as `generator`.
+            ConfigError: if a time is not a whole number of layers (the two nearest are named), or there are more than
+                ten million; else as `generator`.
         """
+        if is_traced(self.attention, self.measure.points, self.measure.masses, f, getattr(at, "points", at)):
+            raise ConfigError("`evolve` cannot be traced by JAX. Apply `layer` as often as needed under jit or grad.")
         counts = count_layers(times, self.attention.bandwidth)
+        if counts.max() > MAX_LAYERS:
+            raise ConfigError(
+                f"`times` asks for {counts.max():.3g} layers; at most {MAX_LAYERS:.0e} are taken. For long times use "
+                "`spectrum` or DriftDiffusion."
+            )
         measure = self.measure if at is None else as_measure(at, "at", ambient_dim=self.measure.ambient_dim)
         queries = self._queries(at)
         own = self._own_values(f)
-        if is_traced(own, queries):
-            raise ConfigError("`evolve` cannot be traced by JAX. Apply `layer` as often as needed under jit or grad.")
         start = self._values_at(f, own, queries) if 0 in counts else None
         values = self._operator.iterate(own, counts=counts.tolist(), at=queries, at_zero=start)
         return Trajectory(
@@ -165,7 +183,7 @@ class EmpiricalAttention:
             values=values,
             weights=measure.masses,
             # Averages do not amplify: the errors of the layers add up.
-            solver_error=float(counts.max() * self._operator.worst_error * np.abs(own).max()),
+            solver_error=float(counts.max() * self.solver_error * np.abs(own).max()),
         )
 
     def log_normalizer(self, at: object = None) -> np.ndarray:

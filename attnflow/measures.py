@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from attnflow._checks import check_finite, check_rows
-from attnflow._pytree import freeze, is_traced
+from attnflow._pytree import freeze, is_known, is_traced, still
 from attnflow.errors import DataError
 
 
@@ -17,7 +17,7 @@ class DiscreteMeasure:
     """The measure sum_j w_j delta_{x_j}; the arrays are copied and read-only.
 
     Attention does not depend on the total mass, so the masses are kept as given: multiplicities for a sample with
-    duplicates, quadrature weights (times p) for an integral.
+    duplicates, quadrature weights (times p) for an integral. One under 1e-300 of the largest counts as zero.
 
     Args:
         points: x_j, shape (N, D).
@@ -42,12 +42,12 @@ class DiscreteMeasure:
         weights = np.ones(len(points)) if self.weights is None else _numbers(self.weights, "weights")
         if weights.shape != (len(points),):
             raise DataError(f"`weights` must have shape ({len(points)},), one per point, got {weights.shape}.")
+        if is_known(weights) and ((still(weights) < 0).any() or not still(weights).any()):
+            raise DataError("`weights` must be nonnegative and not all zero. Pass None for equal weights.")
         if is_traced(points, weights):
             freeze(self, points=jnp.asarray(points), weights=jnp.asarray(weights))
             return
         points, weights = np.array(points), np.array(weights)
-        if (weights < 0).any() or not weights.any():
-            raise DataError("`weights` must be nonnegative and not all zero. Pass None for equal weights.")
         points.setflags(write=False)
         weights.setflags(write=False)
         freeze(self, points=points, weights=weights)
@@ -81,5 +81,9 @@ def as_measure(points: object, name: str, *, ambient_dim: int | None = None) -> 
 
 
 def _numbers(array: object, name: str) -> np.ndarray:
-    """A finite array; as it is where JAX traces it, because only its shape is known then."""
-    return array if is_traced(array) else check_finite(array, name)  # type: ignore[return-value]
+    """A finite array; as it is where JAX compiles it, because only its shape is known then."""
+    if not is_traced(array):
+        return check_finite(array, name)
+    if is_known(array):
+        check_finite(still(array), name)
+    return array  # type: ignore[return-value]

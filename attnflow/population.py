@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from attnflow._checks import check_integer, check_positive
+from attnflow._checks import check_integer, check_tolerance
 from attnflow._functions import check_function, evaluate
 from attnflow.attention import Attention, check_attention
 from attnflow.densities import Density, check_density
@@ -59,7 +59,7 @@ class PopulationAttention:
 
     def __init__(self, attention: Attention, density: Density, *, rtol: float = 1e-8) -> None:
         require_x64()
-        if check_positive(rtol, "rtol") < BEST_RTOL:
+        if check_tolerance(rtol, "rtol") < BEST_RTOL:
             raise PrecisionError(f"`rtol` must be at least {BEST_RTOL:g} in float64, got {rtol:g}.")
         self.attention = check_attention(attention)
         self.density = check_density(density)

@@ -28,8 +28,8 @@ def require_x64() -> None:
     require_device()
     if not jax.config.read("jax_enable_x64"):
         raise PrecisionError(
-            "float64 is asked but JAX computes in float32 (`jax_enable_x64` is off). "
-            "Call attnflow.enable_x64() once at the top of the program."
+            "points and functions are computed in float64, also where sums are asked for in float32, but JAX's "
+            "`jax_enable_x64` is off. Call attnflow.enable_x64() once at the top of the program."
         )
 
 

@@ -132,9 +132,13 @@ def test_what_makes_no_sense_is_refused_before_waiting(given, message):
 
 def test_devices_that_are_not_there_are_refused():
     attention, points = af.Attention(af.SquaredDistance(), bandwidth=0.1), np.eye(3)
-    with pytest.raises(ConfigError, match=r"between 1 and the 1.*device_count=5"):
+    with pytest.raises(ConfigError, match=r"at most the 1.*device_count=5"):
         af.EmpiricalAttention(attention, points, devices=5)
-    with pytest.raises(ConfigError, match="list of JAX devices"):
-        af.EmpiricalAttention(attention, points, devices=["cpu"])
+    for devices in (["cpu"], [], jax.devices() * 2):
+        with pytest.raises(ConfigError, match="list of different JAX devices"):
+            af.EmpiricalAttention(attention, points, devices=devices)
+    for devices in (0, True, 2.5, jax.devices()[0]):
+        with pytest.raises(ConfigError, match="integer of at least 1"):
+            af.EmpiricalAttention(attention, points, devices=devices)
     with pytest.raises(ConfigError, match=r"dense sums only.*fourier"):
         af.EmpiricalAttention(attention, points, devices=jax.devices(), method="fourier")

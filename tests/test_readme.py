@@ -6,14 +6,28 @@ from pathlib import Path
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 
 
-def test_the_example_runs_and_its_errors_are_small(capsys):
-    (example,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
-    assert len([line for line in example.splitlines() if line.strip()]) <= 16
-    exec(example, {})
+def test_the_examples_run_and_their_errors_are_small(capsys):
+    first, second = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    assert len([line for line in first.splitlines() if line.strip()]) <= 16
+    names = {}
+    exec(first, names)
     errors = [float(word) for word in re.findall(r"\d\.\d+(?:e-\d+)?", capsys.readouterr().out)]
     assert len(errors) == 4  # two errors at two times
     # f spans about four: sampling error with 4000 points and bias at eps = .05 are a few per cent of it
     assert all(0 < error < 0.1 for error in errors)
+
+    exec(second, names)
+    method, declared = capsys.readouterr().out.split()
+    assert method == "fourier"
+    assert 0 < float(declared) <= 1e-6  # the rtol that the example passes
+    h = 1e-6  # central differences are exact to h^2 and to rounding / h
+    points, loss = names["million"][:20_000], names["loss"]
+    assert abs((loss(points, 0.01 + h) - loss(points, 0.01 - h)) / (2 * h) - names["by_bandwidth"]) < 1e-6
+    moved = points.copy()
+    moved[0] += h
+    back = points.copy()
+    back[0] -= h
+    assert abs((loss(moved, 0.01) - loss(back, 0.01)) / (2 * h) - names["by_points"][0].sum()) < 1e-8
 
 
 def test_figures_and_files_that_the_readme_names_exist():

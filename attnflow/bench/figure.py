@@ -48,6 +48,9 @@ def cost_curves(rows: Sequence[Measurement], *, about: str) -> Figure:
                 )  # fmt: skip
             ax.set(xscale="log", yscale="log", title=f"bandwidth ε = {bandwidth:g}", xlabel="number of points N")
             ax.xaxis.set_minor_formatter(NullFormatter())
+            sizes = sorted({row.points for row in rows})
+            if sizes[-1] < 10 * sizes[0]:  # no power of ten may lie between them
+                ax.set_xticks(sizes, [str(size) for size in sizes])
         panels[0].set_ylabel("seconds of a first layer")
         handles, labels = panels[0].get_legend_handles_labels()
         made.legend(handles, labels, loc="outside right upper", title="measured\n(lines: predicted)")

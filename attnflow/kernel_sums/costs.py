@@ -78,8 +78,11 @@ def fourier_cost(
     base, growth = SPREADING[work.dim]
     point = machine.spread * (base + growth * math.log10(error) ** 2)
     transforms = math.ceil(work.columns / 2)
-    there = point * work.keys / parts + machine.grid * grid
-    back = (point * work.queries + machine.grid * grid) / machine.cores
+    there, back = (
+        point * count + machine.grid * grid * (needed.upsampling(int(count), error) / 2) ** work.dim
+        for count in (work.keys / parts, work.queries)
+    )
+    back /= machine.cores
     checks = machine.row * (work.keys + work.queries) / 2
     layer = 1e-9 * (transforms * (there + back) + checks) + 5e-3
     layer += (sample.density < 2 * fourier.BEST_ERROR / rtol).mean() * dense_cost(work, machine).next

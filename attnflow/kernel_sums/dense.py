@@ -18,11 +18,13 @@ from attnflow.attention import Attention
 from attnflow.errors import ConfigError, DataError, DegenerateKernelError, PrecisionError
 from attnflow.kernel_sums.rows import KernelSum, Rows, RowSums
 from attnflow.kernel_sums.tiles import LOG2E, QUERY_TILE, Schedule, compile_tiles, log2_kernel, max_tiles, sum_tiles
+from attnflow.precision import require_x64
 from attnflow.pseudometrics import SquaredDistance
 
 QUERY_BLOCK, KEY_BLOCK, KEY_TILE = 1024, 16384, 512
 MATRIX_BLOCK = 512
 TERM_ROUNDING = 120  # units in the last place: 64 terms on each of 8 lanes of a tile, 32 tiles of a block
+LEAST_MASS = 1e-30  # of the largest, in single precision
 MAX_COLUMNS = 32  # of one pass over the pairs; more channels take several passes
 
 
@@ -82,6 +84,9 @@ class DenseSum(KernelSum):
             roundings += coordinate_rounding(
                 self.points, rows.points, center=self._center, logits=logits, bandwidth=eps
             )
+            masses = self._weights[self._weights > 0]
+            if masses.min() < LEAST_MASS * masses.max():
+                roundings[shift != 0] = np.inf  # a light key that is much nearer than all others would be lost
         return np.finfo(self.dtype).eps * roundings
 
     def _shifted_sums(self, rows: Rows, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -204,13 +209,15 @@ def threads() -> ThreadPoolExecutor:
 
 def kernel_logits(attention: Attention, points: np.ndarray) -> np.ndarray:
     """The logits -D(x_i, x_j) / (2 eps) of all pairs as a matrix (N, N), for spectra of few points."""
+    require_x64()
     blocks = [
         (rows, coordinates(points[rows], MATRIX_BLOCK, points.dtype)) for rows in slices(len(points), MATRIX_BLOCK)
     ]
     logits = np.empty((len(points), len(points)))
     for (rows, x), (columns, y) in itertools.product(blocks, blocks):
         block = logits[rows, columns]
-        block[:] = np.asarray(_block_exponents(attention, x, y))[: block.shape[0], : block.shape[1]]
+        with jax.core.eval_context():
+            block[:] = np.asarray(_block_exponents(attention, x, y))[: block.shape[0], : block.shape[1]]
     return logits / LOG2E
 
 

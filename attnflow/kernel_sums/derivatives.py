@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.custom_derivatives import SymbolicZero
 
-from attnflow._pytree import is_traced
+from attnflow._pytree import is_traced, still
 from attnflow.attention import Attention
 from attnflow.kernel_sums.tiles import (
     LOG2E,
@@ -57,8 +57,8 @@ class _Places(NamedTuple):
 
 
 def softmax_average(
-    attention: Attention, queries: jax.Array, keys: jax.Array, weights: jax.Array, values: jax.Array, *,
-    own: jax.Array | None = None,
+    attention: Attention, queries: Any, keys: Any, weights: Any, values: Any, *,
+    own: jax.Array | None = None, dtype: np.dtype | None = None,
 ) -> Outputs:  # fmt: skip
     """y_i = sum_j p_ij v_j and log Z_i, p_ij = w_j exp(l_ij) / Z_i, Z_i = sum_j w_j exp(l_ij), l = -D / (2 eps).
 
@@ -70,18 +70,20 @@ def softmax_average(
         attention: the cost and the bandwidth.
         queries: x_i, shape (Q, D).
         keys: y_j, shape (N, D).
-        weights: w_j >= 0, shape (N,).
+        weights: w_j >= 0, shape (N,), the largest of order one; those under 2^-1000 (2^-110) are too small for dtype.
         values: v_j, shape (N, C).
         own: of each query, the place of the key that is left out, shape (Q,); None leaves none out.
+        dtype: of the arithmetic, None for that of the keys. Coordinates are counted from the middle of the cloud first.
 
     Returns:
         y (Q, C) and log Z (Q,); NaN in a row without a key that has mass, or with a cost that is not a number.
     """
     count = len(queries)
-    attention = jax.tree.map(lambda leaf: jnp.asarray(leaf, keys.dtype), attention)
     if type(attention.pseudometric) is SquaredDistance:
-        queries, keys = in_units(jnp.asarray(attention.bandwidth), queries, keys)
+        queries, keys = in_units(attention.bandwidth, queries, keys)
         attention = Attention(SquaredDistance(), bandwidth=1.0)
+    given = attention, queries, keys, weights, values
+    attention, queries, keys, weights, values = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype or keys.dtype), given)
     columns = weights[:, None] * jnp.concatenate([jnp.ones_like(weights)[:, None], values], axis=1)
     inputs = _Inputs(
         attention,
@@ -96,9 +98,9 @@ def softmax_average(
     return Outputs(*(jax.lax.collapse(array, 0, 2)[:count] for array in outputs))
 
 
-def in_units(bandwidth: jax.Array, queries: jax.Array, keys: jax.Array) -> tuple[jax.Array, jax.Array]:
+def in_units(bandwidth: Any, queries: Any, keys: Any) -> tuple[jax.Array, jax.Array]:
     """In units of sqrt(eps) from the middle of the cloud: then products of coordinates do not cancel."""
-    center, unit = jax.lax.stop_gradient(keys.mean(axis=0)), jnp.sqrt(bandwidth)
+    center, unit = still(keys).mean(axis=0), bandwidth**0.5
     return (queries - center) / unit, (keys - center) / unit
 
 

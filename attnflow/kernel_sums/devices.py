@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
+from attnflow._checks import check_integer
 from attnflow.attention import Attention
 from attnflow.errors import ConfigError, PrecisionError
 from attnflow.kernel_sums.dense import KEY_TILE, DenseSum, ceil_div, coordinates, pack_columns, pad
@@ -23,16 +24,19 @@ QUERY_BLOCK = 1024
 
 def choose_devices(devices: int | Sequence[jax.Device]) -> list[jax.Device]:
     """The first so many devices, or those that are named; ConfigError if there are fewer."""
-    if isinstance(devices, int):
-        if not 1 <= devices <= len(jax.devices()):
+    if not isinstance(devices, Iterable):
+        seen = len(jax.devices())
+        if check_integer(devices, "devices", minimum=1) > seen:
             raise ConfigError(
-                f"`devices` must be between 1 and the {len(jax.devices())} that JAX sees, got {devices}. To simulate "
-                f"more on a processor start with XLA_FLAGS=--xla_force_host_platform_device_count={devices}."
+                f"`devices` must be at most the {seen} that JAX sees, got {devices}. To simulate more on a processor "
+                f"start with XLA_FLAGS=--xla_force_host_platform_device_count={devices}."
             )
         return jax.devices()[:devices]
     chosen = list(devices)
-    if not chosen or not all(isinstance(device, jax.Device) for device in chosen):
-        raise ConfigError("`devices` must be a number of devices or a list of JAX devices, such as jax.devices().")
+    if not chosen or not all(isinstance(device, jax.Device) for device in chosen) or len(set(chosen)) < len(chosen):
+        raise ConfigError(
+            "`devices` must be a number of devices or a list of different JAX devices, such as jax.devices()."
+        )
     return chosen
 
 

@@ -59,6 +59,14 @@ class Grid(NamedTuple):
         """Points of the refined grid of a transform, twice as fine per coordinate."""
         return float(np.prod(2 * (2 * self.orders + 1)))
 
+    def upsampling(self, points: int, error: float) -> float:
+        """By how much per coordinate a transform of so many points refines its grid for kernel values to `error`.
+
+        By 1.25 it is up to 4 times smaller than by 2, but each point then reaches 1.4^d times as many of its nodes:
+        twice the time for a million points and 53^3 frequencies, half for 262 144 and 149^3.
+        """
+        return 1.25 if points < np.prod(2 * self.orders + 1) and error / 4 >= FINEST_LOW else 2.0
+
     @property
     def memory(self) -> float:
         """Bytes of that grid in double precision."""
@@ -265,13 +273,10 @@ class FourierSum(KernelSum):
 
     def _plan(self, kind: int, count: int, points: np.ndarray, **options: int) -> finufft.Plan:
         """A transform of type 1 or 2 for `count` vectors of strengths at the points."""
-        shape, tolerance = tuple(len(factor) for factor in self._factors), self.error / 4
-        # A grid refined by 1.25 is up to 4 times smaller, but each point then reaches 1.4^d times as many of its nodes:
-        # twice the time for a million points and 53^3 frequencies, half for 262 144 and 149^3.
-        coarse = len(points) < math.prod(shape) and tolerance >= FINEST_LOW
+        shape = tuple(len(factor) for factor in self._factors)
         plan = finufft.Plan(
-            kind, shape, n_trans=count, eps=tolerance, isign=3 - 2 * kind, dtype=self._complex,
-            upsampfac=1.25 if coarse else 2.0, **options,
+            kind, shape, n_trans=count, eps=self.error / 4, isign=3 - 2 * kind, dtype=self._complex,
+            upsampfac=self._grid.upsampling(len(points), self.error), **options,
         )  # fmt: skip
         # Centring first keeps the digits of a distant cloud.
         angles = 2 * np.pi * (points - self._center) / self._grid.period

@@ -27,7 +27,7 @@ from attnflow.pseudometrics import SquaredDistance
 
 # Nanoseconds per point of a non-uniform transform in d dimensions, base + growth (digits)^2, measured from 3 to 12.
 SPREADING = {1: (18.0, 0.15), 2: (45.0, 0.75), 3: (150.0, 6.5)}
-FORMAT = 1  # of the file; raised when a constant changes its meaning
+FORMAT = 2  # of the file; raised when a constant changes its meaning
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Machine:
         search: one pair of tiles that may be near.
         spread: of a non-uniform transform, per point, relative to what was measured on that core.
         scatter: one point, prepared for it.
-        grid: one point of its grid, counted at an upsampling of two.
+        grid: one point of its refined grid.
         gpu64, gpu32: one pair on a GPU; the defaults are what compiled programs allow an H200 at most.
         cores: how many there are.
     """
@@ -55,7 +55,7 @@ class Machine:
     search: float = 1000.0
     spread: float = 1.0
     scatter: float = 60.0
-    grid: float = 11.0
+    grid: float = 40.0
     gpu64: float = 1.7e-3
     gpu32: float = 3.3e-4
     cores: int = dataclasses.field(default_factory=lambda: os.cpu_count() or 1)

@@ -13,13 +13,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import Primitive
-from jax.interpreters import ad, batching
+from jax.interpreters import ad, batching, mlir
 
 from attnflow.errors import ConfigError
 from attnflow.kernel_sums.derivatives import Outputs
 from attnflow.kernel_sums.rows import KernelSum, RowSums
 
-BAND = 600.0  # of log-normalisers: the weights 1 / Z of the rows within one do not overflow
+BAND = 40.0  # of log-normalisers: the weights 1 / Z of the rows within one do not overflow, in any precision
 
 
 class Sums(NamedTuple):
@@ -27,7 +27,7 @@ class Sums(NamedTuple):
 
     Args:
         over: makes the sums over given keys with given logarithms of weights.
-        back: the same for sums over queries in place of keys; some keys may be far from all of them.
+        back: the same for sums over queries in place of keys, by any method: some keys may be far from all of them.
         own: whether the queries are the keys.
         exclude_self: whether each query then leaves out itself.
     """
@@ -60,7 +60,7 @@ class Sums(NamedTuple):
         return result
 
 
-def planned_average(sums: Sums, x: jax.Array, y: jax.Array, weights: jax.Array, values: jax.Array) -> Outputs:
+def planned_average(sums: Sums, x: jax.Array, y: jax.Array, weights: Any, values: Any) -> Outputs:
     """The averages and log-normalisers of `softmax_average` for l = -|x - y|^2 / 2.
 
     It can be differentiated once, without jit and vmap, in a few times the time of an average. Moments of x or y are
@@ -175,8 +175,8 @@ def _unfold(table: np.ndarray, factors: np.ndarray) -> np.ndarray:
 
 def _once(*_: Any, **__: Any) -> Any:
     raise ConfigError(
-        "a planned sum can be differentiated once, and not be batched. Sums over all pairs can: pass "
-        '`method` = "dense".'
+        'a sum by `method` = "cutoff", "fourier" or "gpu", or one of many pairs by "auto", can be differentiated once, '
+        'and neither compiled nor batched. Sums over all pairs can: pass method="dense".'
     )
 
 
@@ -195,6 +195,7 @@ def _define() -> None:
         primitive.def_impl(_on_host(impl))
         ad.primitive_jvps[primitive] = _once
         batching.primitive_batchers[primitive] = _once
+        mlir.register_lowering(primitive, _once)
     ad.primitive_jvps[_average] = _average_jvp
     ad.primitive_transposes[_push] = _push_transpose
     _push.def_abstract_eval(lambda *given, **_: given[4:SIZE])

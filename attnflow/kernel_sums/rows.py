@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from abc import ABC, abstractmethod
 from typing import NamedTuple
 
+import jax
 import numpy as np
 
 
@@ -68,8 +70,14 @@ class KernelSum(ABC):
             DegenerateKernelError: if a row has no key with mass.
             DataError: if the cost is NaN, or minus infinity, for some pair.
         """
-        own = np.arange(len(self.points)) if exclude_self else None
-        return self.of_rows(values, Rows(self.points if queries is None else queries, own))
+        own = self._own_places if exclude_self else None
+        with jax.core.eval_context():  # of known numbers, also while JAX traces others
+            return self.of_rows(values, Rows(self.points if queries is None else queries, own))
+
+    @functools.cached_property
+    def _own_places(self) -> np.ndarray:
+        """One array for all layers: what is prepared for it is kept."""
+        return np.arange(len(self.points))
 
     @abstractmethod
     def of_rows(self, values: np.ndarray, rows: Rows) -> RowSums:

@@ -11,9 +11,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.linalg
+import scipy.special
 
 from attnflow._checks import check_integer, check_times
-from attnflow._pytree import is_known, is_traced
+from attnflow._pytree import is_known, is_traced, still
 from attnflow.attention import Attention
 from attnflow.errors import ConfigError, ResourceError
 from attnflow.kernel_sums import (
@@ -27,7 +28,7 @@ from attnflow.kernel_sums import (
     softmax_average,
 )
 from attnflow.measures import DiscreteMeasure, as_measure
-from attnflow.pseudometrics import SquaredDistance
+from attnflow.pseudometrics import SquaredDistance, check_cost
 from attnflow.trajectories import Spectrum
 
 MAX_DENSE_POINTS = 4096  # of a spectrum: the matrix takes 128 MB, its eigenvectors about ten seconds
@@ -59,6 +60,7 @@ class SoftmaxOperator:
         rtol: float,
         devices: Sequence[jax.Device] | None = None,
     ) -> None:
+        check_cost(attention.pseudometric, measure.ambient_dim)
         self.attention = attention
         self.measure = measure
         self.include_self = include_self
@@ -80,7 +82,7 @@ class SoftmaxOperator:
         if self._traced or is_traced(values, at):
             average = self._traced_sums(values.reshape(len(values), -1), at).average
             return average.reshape(len(average), *values.shape[1:])
-        sums = self._sum(values.reshape(len(values), -1), at, exclude_self=self._excludes(at))
+        sums = self._known()(values.reshape(len(values), -1), at, exclude_self=self._excludes(at))
         self.worst_error = max(self.worst_error, float(sums.error.max()))
         self._warn_if_constant(sums, at)
         return (sums.weighted / sums.total[:, None]).reshape(len(sums.total), *values.shape[1:])
@@ -88,20 +90,20 @@ class SoftmaxOperator:
     @property
     def method(self) -> str:
         """How a layer on the own points is summed."""
-        return self._sum.method
+        return self._known().method
 
     def log_normalizer(self, at: np.ndarray | None = None) -> np.ndarray:
         """log sum_j w_j k(x, y_j), shape (Q,)."""
         nothing = np.empty((len(self.measure), 0))
         if self._traced or is_traced(at):
             return self._traced_sums(nothing, at).log_normalizer
-        sums = self._sum(nothing, at, exclude_self=self._excludes(at))
+        sums = self._known()(nothing, at, exclude_self=self._excludes(at))
         return sums.shift + np.log(sums.total) + self._log_scale
 
     def effective_sample_size(self, at: np.ndarray | None = None) -> np.ndarray:
         """1 / sum_j a_j^2 for the rows a of A, shape (Q,); sum k^2 is the kernel sum at half the bandwidth."""
         nothing = np.empty((len(self.measure), 0))
-        sums = self._sum(nothing, at, exclude_self=self._excludes(at))
+        sums = self._known(at)(nothing, at, exclude_self=self._excludes(at))
         half = Attention(self.attention.pseudometric, bandwidth=self.attention.bandwidth / 2)
         double = self._kernel_sum(half, self.measure.points, 2 * self._log_weights)
         squares = double(nothing, at, exclude_self=self._excludes(at))
@@ -120,7 +122,7 @@ class SoftmaxOperator:
             at_zero: the values to record for n = 0, where that is asked.
         """
         last = max(counts)
-        self._sum.layers = last
+        self._known().layers = last
         recorded = {} if at_zero is None else {0: at_zero}
         for n in range(1, last + 1):
             if n in counts:
@@ -131,10 +133,9 @@ class SoftmaxOperator:
 
     def stationary(self) -> np.ndarray:
         """The stationary law pi_i ~ w_i sum_j w_j k(y_i, y_j) of A on its own points, for a symmetric cost."""
+        self._known()
         self._check_symmetric("the stationary law")
-        logs = self.log_normalizer() + self._log_weights
-        law = np.exp(logs - logs.max())
-        return law / law.sum()
+        return self._law(self.log_normalizer())
 
     def eigenpairs(self, k: int) -> tuple[np.ndarray, np.ndarray]:
         """The k largest eigenvalues of A, falling, and eigenvectors (N, k) with unit norm in the stationary law.
@@ -149,18 +150,20 @@ class SoftmaxOperator:
                 f"a spectrum of {len(self.measure)} points needs a matrix of {8e-9 * len(self.measure) ** 2:.1f} GB; "
                 f"at most {MAX_DENSE_POINTS} points are allowed. Use fewer points or a larger bandwidth."
             )
+        self._known()
         self._check_symmetric("the spectrum")
-        log_degrees = self.log_normalizer()
-        half = (self._log_weights + self._log_scale - log_degrees) / 2
         matrix = kernel_logits(self.attention, self.measure.points)
+        if not self.include_self:
+            np.fill_diagonal(matrix, -np.inf)
+        blocks = np.array_split(matrix, len(matrix) // 256 + 1)
+        log_degrees = np.concatenate([scipy.special.logsumexp(rows + self._log_weights, axis=1) for rows in blocks])
+        half = (self._log_weights - log_degrees) / 2
         matrix += half[:, None]
         matrix += half
         np.exp(matrix, out=matrix)
-        if not self.include_self:
-            np.fill_diagonal(matrix, 0.0)
         n = len(matrix)
         eigenvalues, vectors = scipy.linalg.eigh(matrix, subset_by_index=[n - k, n - 1], overwrite_a=True)
-        law = self.stationary()
+        law = self._law(log_degrees)
         with np.errstate(divide="ignore", invalid="ignore"):
             vectors = np.where(law[:, None] > 0, vectors / np.sqrt(law)[:, None], 0.0)[:, ::-1]
         return eigenvalues[::-1], vectors * np.where(vectors[np.argmax(np.abs(vectors), axis=0), range(k)] < 0, -1, 1)
@@ -183,19 +186,17 @@ class SoftmaxOperator:
 
     def _traced_sums(self, values: np.ndarray, at: np.ndarray | None) -> Any:
         """Averages and log-normalisers that JAX can differentiate; sums over all pairs can be compiled and batched."""
-        keys, weights, columns, bandwidth = (
-            jnp.asarray(array, self._dtype)
-            for array in (self.measure.points, self.measure.masses, values, self.attention.bandwidth)
-        )
-        queries = keys if at is None else jnp.asarray(at, self._dtype)
-        known = is_known(self.attention, keys, weights, columns, queries)
-        if self._plans_pairs(len(queries) * len(keys), known=known):
+        keys, masses, eps = self.measure.points, self.measure.masses, self.attention.bandwidth
+        queries, scale = keys if at is None else at, still(masses).max()
+        given = queries, keys, masses / scale, values  # averages do not depend on the scale
+        if self._plans_pairs(len(queries) * len(keys), known=is_known(self.attention, given)):
             over = functools.partial(self._kernel_sum, Attention(SquaredDistance(), bandwidth=1.0))
-            back = over if at is None else functools.partial(over, method="auto")
-            sums = Sums(over, back, own=at is None, exclude_self=self._excludes(at))
-            return planned_average(sums, *in_units(bandwidth, queries, keys), weights, columns)
-        own = jnp.arange(len(keys), dtype=jnp.int32) if self._excludes(at) else None
-        return softmax_average(self.attention, queries, keys, weights, columns, own=own)
+            sums = Sums(over, functools.partial(over, method="auto"), own=at is None, exclude_self=self._excludes(at))
+            outputs = planned_average(sums, *in_units(eps, *given[:2]), *given[2:])
+        else:
+            own = jnp.arange(len(keys), dtype=jnp.int32) if self._excludes(at) else None
+            outputs = softmax_average(self.attention, *given, own=own, dtype=self._dtype)
+        return outputs._replace(log_normalizer=outputs.log_normalizer + jnp.log(scale))
 
     def _plans_pairs(self, pairs: int, *, known: bool) -> bool:
         """Whether a traced sum over so many pairs is planned; otherwise it is written in JAX."""
@@ -207,9 +208,15 @@ class SoftmaxOperator:
             return True
         return known and squared and (self._devices is not None or (self._method == "auto" and pairs >= PLANNED_PAIRS))
 
-    @property
-    def _sum(self) -> PlannedSum:
-        if self._planned is None:
+    def _law(self, log_degrees: np.ndarray) -> np.ndarray:
+        """w_i d_i, of mass 1."""
+        logs = log_degrees + self._log_weights
+        law = np.exp(logs - logs.max())
+        return law / law.sum()
+
+    def _known(self, at: np.ndarray | None = None) -> PlannedSum:
+        """The sums, where JAX traces neither what they are over nor the queries."""
+        if self._planned is None or is_traced(at):
             raise ConfigError("under jit or grad only `layer`, `generator` and `log_normalizer` can be asked for.")
         return self._planned
 

@@ -6,9 +6,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 import jax
+import jax.numpy as jnp
+from jax.tree_util import Partial
 
-from attnflow._pytree import static, value
-from attnflow.errors import ConfigError
+from attnflow._pytree import freeze, is_traced, value
+from attnflow.errors import ConfigError, DataError
 
 
 class PseudoMetric(ABC):
@@ -35,21 +37,57 @@ class CustomPseudoMetric(PseudoMetric):
 
     Args:
         cost: (x (D,), y (D,)) -> scalar, in jax.numpy, smooth in y [RZ]. Every new function object is compiled anew:
-            define it once and keep it.
+            define it once and keep it. Parameters, by which JAX can differentiate, go in front of x and y:
+            `jax.tree_util.Partial(cost, parameters)`.
 
     Raises:
         ConfigError: if `cost` is not a function.
 
     Example:
-        >>> import jax.numpy as jnp, attnflow as af
+        >>> import jax, jax.numpy as jnp, attnflow as af
         >>> stretched = af.CustomPseudoMetric(lambda x, y: 4 * jnp.sum((x - y) ** 2))
+        >>> def cost(matrix, x, y):
+        ...     return jnp.sum((matrix @ (x - y)) ** 2)
+        >>> learned = af.CustomPseudoMetric(jax.tree_util.Partial(cost, jnp.eye(3)))
     """
 
-    cost: Callable = static()
+    cost: Callable
 
     def __post_init__(self) -> None:
         if not callable(self.cost):
             raise ConfigError(f"`cost` must be a function of two points, got {type(self.cost).__name__}.")
+        freeze(self, cost=self.cost if isinstance(self.cost, Partial) else Partial(self.cost))
 
     def __call__(self, x: jax.Array, y: jax.Array) -> jax.Array:
         return self.cost(x, y)
+
+
+def check_cost(cost: PseudoMetric, dim: int) -> None:
+    """Whether JAX can compute a cost of two points (dim,).
+
+    Raises:
+        ConfigError: if the cost is no pytree, or depends on a value that JAX is tracing and does not know of.
+        DataError: if it is not written with jax.numpy for two points, or not a scalar.
+    """
+    name = type(cost).__name__
+    if any(leaf is cost for leaf in jax.tree.leaves(cost)):
+        raise ConfigError(
+            f"`pseudometric` {name} is no pytree: JAX does not know its parameters. Register the class, such as with "
+            "jax.tree_util.register_dataclass, or use CustomPseudoMetric."
+        )
+    point = jax.ShapeDtypeStruct((dim,), jnp.result_type(float))
+    try:
+        program = jax.make_jaxpr(cost)(point, point)
+    except (jax.errors.JAXTypeError, TypeError, ValueError) as error:
+        raise DataError(
+            f"the cost {name} must be a scalar function of two points of shape ({dim},), written with jax.numpy: "
+            f"{str(error).splitlines()[0]}"
+        ) from error
+    shapes = [value.shape for value in program.out_avals]
+    if shapes != [()]:
+        raise DataError(f"the cost {name} must be a scalar for a pair of points, got shapes {shapes}.")
+    if is_traced(program.consts) and not is_traced(cost):
+        raise ConfigError(
+            f"the cost {name} depends on a value which JAX is tracing. Make it a parameter: "
+            "CustomPseudoMetric(jax.tree_util.Partial(cost, parameters))."
+        )
