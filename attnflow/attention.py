@@ -12,7 +12,7 @@ from attnflow.pseudometrics import PseudoMetric
 
 @value
 class Attention:
-    """Softmax attention with the logit -D(x, y) / (2 eps).
+    """Softmax attention with the logit -D(x, y) / (2 eps) [RZ].
 
         A f(x) = sum_j w_j(x) f(X_j),   w_j(x) = exp(-D(x, X_j)/2eps) / sum_k exp(-D(x, X_k)/2eps)
 

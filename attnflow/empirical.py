@@ -25,7 +25,7 @@ BEST_RTOL = {"float64": 1e-12, "float32": 1e-4}
 
 
 class EmpiricalAttention:
-    """Attention over N points, the operator of one frozen layer.
+    """Attention over N points, the operator of one frozen layer [RZ].
 
         A_N f(x) = sum_j w_j k(x, X_j) f(X_j) / sum_j w_j k(x, X_j),   k = exp(-D / 2eps)
 

@@ -31,7 +31,7 @@ class _Resolution(NamedTuple):
 
 
 class PopulationAttention:
-    """Attention over a density, the operator of one layer with N = infinity.
+    """Attention over a density, the operator of one layer with N = infinity [RZ].
 
         A f(x) = int k(x, y) f(y) p(y) dvol(y) / int k(x, y) p(y) dvol(y),   k = exp(-D / 2eps)
 

@@ -141,8 +141,9 @@ def test_costs_that_cannot_be_computed_are_refused(metric, error, message):
 def test_functions_of_something_else_than_a_point_are_refused(f, message):
     with pytest.raises(DataError, match=message):
         particles().layer(f)
+    continuum = af.DriftDiffusion(af.Attention(af.SquaredDistance(), 0.1), af.Uniform(af.Circle()))
     with pytest.raises(DataError, match=message):
-        af.DriftDiffusion(af.Attention(af.SquaredDistance(), 0.1), af.Uniform(af.Circle())).evolve(f, times=0.1, at=np.eye(2))
+        continuum.evolve(f, times=0.1, at=np.eye(2))
 
 
 def test_a_density_that_reads_a_coordinate_too_many_is_refused():

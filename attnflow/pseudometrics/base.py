@@ -18,6 +18,17 @@ class PseudoMetric(ABC):
 
     Attributes:
         vanishes_on_diagonal: whether D(x, x) = 0 <= D(x, y) for all y, so that no logit exceeds that of x itself.
+
+    Example:
+        >>> import dataclasses, jax, jax.numpy as jnp, attnflow as af
+        >>> @jax.tree_util.register_dataclass
+        ... @dataclasses.dataclass(frozen=True)
+        ... class Mahalanobis(af.PseudoMetric):
+        ...     matrix: jax.Array
+        ...
+        ...     def __call__(self, x, y):
+        ...         return (x - y) @ self.matrix @ (x - y)
+        >>> attention = af.Attention(Mahalanobis(jnp.diag(jnp.array([1.0, 4.0]))), bandwidth=0.1)
     """
 
     vanishes_on_diagonal: bool = False
