@@ -9,6 +9,7 @@ from numbers import Integral, Real
 
 import numpy as np
 
+from attnflow._pytree import is_traced
 from attnflow.errors import ConfigError, DataError
 
 _LISTED_CHOICES = 20  # more would bury the hint
@@ -75,6 +76,11 @@ def check_times(times: object) -> np.ndarray:
 
 def check_finite(array: object, name: str) -> np.ndarray:
     """A float64 array without NaN or Inf."""
+    if is_traced(array):
+        raise ConfigError(
+            f"`{name}` is a value which JAX is tracing. Only layers of an EmpiricalAttention can be differentiated or "
+            "compiled."
+        )
     try:
         if np.iscomplexobj(array):  # type: ignore[arg-type]
             raise TypeError("complex numbers have no place here")

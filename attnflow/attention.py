@@ -48,12 +48,17 @@ class Attention:
         freeze(self, pseudometric=pseudometric, bandwidth=bandwidth)
 
 
-def check_attention(attention: object) -> Attention:
-    """An Attention; ConfigError for anything else, such as a bare pseudo-metric."""
+def check_attention(attention: object, *, known: bool = False) -> Attention:
+    """An Attention, of `known` numbers if so asked; ConfigError for anything else, such as a bare pseudo-metric."""
     if not isinstance(attention, Attention):
         raise ConfigError(
             f"`attention` must be an Attention, got {type(attention).__name__}. "
             "Pass Attention(SquaredDistance(), bandwidth=0.05)."
+        )
+    if known and is_traced(attention):
+        raise ConfigError(
+            "`attention` depends on a value which JAX is tracing. Only layers of an EmpiricalAttention can be "
+            "differentiated or compiled."
         )
     return attention
 

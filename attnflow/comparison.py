@@ -27,7 +27,7 @@ def compare(a: Trajectory, b: Trajectory, *, norm: str = "L2") -> np.ndarray:
         Errors e(t_k), shape (T,).
 
     Raises:
-        ConfigError: if the norm is unknown or the times differ.
+        ConfigError: if the norm is unknown, the times differ, or something else than trajectories is given.
         DataError: if points, components or, for L2, weights differ.
 
     Example:
@@ -40,6 +40,9 @@ def compare(a: Trajectory, b: Trajectory, *, norm: str = "L2") -> np.ndarray:
         [3.]
     """
     check_choice(norm, "norm", ("L2", "sup"))
+    for name, given in (("a", a), ("b", b)):
+        if not isinstance(given, Trajectory):
+            raise ConfigError(f"`{name}` must be a Trajectory, got {type(given).__name__}. Pass what `evolve` returns.")
     _check_same_times(a.times, b.times)
     _check_same_points(a.points, b.points)
     if a.values.shape != b.values.shape:

@@ -238,7 +238,7 @@ class LaplaceExpansion:
 
     def __init__(self, attention: Attention, density: Density) -> None:
         require_x64()
-        self.attention = check_attention(attention)
+        self.attention = check_attention(attention, known=True)
         self.density = check_density(density)
         self.manifold: Manifold = density.manifold
 

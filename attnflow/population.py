@@ -61,7 +61,7 @@ class PopulationAttention:
         require_x64()
         if check_tolerance(rtol, "rtol") < BEST_RTOL:
             raise PrecisionError(f"`rtol` must be at least {BEST_RTOL:g} in float64, got {rtol:g}.")
-        self.attention = check_attention(attention)
+        self.attention = check_attention(attention, known=True)
         self.density = check_density(density)
         self.rtol = rtol
         # A Gaussian kernel of variance eps keeps the modes up to sqrt(2 log(1/rtol) / eps); some more for f and p.

@@ -183,6 +183,18 @@ def test_what_only_known_points_have_is_refused_under_jit():
         jax.jit(lambda eps: particles(eps).evolve(VALUES, times=0.3).values)(0.3)
 
 
+def test_the_population_and_the_continuum_are_not_traced():
+    def attention(eps):
+        return af.Attention(af.SquaredDistance(), eps)
+
+    circle, at = af.Uniform(af.Circle()), np.eye(2)
+    for life in (af.PopulationAttention, af.DriftDiffusion):
+        with pytest.raises(ConfigError, match="Only layers of an EmpiricalAttention"):
+            jax.grad(lambda eps, life=life: life(attention(eps), circle).layer(lambda x: x[0], at=at).sum())(0.1)
+        with pytest.raises(ConfigError, match="`at` is a value which JAX is tracing"):
+            jax.grad(lambda at, life=life: life(attention(0.1), circle).generator(lambda x: x[0], at=at).sum())(at)
+
+
 def test_a_planned_derivative_is_not_compiled():
     gradient = jax.vjp(lambda v: particles(method="cutoff").layer(v), VALUES)[1]
     with pytest.raises(ConfigError, match="neither compiled nor batched"):
