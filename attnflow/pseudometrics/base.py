@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 
@@ -80,6 +81,10 @@ def check_cost(cost: PseudoMetric, dim: int) -> None:
         ConfigError: if the cost is no pytree, or depends on a value that JAX is tracing and does not know of.
         DataError: if it is not written with jax.numpy for two points, or not a scalar.
     """
+    (_check_cost if jax.tree.leaves(cost) else _check_cost_once)(cost, dim)
+
+
+def _check_cost(cost: PseudoMetric, dim: int) -> None:
     name = type(cost).__name__
     if any(leaf is cost for leaf in jax.tree.leaves(cost)):
         raise ConfigError(
@@ -102,3 +107,6 @@ def check_cost(cost: PseudoMetric, dim: int) -> None:
             f"the cost {name} depends on a value which JAX is tracing. Make it a parameter: "
             "CustomPseudoMetric(jax.tree_util.Partial(cost, parameters))."
         )
+
+
+_check_cost_once = functools.lru_cache(maxsize=256)(_check_cost)  # parameters are not kept
