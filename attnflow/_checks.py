@@ -9,7 +9,6 @@ from numbers import Integral, Real
 
 import numpy as np
 
-from attnflow._pytree import is_traced
 from attnflow.errors import ConfigError, DataError
 
 _LISTED_CHOICES = 20  # more would bury the hint
@@ -76,16 +75,16 @@ def check_times(times: object) -> np.ndarray:
 
 def check_finite(array: object, name: str) -> np.ndarray:
     """A float64 array without NaN or Inf."""
-    if is_traced(array):
-        raise ConfigError(
-            f"`{name}` is a value which JAX is tracing. Only layers of an EmpiricalAttention can be differentiated or "
-            "compiled."
-        )
     try:
         if np.iscomplexobj(array):  # type: ignore[arg-type]
             raise TypeError("complex numbers have no place here")
         values = np.asarray(array, dtype=np.float64)
     except (TypeError, ValueError) as error:
+        if type(error).__module__ == "jax.errors":  # told by its name: these checks serve also where JAX stays out
+            raise ConfigError(
+                f"`{name}` is a value which JAX is tracing. Only layers of an EmpiricalAttention can be differentiated "
+                "or compiled."
+            ) from error
         raise DataError(f"`{name}` must be an array of numbers, got {type(array).__name__}: {error}.") from error
     bad = np.atleast_1d(~np.isfinite(values))
     if bad.any():

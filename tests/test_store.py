@@ -203,7 +203,7 @@ def test_a_payload_that_was_edited_under_a_right_checksum_is_refused(store):
         None,
         {},
         [1.0],
-        {"error": np.array([object()] * 3)},
+        {"error": np.array([None] * 3)},
         {"error": np.array(["a", "b", "c"])},
         {"error": np.ones(3) * 1j},
         {"error": np.float64(1.0)},
