@@ -12,8 +12,8 @@ verify: .venv/installed  ## the main job: run every study at quick size and prin
 verify-full: .venv/installed  ## the same at full size; resumes when interrupted
 	$(BIN)/attnflow verify --full
 
-test: .venv/installed  ## all tests
-	$(BIN)/pytest -q
+test: .venv/installed  ## all tests, two files at a time
+	$(BIN)/pytest -q -n 2 --dist loadfile
 
 lint: .venv/installed
 	$(BIN)/ruff check .
