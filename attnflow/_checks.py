@@ -59,7 +59,9 @@ def check_choice(value: object, name: str, choices: Iterable[str]) -> str:
         return str(value)
     near = difflib.get_close_matches(str(value), choices, n=1, cutoff=0.5)
     hint = f" Did you mean {near[0]!r}?" if near else ""
-    known = ", ".join(map(repr, choices)) if len(choices) <= _LISTED_CHOICES else f"{len(choices)} known names"
+    known = ", ".join(map(repr, choices[:_LISTED_CHOICES]))
+    if len(choices) > _LISTED_CHOICES:
+        known = f"{len(choices)} known names, such as {choices[0]!r}"
     raise ConfigError(f"`{name}` must be one of {known}, got {value!r}.{hint}")
 
 

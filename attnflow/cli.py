@@ -13,7 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from attnflow._checks import check_choice
+from attnflow._checks import check_choice, check_integer
 from attnflow.errors import AttnflowError, ConfigError, ResultFileError
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
 
     command("list", _list, "the studies, their claims, what has been run and the last verdicts")
     run = command("run", _run, "run what is missing of one study")
-    run.add_argument("file", type=Path, metavar="FILE")
+    run.add_argument("file", type=Path, metavar="FILE", help="a study, such as studies/depth.py")
     run.add_argument("--quick", action="store_true", help="only the quick cases and seeds")
     run.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a parameter")
     verify = command("verify", _verify, "run what is missing, then print a table of verdicts")
@@ -90,14 +90,14 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
     size.add_argument("--full", action="store_true", help="all cases and seeds")
     verify.add_argument("--json", type=Path, metavar="FILE", help="also write the rows as JSON")
     plot = command("plot", _plot, "draw the figures of studies that have been run, PDF and PNG")
-    plot.add_argument("names", nargs="*", metavar="STUDY")
+    plot.add_argument("names", nargs="*", metavar="STUDY", help="a name that `attnflow list` shows")
     plot.add_argument("--all", action="store_true", help="all studies that have been run")
     plot.add_argument("-o", type=Path, default=Path("figures"), metavar="DIR", help="default ./figures")
     report = command("report", _report, "write one HTML page of all claims, figures and provenance")
     report.add_argument("-o", type=Path, default=Path("report.html"), metavar="FILE", help="default ./report.html")
     report.add_argument("--check", action="store_true", help="only compare the committed claims table with the records")
     export = command("export", _export, "gather the records of a study into one file")
-    export.add_argument("name", metavar="STUDY")
+    export.add_argument("name", metavar="STUDY", help="a name that `attnflow list` shows")
     export.add_argument("-o", type=Path, metavar="FILE", help="ends in .h5 or .csv; default STUDY.h5")
     bench = command("bench", _bench, "time every kernel sum on this machine, beside NumPy, KeOps and torch")
     bench.add_argument("--quick", action="store_true", help="a first look at few points, in seconds")
@@ -114,6 +114,7 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
         check_choice(unknown[0].split("=")[0], "option", options)
     if unknown:
         raise ConfigError(f"{unknown[0]!r} is one word too many. See `attnflow {words[0]} --help`.")
+    check_integer(arguments.seed, "--seed", minimum=0)
     return arguments
 
 
@@ -242,6 +243,8 @@ def _bench(arguments: argparse.Namespace) -> int:
     enable_x64()
     _check_folder(arguments.json, "--json")
     _check_folder(arguments.figure, "--figure")
+    if arguments.figure:
+        check_choice(arguments.figure.suffix, "--figure", ["", ".png", ".pdf"])
     width = shutil.get_terminal_size(fallback=(140, 24)).columns
     facts = bench.machine()
     print(*bench.wrapped(bench.head(facts), width=width), sep="\n", flush=True)

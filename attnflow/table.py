@@ -44,10 +44,13 @@ def verdict_table(verdicts: Sequence[Verdict], *, width: int, colour: bool = Fal
 
 def last_line(verdicts: Sequence[Verdict], *, failures: int = 0) -> str:
     """How many verdicts of each kind, and what the exit code means."""
-    counts = Counter(("control " if verdict.control else "") + verdict.verdict for verdict in verdicts)
+    counts = Counter((verdict.control, verdict.verdict) for verdict in verdicts)
     code = 3 if failures else exit_code(verdicts)
-    listed = ", ".join(f"{count} {name}" for name, count in sorted(counts.items())) or "no claims"
-    return f"{listed}. Exit {code}: {EXIT_MEANING[code]}."
+    listed = [
+        f"{count} {('controls ' if count > 1 else 'control ') if control else ''}{verdict}"
+        for (control, verdict), count in sorted(counts.items(), key=lambda item: (not item[0][0], item[0][1]))
+    ]
+    return f"{', '.join(listed) or 'no claims'}. Exit {code}: {EXIT_MEANING[code]}."
 
 
 def _cells(verdict: Verdict) -> dict[str, str]:

@@ -174,6 +174,8 @@ def test_set_overrides_a_parameter_in_every_case(folder, capsys):
         (["verify", "--quik"], "Did you mean '--quick'"),
         (["verify", "toy/rat"], "Did you mean 'toy/rate'"),
         (["verify", "--seed", "x"], "invalid int value: 'x'"),
+        (["verify", "--seed", "-1"], "at least 0, got -1"),
+        (["bench", "--figure", "costs.jpg"], "must be one of '', '.png', '.pdf', got '.jpg'"),
         (["verify", "--quick", "--full"], "not allowed with"),
         (["verify", "--json", "no/rows.json"], "its folder does not exist"),
         (["verify", "--studies", "nowhere"], "no study in nowhere"),
@@ -353,5 +355,6 @@ def test_colour_is_green_as_expected_yellow_inconclusive_and_red_otherwise():
 
 def test_the_last_line_counts_and_says_what_the_exit_code_means():
     assert last_line(VERDICTS).startswith("1 control refuted, 1 inconclusive, 1 invalid, 1 supported. Exit 1:")
+    assert last_line([*VERDICTS, *VERDICTS]).startswith("2 controls refuted, 2 inconclusive,")
     assert "Exit 3: partial" in last_line(VERDICTS, failures=2)
     assert last_line(VERDICTS[:3]).endswith("Exit 0: all as expected.")
