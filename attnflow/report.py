@@ -168,8 +168,10 @@ def _runs(studies: Sequence[Study], store: Store, *, master_seed: int) -> list[R
 
 
 def _table(runs: Sequence[Run], *, master_seed: int) -> str:
+    """The sums, and the rows folded away: they are many."""
     verdicts = [verdict for run in runs for verdict in run.verdicts]
-    return f"{_settings(runs)}, master seed {master_seed}. {_summary(verdicts)}\n\n{claims_markdown(verdicts)}"
+    rows = f"<details>\n<summary>Every claim and its control</summary>\n\n{claims_markdown(verdicts)}\n\n</details>"
+    return f"{_settings(runs)}, master seed {master_seed}. {_summary(verdicts)}\n\n{rows}"
 
 
 def _place(text: str) -> bool:

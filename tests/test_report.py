@@ -201,6 +201,7 @@ def test_the_table_says_what_the_verdicts_say():
         Verdict(
             id="f", control=False, verdict="inconclusive", measured=1.1, low=None, high=None, **{**fields, "dropped": 2}
         ),
+        Verdict(id="g", control=False, verdict="supported", measured=1.0, low=1 - 3e-8, high=1 + 3e-8, **fields),
     ]  # fmt: skip
     rows = [
         [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in claims_markdown(verdicts).splitlines()
@@ -211,6 +212,7 @@ def test_the_table_says_what_the_verdicts_say():
         ["d", "RZ", "1 ± 0.05", "–", "9", "○ invalid"],
         ["e", "RZ", "true", "true", "9", "● supported"],
         ["f", "RZ", "1 ± 0.05", "1.1", "9 (2 dropped)", "◐ inconclusive"],
+        ["g", "RZ", "1 ± 0.05", "1.0000 ± 3e-08", "9", "● supported"],
     ]
 
 

@@ -86,7 +86,7 @@ def number(value: float, *, margin: float | None = None) -> str:
 
 
 def reading(verdict: Verdict) -> str:
-    """What was measured, with its interval where it has one."""
+    """What was measured, with its interval where it has one; one too narrow to be spelled is given by its half."""
     if verdict.measured is None:
         return "–"
     if verdict.kind == "flag":
@@ -94,7 +94,7 @@ def reading(verdict: Verdict) -> str:
     if verdict.low is None or verdict.high is None or verdict.low == verdict.high:
         return number(verdict.measured)
     measured, low, high = (number(x, margin=verdict.margin) for x in (verdict.measured, verdict.low, verdict.high))
-    return f"{measured} [{low}, {high}]"
+    return f"{measured} ± {(verdict.high - verdict.low) / 2:.1g}" if low == high else f"{measured} [{low}, {high}]"
 
 
 def image(drawn: Figure, format: str) -> bytes:
