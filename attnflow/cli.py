@@ -17,6 +17,7 @@ from attnflow._checks import check_choice, check_integer
 from attnflow.errors import AttnflowError, ConfigError, ResultFileError
 
 if TYPE_CHECKING:
+    from attnflow.claims import Claim
     from attnflow.runner import RunSummary
     from attnflow.store import Record, Store
     from attnflow.study import Study
@@ -160,7 +161,7 @@ def _verify(arguments: argparse.Namespace) -> int:
     enable_x64()
     _check_folder(arguments.json, "--json")
     studies = find_studies(arguments.studies)
-    chosen = _choose(arguments.claims, [claim.id for study in studies for claim in study.claims])
+    chosen = _choose(arguments.claims, [claim for study in studies for claim in study.claims])
     studies = [study for study in studies if any(claim.id in chosen for claim in study.claims)]
     store = _store(arguments)
     store.prepare()
@@ -194,7 +195,7 @@ def _plot(arguments: argparse.Namespace) -> int:
     for name in arguments.names:
         check_choice(name, "STUDY", studies)
     if bool(arguments.names) == arguments.all:
-        raise ConfigError("name the studies to plot, or pass `--all`.")
+        raise ConfigError("name the studies to plot, or pass `--all`, not both.")
     store = _store(arguments)
     for study in [studies[name] for name in arguments.names] or studies.values():
         latest = latest_run(study, store, master_seed=arguments.seed)
@@ -313,12 +314,14 @@ def _warn_of_other_code(records: Sequence[Record], *, strict: bool) -> None:
         print(f"attnflow: warning: {warning}", file=sys.stderr)
 
 
-def _choose(words: Sequence[str], ids: Sequence[str]) -> set[str]:
-    """The claims that the words name: by id, or by the part before the slash."""
+def _choose(words: Sequence[str], claims: Sequence[Claim]) -> set[str]:
+    """The claims that the words name, by id or by the part before the slash, and the controls of these claims."""
+    ids = [claim.id for claim in claims]
     families = {id.split("/")[0] for id in ids}
     for word in words:
         check_choice(word, "CLAIM", [*ids, *sorted(families - set(ids))])
-    return {id for id in ids if not words or id in words or id.split("/")[0] in words}
+    named = {id for id in ids if not words or id in words or id.split("/")[0] in words}
+    return named | {claim.id for claim in claims if claim.control_of in named}
 
 
 def _check_folder(file: Path | None, option: str) -> None:

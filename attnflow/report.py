@@ -317,7 +317,7 @@ def _tone(verdict: Verdict) -> str:
 def _predicted(verdict: Verdict) -> str:
     if verdict.kind == "flag":
         return "true" if verdict.predicted else "false"
-    return f"{number(verdict.predicted)} ± {verdict.margin:.2g}"
+    return f"{number(verdict.predicted)} ± {number(verdict.margin, digits=2)}"
 
 
 def _levels(verdict: Verdict) -> str:

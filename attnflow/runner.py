@@ -68,7 +68,9 @@ def load_study(path: Path | str) -> Study:
         source = path.read_text(encoding="utf-8")
         exec(compile(source, str(path), "exec", dont_inherit=True), module.__dict__)
     except OSError as error:
-        raise ConfigError(f"could not read the study {path}: {error.strerror or error}. Pass a file such as studies/depth.py.") from error
+        raise ConfigError(
+            f"could not read the study {path}: {error.strerror or error}. Pass a file such as studies/depth.py."
+        ) from error
     except Exception as error:
         raise ConfigError(f"{path} is no working study: {type(error).__name__}: {error}") from error
     study = getattr(module, "study", None)

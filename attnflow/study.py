@@ -9,7 +9,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -46,11 +46,12 @@ class Study:
         seeds: seeds of a full run; 1 means that the study is deterministic.
         quick_seeds: seeds of the quick run, the first of those of the full one; all of them unless given.
         figures: what `attnflow plot` draws besides the ladders of the claims.
+        labels: what the axes of figures call the quantities of the claims; their names unless given.
         source: text of the file that defines the study, filled in by `load_study`.
 
     Raises:
         ConfigError: a name that is no plain folder name, duplicate cases or claims, a `quick` outside the ladder, a
-            claim whose `size` is no parameter of any case.
+            claim whose `size` is no parameter of any case, a label of something that no claim uses.
 
     Example:
         >>> import numpy as np
@@ -71,6 +72,7 @@ class Study:
     seeds: int = 1
     quick_seeds: int | None = None
     figures: Sequence[Any] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
     source: str = ""
 
     def __post_init__(self) -> None:
@@ -102,6 +104,8 @@ class Study:
             )
         claims = tuple(self.claims)
         _check_claims(claims, ladder=ladder, study=self.name)
+        for quantity in self.labels:
+            check_choice(quantity, "labels", [claim.quantity for claim in claims])
         plain = {"ladder": ladder, "quick": quick, "claims": claims, "quick_seeds": quick_seeds}
         for name, value in (plain | {"figures": tuple(self.figures)}).items():
             object.__setattr__(self, name, value)
@@ -134,15 +138,20 @@ class Study:
     def with_parameters(self, parameters: Case) -> Study:
         """The same study with some parameters overridden in every case that has them; its claims no longer apply.
 
+        Cases that become equal are one.
+
         Raises:
-            ConfigError: a parameter that no case has, or cases that become equal.
+            ConfigError: a parameter that no case has.
         """
         known = {name: None for case in self.ladder for name in case}
         for name in parameters:
-            check_choice(name, f"parameter of study {self.name!r}", known)
+            check_choice(name, "parameters", known)
         ladder = [{name: parameters.get(name, value) for name, value in case.items()} for case in self.ladder]
+        distinct = [case for index, case in enumerate(ladder) if case not in ladder[:index]]
+        assert isinstance(self.quick, int)
+        quick = sum(case in ladder[: self.quick] for case in distinct)
         return Study(
-            name=self.name, measure=self.measure, ladder=ladder, quick=self.quick, claims=(),
+            name=self.name, measure=self.measure, ladder=distinct, quick=quick, claims=(),
             seeds=self.seeds, quick_seeds=self.quick_seeds, source=self.source,
         )  # fmt: skip
 

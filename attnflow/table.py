@@ -60,7 +60,7 @@ def _cells(verdict: Verdict) -> dict[str, str]:
         "verdict": verdict.verdict + (" (control)" if verdict.control else ""),
         "measured": _number(verdict.measured),
         "predicted": _number(verdict.predicted),
-        "interval": f"[{_number(verdict.low)}, {_number(verdict.high)}]",
+        "interval": "" if verdict.low == verdict.high else f"[{_number(verdict.low)}, {_number(verdict.high)}]",
         "margin": _number(verdict.margin),
         "levels": str(verdict.levels) + (f" ({verdict.dropped} dropped)" if verdict.dropped else ""),
         "seconds": f"{verdict.seconds:.1f}",
@@ -68,7 +68,7 @@ def _cells(verdict: Verdict) -> dict[str, str]:
 
 
 def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4g}"
+    return "-" if value is None else f"{value:.5g}"
 
 
 def _colour(verdict: Verdict) -> int:

@@ -89,4 +89,10 @@ study = af.Study(
     ],
     seeds=256,
     quick_seeds=128,
+    labels={
+        "dense": "ESS over its population value",
+        "dense_over_neighbours": "ESS / nb",
+        "sparse": "ESS",
+        "variance_at_eight": "N Var[A_N f] over its asymptote",
+    },
 )  # fmt: skip

@@ -76,4 +76,9 @@ study = af.Study(
             kind="constant", quantity="slow_clock_excess", predicted=0.0, margin=0.01, **common,
         ),
     ],
+    labels={
+        "distance": "max |Aⁿf − exp(tL)f|",
+        "slow_clock": "max |Aⁿf − exp(tL/2)f|",
+        "slow_clock_excess": "max |Aⁿf − exp(tL/2)f|, less its limit",
+    },
 )  # fmt: skip

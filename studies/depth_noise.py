@@ -205,4 +205,14 @@ study = af.Study(
     claims=[claim for m in DIMENSIONS for claim in claims_in(m)],
     seeds=64,
     quick_seeds=16,
+    labels={
+        f"{quantity}.{m}d": label
+        for m in DIMENSIONS
+        for quantity, label in {
+            "noise_ratio": "squared noise over its sum",
+            "noise_ratio_of_new_points": "squared noise over that of new points",
+            "slow_down_ratio": "eigenvalue shift over its sum",
+            "slow_down_ratio_of_one_layer": "eigenvalue shift over that of one layer",
+        }.items()
+    },
 )

@@ -269,6 +269,20 @@ def claims_of_best(m: int) -> list[af.Claim]:
     ]  # fmt: skip
 
 
+def labels() -> dict[str, str]:
+    names = {
+        "noise_over_limit": "squared noise over its limit",
+        "noise_of_new_points_over_limit": "squared noise of new points over the limit",
+        "slow_down_constant": "constant c of the slow-down",
+        "best_error": "best error",
+        "best_bandwidth": "bandwidth ε of the best error",
+    }
+    found = {f"{quantity}.{m}d": label for m in DIMENSIONS for quantity, label in names.items()}
+    found |= {f"noise.{m}d": "√N RMS of A_Nⁿf − Aⁿf" for m in (1, 3)}
+    found |= {f"noise_not_centred.{m}d": "√N RMS of A_Nⁿf − Aⁿf, not centred" for m in (1, 3)}
+    return found | {"best_growth.2d": "growth of N × best squared error"}
+
+
 LAYERS = {1: [64 * 2**k for k in range(10)], 2: [64 * 2**k for k in range(8)], 3: [40, 57, 80, 113, 160, 226, 320]}
 quick = [{"dimension": m, "layers": n} for m in DIMENSIONS for n in LAYERS[m][:6]]
 POINTS = {m: [float(10 ** (first + k)) for k in range(6)] for m, first in ((1, 5), (2, 5), (3, 4))}
@@ -279,4 +293,5 @@ study = af.Study(
     ladder=[*quick, *({"dimension": m, "layers": n} for m in DIMENSIONS for n in LAYERS[m][6:])],
     quick=quick,
     claims=[claim for m in DIMENSIONS for claim in [*claims_in(m), *claims_of_best(m)]],
+    labels=labels(),
 )

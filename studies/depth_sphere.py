@@ -102,4 +102,9 @@ study = af.Study(
             kind="constant", quantity="slow_clock_excess", predicted=0.0, margin=0.01, **common,
         ),
     ],
+    labels={
+        "distance": "RMS of A_Nⁿf − exp(tL)f",
+        "slow_clock": "RMS of A_Nⁿf − exp(tL/2)f",
+        "slow_clock_excess": "RMS of A_Nⁿf − exp(tL/2)f, less its limit",
+    },
 )  # fmt: skip

@@ -210,4 +210,6 @@ study = af.Study(
     seeds=32,
     quick_seeds=16,
     figures=[valleys],
+    labels={f"valley.{name}": "squared error over bias² + noise²" for name in SCALES}
+    | {"valley.flat": "squared error over that at (3N)^(−1/4)"},
 )

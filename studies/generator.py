@@ -230,6 +230,15 @@ def claims_on(name: str) -> list[af.Claim]:
     ]  # fmt: skip
 
 
+def labels() -> dict[str, str]:
+    found = {"circle.scaled": "distance of (A − I)f/ε from s²Lf", "circle.unscaled": "distance of (A − I)f/ε from Lf"}
+    for name in MANIFOLDS:
+        found |= {f"{name}.distance": "distance of (A − I)f/ε from Lf"}
+        found |= {f"{name}.control": "distance from Lf with half the drift"}
+        found |= {f"{name}.gap.{i}": "distance from Lf with half the drift" for i in range(len(predicted_gaps(name)))}
+    return found
+
+
 scale: dict[str, Any] = dict(
     source="RZ", size="bandwidth", hypotheses="circle, p > 0 smooth; D = |x - y|^2 / s^2 with s = 1/2; f smooth"
 )
@@ -249,4 +258,5 @@ study = af.Study(
             kind="exponent", quantity="circle.unscaled", predicted=1.0, control_of="RZ-scale", **scale,
         ),
     ],
+    labels=labels(),
 )  # fmt: skip

@@ -108,4 +108,7 @@ study = af.Study(
     claims=[claim for name in MANIFOLDS for claim in claims_on(name)],
     seeds=32,
     quick_seeds=16,
+    labels={
+        f"{name}.{size}": "RMS of (A_N − I)f/ε − Lf" for name in MANIFOLDS for size in ("one_layer", "many_layers")
+    },
 )

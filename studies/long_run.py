@@ -110,4 +110,12 @@ study = af.Study(
             kind="exponent", quantity="stationary_first_power", predicted=1.0, control_of="invariant/limit", **common,
         ),
     ],
+    labels={
+        "eigenvalues": "largest relative error of the eigenvalues",
+        "eigenvalues_without_drift": "largest relative error of the eigenvalues",
+        "slow_modes_of_two_wells": "eigenvalues below one",
+        "slow_modes_of_one_well": "eigenvalues below one",
+        "stationary": "largest error of the moments",
+        "stationary_first_power": "largest error of the moments",
+    },
 )  # fmt: skip

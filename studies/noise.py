@@ -142,4 +142,13 @@ study = af.Study(
     claims=[claim for name in WIDE for claim in claims_on(name)],
     seeds=800,
     quick_seeds=400,
+    labels={
+        f"{name}.{quantity}": label
+        for name in WIDE
+        for quantity, label in {
+            "error": "RMS of A_N f − A f",
+            "variance_ratio": "N Var[A_N f] over its asymptote",
+            "uncentred_ratio": "N Var[A_N f] over the uncentred one",
+        }.items()
+    },
 )

@@ -116,4 +116,14 @@ study = af.Study(
     ladder=[{"bandwidth": 0.1 * 2 ** (-k / 2)} for k in range(10)],
     quick=8,
     claims=[claim for name in MANIFOLDS for claim in claims_on(name)],
+    labels={
+        f"{name}.{quantity}": label
+        for name in MANIFOLDS
+        for quantity, label in {
+            "noise": "lim √N std[(A_N − A)f/ε]",
+            "layer_noise": "lim √N std[(A_N − A)f]",
+            "ratio": "noise over its predicted constant",
+            "bare_ratio": "noise over the constant without (2p)^(−1/2)",
+        }.items()
+    },
 )

@@ -143,4 +143,12 @@ study = af.Study(
     claims=[claim for name in MANIFOLDS for claim in claims_on(name)],
     seeds=128,
     quick_seeds=48,
+    labels={
+        f"{name}.{quantity}": label
+        for name in MANIFOLDS
+        for quantity, label in {
+            "variance_ratio": "N Var[A_N f] over its asymptote",
+            "uncentred_ratio": "N Var[A_N f] over the uncentred one",
+        }.items()
+    },
 )

@@ -63,4 +63,5 @@ study = af.Study(
     ],
     seeds=192,
     quick_seeds=128,
+    labels={"error": "RMS relative error of the eigenvalues"},
 )  # fmt: skip

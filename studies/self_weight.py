@@ -79,4 +79,10 @@ study = af.Study(
     ],
     seeds=96,
     quick_seeds=64,
+    labels={
+        "residual": "residual of the identity",
+        "residual_without_factor": "residual without 1 − A_ii",
+        "self_weight_ratio": "mean A_ii over mean 1/(1 + nb)",
+        "self_weight_ratio_of_ess": "mean A_ii over mean 1/(1 + √2 nb)",
+    },
 )  # fmt: skip

@@ -91,4 +91,10 @@ study = af.Study(
     ],
     seeds=256,
     quick_seeds=192,
+    labels={
+        "residual": "residual of πA = π",
+        "equal_residual": "residual of πA = π",
+        "moments": "error of the moments of π",
+        "equal_moments": "error of the moments",
+    },
 )  # fmt: skip

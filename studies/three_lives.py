@@ -143,4 +143,9 @@ study = af.Study(
         ),
     ],
     figures=[circle, sphere],
+    labels={
+        "circle.excess": "excess over the range of f",
+        "sphere.excess": "excess over the range of f",
+        "circle.one_step_excess": "excess over the range of f",
+    },
 )  # fmt: skip

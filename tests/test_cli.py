@@ -99,11 +99,14 @@ def test_the_same_seed_gives_the_same_rows_and_another_one_does_not(folder):
     assert numbers("--out", "a", "--seed", "7") != first
 
 
-def test_a_claim_is_chosen_by_its_id_or_by_its_family(folder, capsys):
-    main(["verify", "toy/rate"])
-    assert "toy/half" not in capsys.readouterr().out
-    main(["verify", "toy"])
-    assert "toy/half" in capsys.readouterr().out
+def test_a_claim_is_chosen_by_its_id_or_by_its_family_and_with_its_control(folder, capsys):
+    main(["verify", "toy/half"])
+    assert "toy/rate" not in capsys.readouterr().out
+    for words in ("toy/rate", "toy"):
+        main(["verify", words])
+        out = capsys.readouterr().out
+        assert "toy/rate" in out
+        assert "toy/half" in out
 
 
 def test_a_refuted_claim_exits_1(folder, capsys):
@@ -186,8 +189,8 @@ def test_set_overrides_a_parameter_in_every_case(folder, capsys):
         (["run", "studies/toy.py", "--set", "factr=3"], "Did you mean 'factor'"),
         (["run", "studies/toy.py", "--set", "factor"], "takes key=value"),
         (["run", "studies/toy.py", "--set", "factor=[1,2]"], "must be a finite number"),
-        (["run", "studies/toy.py", "--set", "bandwidth=0.1"], "twice"),
         (["plot"], "pass `--all`"),
+        (["plot", "toy", "--all"], "not both"),
         (["plot", "tpy"], "Did you mean 'toy'"),
         (["export", "tpy"], "Did you mean 'toy'"),
         (["export", "toy"], "no record to export"),

@@ -347,8 +347,8 @@ def test_a_figure_of_the_study_is_left_out_if_its_case_failed():
 
 @pytest.mark.parametrize(
     ("value", "margin", "text"),
-    [(0.99961234, 0.05, "0.9996"), (-0.00002, 0.05, "0.0000"), (-1.25, 0.3, "−1.250"), (2.2e-16, 1e-12, "2.2e−16"),
-     (12.3456, None, "12.35"), (1234.5, 60.0, "1234.5")],
+    [(0.99961234, 0.05, "0.9996"), (-0.00002, 0.05, "0.0000"), (-1.25, 0.3, "−1.250"), (2.2e-16, 1e-12, "2.2·10⁻¹⁶"),
+     (1e10, None, "10¹⁰"), (12.3456, None, "12.35"), (1234.5, 60.0, "1234.5")],
 )  # fmt: skip
 def test_numbers_are_given_to_a_hundredth_of_their_margin(value, margin, text):
     assert number(value, margin=margin) == text

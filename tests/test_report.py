@@ -212,7 +212,7 @@ def test_the_table_says_what_the_verdicts_say():
         ["d", "RZ", "1 ± 0.05", "–", "9", "○ invalid"],
         ["e", "RZ", "true", "true", "9", "● supported"],
         ["f", "RZ", "1 ± 0.05", "1.1", "9 (2 dropped)", "◐ inconclusive"],
-        ["g", "RZ", "1 ± 0.05", "1.0000 ± 3e-08", "9", "● supported"],
+        ["g", "RZ", "1 ± 0.05", "1.0000 ± 3·10⁻⁸", "9", "● supported"],
     ]
 
 

@@ -200,9 +200,15 @@ def test_overriding_an_unknown_parameter_is_told_the_nearest_one():
         study().with_parameters({"manifolds": "sphere"})
 
 
-def test_overriding_what_tells_the_cases_apart_is_refused():
-    with pytest.raises(ConfigError, match="twice"):
-        study().with_parameters({"bandwidth": 0.1})
+def test_overriding_what_tells_the_cases_apart_leaves_one():
+    one = study().with_parameters({"bandwidth": 0.1})
+    assert [case["bandwidth"] for case in one.ladder] == [0.1]
+    assert one.cases(quick=True) == one.cases(quick=False)
+
+
+def test_a_label_of_nothing_that_is_claimed_is_refused():
+    with pytest.raises(ConfigError, match="Did you mean 'error'"):
+        study(labels={"eror": "error"})
 
 
 def test_a_study_without_a_source_file_says_so():

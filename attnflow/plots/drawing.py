@@ -76,8 +76,9 @@ def study_figures(study: Study, records: Sequence[Record], verdicts: Sequence[Ve
         for claim in study.claims:
             if claim.id in by_id and claim.kind != "flag":  # a flag holds or not: there is nothing to see
                 levels = claim_levels(claim, records, study=study)
+                label = study.labels.get(claim.quantity)
                 if any(level.failed is None for level in levels):
-                    add(figure_name(claim), claim_figure(claim, levels, by_id[claim.id]))
+                    add(figure_name(claim), claim_figure(claim, levels, by_id[claim.id], label=label))
     return figures
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -14,11 +15,17 @@ from attnflow.claims import FAMILY_CONFIDENCE, Claim, Level, Verdict
 from attnflow.plots.style import BLUE, GREY, INK, PALE, SYMBOLS, VERMILLION, figure, number, reading
 from attnflow.rates import RateFit, fit_limit, fit_rate, jackknife, seed_interval
 
-SIZE_LABELS = {"bandwidth": "bandwidth ε", "points": "number of points N", "layers": "number of layers n"}
+SIZE_LABELS = {
+    "bandwidth": "bandwidth ε",
+    "points": "number of points N",
+    "layers": "number of layers n",
+    "neighbours": "number of neighbours nb",
+}
 LEGEND_ROW = 11  # points
 LIMIT_AT = 0.03  # where the limit stands, as a fraction of the width, on the side of the fine levels
 PREDICTION: dict[str, Any] = {"color": GREY, "linestyle": (0, (4, 2)), "linewidth": 1.1, "zorder": 1}
 POINTS: dict[str, Any] = {"color": BLUE, "linestyle": "none", "marker": "o", "markersize": 4.5, "capsize": 2}
+SLOPES: dict[str, Any] = {"linestyle": "-", "linewidth": 0.7, "markersize": 3.5, "capsize": 1.5}
 FINAL: dict[str, Any] = {"color": VERMILLION, "marker": "s", "markersize": 4.5, "capsize": 2.5, "clip_on": False}
 LEGEND: dict[str, Any] = {
     "fontsize": 7,
@@ -38,24 +45,24 @@ class Summary(NamedTuple):
     high: np.ndarray
 
 
-def claim_figure(claim: Claim, levels: Sequence[Level], verdict: Verdict) -> Figure:
+def claim_figure(claim: Claim, levels: Sequence[Level], verdict: Verdict, *, label: str | None = None) -> Figure:
     """The figure of one claim: a ladder over its local slopes, a limit, or the distances of an identity."""
     made = figure(width=4.2, height=3.9 if claim.kind == "exponent" else 3.0)
     if claim.kind == "exponent":
         upper, lower = made.subplots(2, 1, sharex=True, height_ratios=[2.6, 1])
-        ladder(upper, levels, claim=claim, verdict=verdict)
+        ladder(upper, levels, claim=claim, verdict=verdict, label=label)
         local_slopes(lower, levels, claim=claim, verdict=verdict)
         upper.set_xlabel("")
         upper.tick_params(labelbottom=False)
         made.align_ylabels([upper, lower])
     else:
         draw = limit if claim.kind == "constant" else identity
-        upper = draw(made.subplots(), levels, claim=claim, verdict=verdict)
+        upper = draw(made.subplots(), levels, claim=claim, verdict=verdict, label=label)
     _title(upper, verdict)
     return made
 
 
-def ladder(ax: Axes, levels: Sequence[Level], *, claim: Claim, verdict: Verdict) -> Axes:
+def ladder(ax: Axes, levels: Sequence[Level], *, claim: Claim, verdict: Verdict, label: str | None = None) -> Axes:
     """Draw the RMS over seeds of each level with its 99.9 % interval, the fitted curve and the predicted slope.
 
         log e = c + r log h + d h^q
@@ -67,6 +74,7 @@ def ladder(ax: Axes, levels: Sequence[Level], *, claim: Claim, verdict: Verdict)
         levels: the measurements, coarse to fine.
         claim: an exponent.
         verdict: the claim's verdict on these levels.
+        label: of the vertical axis; the name of the quantity unless given.
 
     Returns:
         The axes.
@@ -93,7 +101,7 @@ def ladder(ax: Axes, levels: Sequence[Level], *, claim: Claim, verdict: Verdict)
         ends = rms.sizes[[0, -1]]
         line = anchor * (ends / rms.sizes[used][-1]) ** claim.predicted
         ax.plot(ends, line, label=f"predicted slope {number(claim.predicted)}", **PREDICTION)
-    ax.set_ylabel(_quantity(claim))
+    ax.set_ylabel(_quantity(claim, label))
     _size_axis(ax, levels, claim=claim)
     _log_axis(ax)
     _legend(ax)
@@ -102,6 +110,8 @@ def ladder(ax: Axes, levels: Sequence[Level], *, claim: Claim, verdict: Verdict)
 
 def local_slopes(ax: Axes, levels: Sequence[Level], *, claim: Claim, verdict: Verdict) -> Axes:
     """Draw the slopes between neighbouring levels, the predicted one with its margin, and the fitted one at the limit.
+
+    The interval of a slope takes its two levels as independent.
 
     Args:
         ax: where to draw.
@@ -114,17 +124,19 @@ def local_slopes(ax: Axes, levels: Sequence[Level], *, claim: Claim, verdict: Ve
     """
     rms = _summarise(levels, statistic="log")
     rms = _where(rms, rms.values >= _floor(claim, rms))
-    slopes = np.diff(np.log(rms.values)) / np.diff(np.log(rms.sizes))
+    step, half = np.diff(np.log(rms.sizes)), np.log(rms.high / rms.low) / 2
+    slopes, widths = np.diff(np.log(rms.values)) / step, np.hypot(half[1:], half[:-1]) / np.abs(step)
     _margin(ax, claim)
     ax.set_xscale("log")
-    ax.plot(np.sqrt(rms.sizes[1:] * rms.sizes[:-1]), slopes, color=BLUE, marker="o", markersize=3.5, linewidth=0.7)
+    ax.margins(y=0.2)
+    ax.errorbar(np.sqrt(rms.sizes[1:] * rms.sizes[:-1]), slopes, yerr=widths, elinewidth=0.7, **(POINTS | SLOPES))
     _final(ax, verdict, levels=levels)
     ax.set_ylabel("local slope")
     _size_axis(ax, levels, claim=claim)
     return ax
 
 
-def limit(ax: Axes, levels: Sequence[Level], *, claim: Claim, verdict: Verdict) -> Axes:
+def limit(ax: Axes, levels: Sequence[Level], *, claim: Claim, verdict: Verdict, label: str | None = None) -> Axes:
     """Draw the value of each level with its 99.9 % interval, the fitted curve, its limit, and the predicted value.
 
         value = L + d h
@@ -134,6 +146,7 @@ def limit(ax: Axes, levels: Sequence[Level], *, claim: Claim, verdict: Verdict) 
         levels: the measurements, coarse to fine.
         claim: a constant.
         verdict: the claim's verdict on these levels.
+        label: of the vertical axis; the name of the quantity unless given.
 
     Returns:
         The axes.
@@ -156,13 +169,13 @@ def limit(ax: Axes, levels: Sequence[Level], *, claim: Claim, verdict: Verdict) 
             label=f"corrected fit: limit {number(fit.limit, margin=claim.margin)}",
         )
         _final(ax, verdict, levels=levels)
-    ax.set_ylabel(_quantity(claim))
+    ax.set_ylabel(_quantity(claim, label))
     _size_axis(ax, levels, claim=claim)
     _legend(ax)
     return ax
 
 
-def identity(ax: Axes, levels: Sequence[Level], *, claim: Claim, verdict: Verdict) -> Axes:
+def identity(ax: Axes, levels: Sequence[Level], *, claim: Claim, verdict: Verdict, label: str | None = None) -> Axes:
     """Draw the largest distance from the predicted value at each level, under the tolerance or over it.
 
     Distances of zero stand hollow at the bottom of the logarithmic axis.
@@ -172,6 +185,7 @@ def identity(ax: Axes, levels: Sequence[Level], *, claim: Claim, verdict: Verdic
         levels: the measurements.
         claim: an identity or a flag.
         verdict: the claim's verdict on these levels.
+        label: of the vertical axis; the name of the quantity unless given.
 
     Returns:
         The axes.
@@ -190,8 +204,8 @@ def identity(ax: Axes, levels: Sequence[Level], *, claim: Claim, verdict: Verdic
         zeros = np.full(np.count_nonzero(~nonzero), bottom)
         ax.plot(sizes[~nonzero], zeros, markerfacecolor="white", clip_on=False, label="zero", **look)
     if claim.margin:
-        ax.axhline(claim.margin, label=f"tolerance {claim.margin:.2g}", **PREDICTION)
-    ax.set_ylabel(f"|{_quantity(claim)}{f' − {claim.predicted:g}' if claim.predicted else ''}|")
+        ax.axhline(claim.margin, label=f"tolerance {number(claim.margin, digits=2)}", **PREDICTION)
+    ax.set_ylabel(f"|{_quantity(claim, label)}{f' − {claim.predicted:g}' if claim.predicted else ''}|")
     _size_axis(ax, levels, claim=claim)
     _legend(ax)
     return ax
@@ -279,7 +293,7 @@ def _fit_rate(claim: Claim, levels: Sequence[Level]) -> RateFit:
 def _margin(ax: Axes, claim: Claim) -> None:
     margin = claim.margin or 0.0
     ax.axhspan(claim.predicted - margin, claim.predicted + margin, color=PALE, linewidth=0, zorder=0)
-    ax.axhline(claim.predicted, label=f"predicted {number(claim.predicted)} ± {margin:.2g}", **PREDICTION)
+    ax.axhline(claim.predicted, label=f"predicted {number(claim.predicted)} ± {number(margin, digits=2)}", **PREDICTION)
 
 
 def _final(ax: Axes, verdict: Verdict, *, levels: Sequence[Level]) -> None:
@@ -309,12 +323,12 @@ def _log_axis(ax: Axes) -> None:
     ax.set_ylim(low / widen, high * widen)
     if high / low < 100:
         ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        ax.yaxis.set_major_formatter(lambda value, _: f"{value:.3g}")
+        ax.yaxis.set_major_formatter(lambda value, _: number(value))
         ax.set_yticks([], minor=True)
 
 
-def _quantity(claim: Claim) -> str:
-    return claim.quantity.replace(".", " ").replace("_", " ")
+def _quantity(claim: Claim, label: str | None) -> str:
+    return label or claim.quantity.replace(".", " ").replace("_", " ")
 
 
 def _seeds(levels: Sequence[Level]) -> str:
@@ -323,12 +337,25 @@ def _seeds(levels: Sequence[Level]) -> str:
 
 
 def _size_axis(ax: Axes, levels: Sequence[Level], *, claim: Claim) -> None:
-    """Label some of the levels, from the finest on, and leave room for the limit beyond it."""
+    """Label some of the levels, from the coarsest on, and the limit where it stands, beyond the finest."""
     sizes = [level.size for level in levels]
-    every = 1 + (len(sizes) - 1) // 5
-    ticks = sizes[::-every]
-    ax.set_xticks(ticks, [f"{size:,.0f}".replace(",", "\u2009") if size >= 1000 else f"{size:.3g}" for size in ticks])
+    step = (sizes[-1] / sizes[0]) ** 0.07 if len(sizes) > 1 else 2.0
+    low, high = sorted((sizes[0] / step, sizes[-1] * step**2))
+    ax.set_xlim(low, high)
+    ticks = sizes[:: 1 + (len(sizes) - 1) // 5]
+    labels = [_size(size) for size in ticks]
+    if any(container[0].get_marker() == FINAL["marker"] for container in ax.containers):
+        rises = _sizes_rise(levels)
+        ticks.append(low * (high / low) ** (1 - LIMIT_AT if rises else LIMIT_AT))
+        labels.append("∞" if rises else "0")
+    ax.set_xticks(ticks, labels)
     ax.set_xticks([], minor=True)
     ax.set_xlabel(SIZE_LABELS.get(claim.size, claim.size))
-    step = (sizes[-1] / sizes[0]) ** 0.07 if len(sizes) > 1 else 2.0
-    ax.set_xlim(*sorted((sizes[0] / step, sizes[-1] * step**2)))
+
+
+def _size(size: float) -> str:
+    """A size for a reader: 0.025, 16 000, 10⁷."""
+    if size < 1000:
+        return f"{size:.3g}"
+    power = math.log10(size)
+    return f"{size:,.0f}".replace(",", "\u2009") if size < 1e6 or power % 1 else number(size, digits=1)

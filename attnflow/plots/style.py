@@ -53,6 +53,8 @@ LOOK: Any = {
     "svg.fonttype": "none",  # a third of the size, and text can be searched; other fonts are narrower
 }
 
+SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
 
 def style() -> AbstractContextManager[None]:
     """The look of all figures, for the time of a `with` block.
@@ -78,11 +80,15 @@ def stamp(drawn: Figure, text: str) -> Figure:
     return drawn
 
 
-def number(value: float, *, margin: float | None = None) -> str:
-    """A number for a reader: to a hundredth of its margin where that is legible, else to four digits."""
+def number(value: float, *, margin: float | None = None, digits: int = 4) -> str:
+    """A number for a reader: to a hundredth of its margin where that is legible, else to so many digits."""
     decimals = 2 - math.floor(math.log10(margin)) if margin else -1
-    text = f"{round(value, decimals) + 0.0:.{decimals}f}" if 0 <= decimals <= 6 else f"{value:.4g}"
-    return text.replace("-", "−")
+    text = f"{round(value, decimals) + 0.0:.{decimals}f}" if 0 <= decimals <= 6 else f"{value:.{digits}g}"
+    mantissa, _, exponent = text.replace("-", "−").partition("e")
+    if not exponent:
+        return mantissa
+    power = "10" + f"{int(exponent.replace('−', '-'))}".translate(SUPERSCRIPTS)
+    return power if mantissa == "1" else f"{mantissa}·{power}"
 
 
 def reading(verdict: Verdict) -> str:
@@ -94,7 +100,8 @@ def reading(verdict: Verdict) -> str:
     if verdict.low is None or verdict.high is None or verdict.low == verdict.high:
         return number(verdict.measured)
     measured, low, high = (number(x, margin=verdict.margin) for x in (verdict.measured, verdict.low, verdict.high))
-    return f"{measured} ± {(verdict.high - verdict.low) / 2:.1g}" if low == high else f"{measured} [{low}, {high}]"
+    half = number((verdict.high - verdict.low) / 2, digits=1)
+    return f"{measured} ± {half}" if low == high else f"{measured} [{low}, {high}]"
 
 
 def image(drawn: Figure, format: str) -> bytes:
