@@ -246,6 +246,8 @@ def _bench(arguments: argparse.Namespace) -> int:
     _check_folder(arguments.figure, "--figure")
     if arguments.figure:
         check_choice(arguments.figure.suffix, "--figure", ["", ".png", ".pdf"])
+        if arguments.planner or arguments.growth:
+            raise ConfigError("`--planner` and `--growth` draw no `--figure`. Leave it out.")
     width = shutil.get_terminal_size(fallback=(140, 24)).columns
     facts = bench.machine()
     print(*bench.wrapped(bench.head(facts), width=width), sep="\n", flush=True)

@@ -31,8 +31,9 @@ class EmpiricalAttention:
 
     "dense" sums all pairs, streamed: memory grows like N, time like N^2. For the squared distance, "cutoff" sums the
     neighbours within a few sqrt(eps), and "fourier", in at most three coordinates, is the fast Gauss transform, in time
-    like N at a fixed bandwidth. Both bound what they leave out, and rows for which that exceeds `rtol` are summed
-    again; "auto" takes what is predicted to be the fastest. No method forms an N x N array. It knows no manifold.
+    like N at a fixed bandwidth. "cutoff" bounds what it leaves out, "fourier" estimates it from exact sums at some
+    rows; rows for which that exceeds `rtol` are summed again; "auto" takes what is predicted to be the fastest. No
+    method forms an N x N array. It knows no manifold.
 
     `layer`, `generator` and `log_normalizer` can be differentiated by points, masses, values, bandwidth and queries, in
     the memory of a layer. Sums over all pairs, of any cost, admit every transformation of JAX, any number of times.
@@ -78,7 +79,7 @@ class EmpiricalAttention:
         devices: int | Sequence[jax.Device] | None = None,
     ) -> None:
         method = check_choice(method, "method", ("auto", *METHODS))
-        dtype = check_choice(dtype if isinstance(dtype, str) else np.dtype(dtype).name, "dtype", BEST_RTOL)
+        dtype = _dtype_name(dtype)
         require_device()
         if dtype == "float64":
             require_x64()
@@ -111,14 +112,18 @@ class EmpiricalAttention:
 
     @property
     def solver_error(self) -> float:
-        """The declared error: a bound on max |error| / max |f| of every layer so far, 0 before the first."""
+        """The declared error: a bound on max |error| / max |f| of every layer so far that JAX did not trace.
+
+        0 before the first. That of "fourier" is estimated from sums at some rows, with a factor of safety.
+        """
         return self._operator.worst_error
 
     def layer(self, f: Function, at: object = None) -> np.ndarray:
         """One layer, A_N f; `solver_error` then bounds its error.
 
         Args:
-            f: a function of one ambient point, or its values at the own points, shape (N,) or (N, c).
+            f: a function of one ambient point, compiled once: what it reads from outside must not change; or its values
+                at the own points, shape (N,) or (N, c).
             at: where to evaluate, shape (Q, D); None for the own points.
 
         Returns:
@@ -244,3 +249,12 @@ class EmpiricalAttention:
                 "`f` must be a function where its values at `at` are needed, got an array. Pass a function."
             )
         return evaluate(f, queries)
+
+
+def _dtype_name(dtype: DTypeLike | None) -> str:
+    """The name of a dtype that attention can be computed in; ConfigError for another."""
+    try:
+        name = np.dtype(dtype).name
+    except TypeError:
+        name = str(dtype)
+    return check_choice(name, "dtype", BEST_RTOL)

@@ -17,7 +17,7 @@ class DiscreteMeasure:
     """The measure sum_j w_j delta_{x_j}; the arrays are copied and read-only.
 
     Attention does not depend on the total mass, so the masses are kept as given: multiplicities for a sample with
-    duplicates, quadrature weights (times p) for an integral. One under 1e-300 of the largest counts as zero.
+    duplicates, quadrature weights (times p) for an integral. One under 2e-308 of the largest counts as zero.
 
     Args:
         points: x_j, shape (N, D).

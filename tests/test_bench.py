@@ -230,11 +230,19 @@ def test_the_gradient_is_that_of_a_layer():
     assert slope_of_sum == pytest.approx((ends[0] - ends[1]) / (2 * step), rel=1e-6)
 
 
-def test_a_missing_folder_is_refused_before_any_work(tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--json", "nowhere/rows.json"], "does not exist"),
+        (["--figure", "nowhere/costs.png"], "does not exist"),
+        (["--figure", "costs.jpg"], "must be one of '', '.png', '.pdf', got '.jpg'"),
+        (["--growth", "--figure", "costs.png"], "draw no `--figure`"),
+    ],
+)
+def test_a_file_that_could_not_be_written_is_refused_before_any_work(tmp_path, monkeypatch, capsys, words, message):
     monkeypatch.chdir(tmp_path)
-    for option in ("--json", "--figure"):
-        assert main(["bench", option, "nowhere/file"]) == 2
-        assert "does not exist" in capsys.readouterr().err
+    assert main(["bench", *words]) == 2
+    assert message in capsys.readouterr().err
 
 
 def test_help_names_the_options(capsys):

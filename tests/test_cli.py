@@ -178,7 +178,6 @@ def test_set_overrides_a_parameter_in_every_case(folder, capsys):
         (["verify", "toy/rat"], "Did you mean 'toy/rate'"),
         (["verify", "--seed", "x"], "invalid int value: 'x'"),
         (["verify", "--seed", "-1"], "at least 0, got -1"),
-        (["bench", "--figure", "costs.jpg"], "must be one of '', '.png', '.pdf', got '.jpg'"),
         (["verify", "--quick", "--full"], "not allowed with"),
         (["verify", "--json", "no/rows.json"], "its folder does not exist"),
         (["verify", "--studies", "nowhere"], "no study in nowhere"),

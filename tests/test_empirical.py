@@ -132,6 +132,21 @@ def test_identical_points_give_the_mean_and_a_warning():
             np.testing.assert_allclose(life.layer(values), values.mean(), rtol=1e-15)
 
 
+@pytest.mark.parametrize("cost", [af.SquaredDistance(), af.DotProduct()])
+def test_a_point_that_sees_itself_alone_is_no_constant_kernel(cost):
+    opposite = af.DiscreteMeasure([[1.0, 0.0], [-1.0, 0.0]], [1.0, 1e-9])  # the heavy one has nearly all the mass
+    life = af.EmpiricalAttention(af.Attention(cost, bandwidth=0.01), opposite)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        np.testing.assert_array_equal(life.layer(np.array([1.0, 5.0])), [1.0, 5.0])
+
+
+def test_an_effective_sample_size_of_masses_that_have_no_squares_is_refused():
+    measure = af.DiscreteMeasure(CLOUD, np.where(np.arange(len(CLOUD)) < 3, 1e-160, 1.0))
+    with pytest.raises(DataError, match="squares the masses"):
+        af.EmpiricalAttention(ATTENTION, measure).effective_sample_size()
+
+
 @pytest.mark.parametrize("include_self", [True, False])
 def test_a_constant_kernel_warns(include_self):
     wide = af.Attention(af.SquaredDistance(), bandwidth=1e6)

@@ -71,10 +71,44 @@ def test_a_few_queries_among_many_points_are_summed_directly():
 def test_many_layers_on_the_same_points_are_worth_a_search():
     kernel_sum = planned(sphere(20_000), 3e-3)
     once = kernel_sum.plan(kernel_sum.points, columns=2).costs["cutoff"]
-    kernel_sum.layers = 1000
-    plan = kernel_sum.plan(kernel_sum.points, columns=2)
+    with kernel_sum.expecting(1000):
+        plan = kernel_sum.plan(kernel_sum.points, columns=2)
     assert plan.costs[plan.method].next == min(cost.next for cost in plan.costs.values())
     assert once.next < once.first
+
+
+def test_one_layer_after_none_is_planned_as_one_layer():
+    points = sphere(60_000)
+    attention = af.EmpiricalAttention(af.Attention(af.SquaredDistance(), bandwidth=0.01), points)
+    before = attention.method
+    attention.evolve(points[:, 0], times=0)
+    assert attention.method == before == "fourier"
+
+
+def test_a_plan_asks_only_keys_with_mass():
+    points, weights = sphere(20_000), np.zeros(20_000)
+    weights[[7, 11_000, 19_000]] = 1, 2, 3
+    layer = af.EmpiricalAttention(
+        af.Attention(af.SquaredDistance(), bandwidth=0.05), af.DiscreteMeasure(points, weights)
+    )
+    massive = weights > 0
+    logits = direct.distance_logits(points, points[massive], bandwidth=0.05) + np.log(weights[massive])
+    # 1e-8 of the largest value is declared.
+    np.testing.assert_allclose(layer.layer(points), direct.layer(logits, points[massive]), rtol=0, atol=1e-8)
+
+
+def test_rows_kept_with_themselves_are_not_those_without():
+    points, values = heavy_and_thin(), np.random.default_rng(1).choice([-1.0, 1.0], (3001, 1))
+    kernel_sum = planned(points, 0.02, method="fourier", rtol=1e-10)
+    logits = direct.distance_logits(points, points, bandwidth=0.02)
+    for exclude_self in (False, True):
+        sums = kernel_sum(values, exclude_self=exclude_self)
+        if exclude_self:
+            np.fill_diagonal(logits, -np.inf)
+        error = np.abs(sums.weighted / sums.total[:, None] - direct.layer(logits, values))[:, 0]
+        assert (error <= sums.error + 1e-12).all()  # the direct sum's own rounding, of far rows too
+    with pytest.raises(ConfigError, match="`exclude_self` has no meaning at given `queries`"):
+        kernel_sum(values, points[:3], exclude_self=True)
 
 
 def heavy_and_thin():
@@ -114,9 +148,11 @@ def test_a_row_without_a_neighbour_is_named_with_a_bandwidth_that_works():
     ) as caught:
         kernel_sum(values, queries)
     workable = float(str(caught.value).split("bandwidth is ")[1].split(";")[0])
-    enough = planned(heavy_and_thin(), 1.1 * workable, method="cutoff")
+    enough = planned(heavy_and_thin(), workable, method="cutoff")
     assert np.isfinite(enough(values, queries).error).all()
     assert planned(heavy_and_thin(), 1e-3)(values, queries).total[1] > 0  # "auto" never refuses
+    with pytest.raises(DegenerateKernelError, match=r"row 1, .* 1 more .*distance of 900,"):  # the worst of two
+        planned(heavy_and_thin(), 1e-3, method="cutoff")(values, np.array([[90.0, 0.0], [980.0, 0.0]]))
 
 
 def test_single_precision_rows_with_large_logits_are_summed_in_double():

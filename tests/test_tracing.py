@@ -1,5 +1,7 @@
 """What JAX may trace around a layer, and what is refused in words."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -193,6 +195,19 @@ def test_the_population_and_the_continuum_are_not_traced():
             jax.grad(lambda eps, life=life: life(attention(eps), circle).layer(lambda x: x[0], at=at).sum())(0.1)
         with pytest.raises(ConfigError, match="`at` is a value which JAX is tracing"):
             jax.grad(lambda at, life=life: life(attention(0.1), circle).generator(lambda x: x[0], at=at).sum())(at)
+
+
+@pytest.mark.parametrize("include_self", [True, False])
+def test_the_gradient_by_an_outlier_is_that_of_the_sum_over_all_pairs(include_self):
+    cloud = np.vstack([0.3 * np.random.default_rng(0).standard_normal((2999, 2)), [[4.0, 0.0]]])
+
+    def loss(points, method):
+        attention = af.Attention(af.SquaredDistance(), bandwidth=0.05)
+        layer = af.EmpiricalAttention(attention, points, include_self=include_self, method=method)
+        return (layer.layer(points[:, 0]) ** 2).sum()
+
+    planned, dense = (jax.grad(functools.partial(loss, method=method))(cloud) for method in ("auto", "dense"))
+    np.testing.assert_allclose(planned, dense, rtol=0, atol=1e-6 * np.abs(dense).max())  # rtol 1e-8 over sqrt(eps)
 
 
 def test_a_planned_derivative_is_not_compiled():

@@ -24,7 +24,7 @@ from attnflow.kernel_sums.derivatives import Outputs, in_units, softmax_average
 from attnflow.kernel_sums.devices import DevicesSum, choose_devices
 from attnflow.kernel_sums.fourier import FourierSum
 from attnflow.kernel_sums.gpu import GpuSum
-from attnflow.kernel_sums.moments import Sums, planned_average
+from attnflow.kernel_sums.moments import Summation, planned_average
 from attnflow.kernel_sums.planner import METHODS, PLANNED_PAIRS, PlannedSum
 from attnflow.kernel_sums.rows import KernelSum, Rows, RowSums
 
@@ -41,7 +41,7 @@ __all__ = [
     "PlannedSum",
     "RowSums",
     "Rows",
-    "Sums",
+    "Summation",
     "choose_devices",
     "in_units",
     "kernel_logits",

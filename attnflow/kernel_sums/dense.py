@@ -42,6 +42,7 @@ class DenseSum(KernelSum):
     """
 
     method = "dense"
+    _term_rounding = TERM_ROUNDING
 
     def __init__(self, attention: Attention, *, points: np.ndarray, log_weights: np.ndarray, dtype: np.dtype) -> None:
         self.attention = attention
@@ -50,11 +51,17 @@ class DenseSum(KernelSum):
         self._weights = np.exp(log_weights)
         self._log_weights = log_weights
         self._center = center_of(points, attention, dtype)
-        massive = np.flatnonzero(self._weights)
         # A key without mass would still set the largest logit.
+        self._massive = np.flatnonzero(self._weights)
         self._place = np.where(self._weights > 0, np.cumsum(self._weights > 0) - 1, -1)
-        self._key_rows = [massive[block] for block in slices(len(massive), KEY_BLOCK)]
-        self._keys = [coordinates(points[rows] - self._center, KEY_BLOCK, dtype) for rows in self._key_rows]
+
+    @functools.cached_property
+    def _key_rows(self) -> list[np.ndarray]:
+        return [self._massive[block] for block in slices(len(self._massive), KEY_BLOCK)]
+
+    @functools.cached_property
+    def _keys(self) -> list[tuple[np.ndarray, ...]]:
+        return [coordinates(self.points[rows] - self._center, KEY_BLOCK, self.dtype) for rows in self._key_rows]
 
     def of_rows(self, values: np.ndarray, rows: Rows) -> RowSums:
         columns = self._weights[:, None] * np.column_stack([np.ones(len(values)), values])
@@ -78,7 +85,7 @@ class DenseSum(KernelSum):
         log(sum_j w_j / total), because the relative entropy of p with respect to w is not negative.
         """
         logits = np.abs(shift) + np.log(self._weights.sum() / total)
-        roundings = TERM_ROUNDING + (self.points.shape[1] + 4) * logits
+        roundings = self._term_rounding + (self.points.shape[1] + 4) * logits
         if self.dtype == np.float32:
             eps = self.attention.bandwidth
             roundings += coordinate_rounding(

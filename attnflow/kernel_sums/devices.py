@@ -14,7 +14,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from attnflow._checks import check_integer
 from attnflow.attention import Attention
 from attnflow.errors import ConfigError, PrecisionError
-from attnflow.kernel_sums.dense import KEY_TILE, DenseSum, ceil_div, coordinates, pack_columns, pad
+from attnflow.kernel_sums.dense import KEY_TILE, TERM_ROUNDING, DenseSum, ceil_div, coordinates, pack_columns, pad
 from attnflow.kernel_sums.rows import Rows
 from attnflow.kernel_sums.tiles import QUERY_TILE, Coordinates, Schedule, compile_tiles, max_tiles, sum_tiles
 
@@ -60,8 +60,8 @@ class DevicesSum(DenseSum):
         super().__init__(attention, points=points, log_weights=log_weights, dtype=dtype)
         # axis_types: the default of newer versions would want every sharding written out.
         self._mesh = Mesh(np.array(devices), (AXIS,), axis_types=(AxisType.Auto,))
-        self._massive = np.flatnonzero(self._weights)
         self._share = ceil_div(ceil_div(len(self._massive), len(devices)), KEY_TILE) * KEY_TILE
+        self._term_rounding = TERM_ROUNDING + self._share // KEY_TILE + len(devices)  # of all tiles, one after another
         self._spread_keys = self._spread(
             coordinates(points[self._massive] - self._center, self._share * len(devices), dtype)
         )

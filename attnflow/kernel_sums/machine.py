@@ -7,6 +7,7 @@ import functools
 import json
 import math
 import os
+import platform
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -92,7 +93,9 @@ def cache_file() -> Path:
 
 
 def _signature() -> list:
-    return [FORMAT, os.cpu_count(), jax.__version__, finufft.__version__]
+    """What the constants depend on; a home folder may be shared by several machines."""
+    kinds = sorted({device.device_kind for device in jax.devices()})
+    return [FORMAT, platform.machine(), platform.node(), os.cpu_count(), kinds, jax.__version__, finufft.__version__]
 
 
 def calibrate() -> Machine:

@@ -22,24 +22,24 @@ from attnflow.kernel_sums.rows import KernelSum, RowSums
 BAND = 40.0  # of log-normalisers: the weights 1 / Z of the rows within one do not overflow, in any precision
 
 
-class Sums(NamedTuple):
+class Summation(NamedTuple):
     """How the kernel exp(-|x - y|^2 / 2) is summed.
 
     Args:
-        over: makes the sums over given keys with given logarithms of weights.
-        back: the same for sums over queries in place of keys, by any method: some keys may be far from all of them.
+        over_keys: makes the sums over given keys with given logarithms of weights.
+        over_queries: the same for queries in place of keys, by any method: some keys may be far from all of them.
         own: whether the queries are the keys.
         exclude_self: whether each query then leaves out itself.
     """
 
-    over: Callable[[np.ndarray, np.ndarray], KernelSum]
-    back: Callable[[np.ndarray, np.ndarray], KernelSum]
+    over_keys: Callable[[np.ndarray, np.ndarray], KernelSum]
+    over_queries: Callable[[np.ndarray, np.ndarray], KernelSum]
     own: bool
     exclude_self: bool
 
     def at_queries(self, x: np.ndarray, y: np.ndarray, log_weights: np.ndarray, columns: np.ndarray) -> RowSums:
         """Those over the keys y (N, D) of columns (N, C), at x (Q, D)."""
-        return self.over(y, log_weights)(columns, None if self.own else x, exclude_self=self.exclude_self)
+        return self.over_keys(y, log_weights)(columns, None if self.own else x, exclude_self=self.exclude_self)
 
     def averages(self, x: np.ndarray, y: np.ndarray, weights: np.ndarray, values: np.ndarray) -> list[np.ndarray]:
         """sum_j p_ij v_j (Q, C) and log Z_i (Q,)."""
@@ -53,14 +53,19 @@ class Sums(NamedTuple):
         bands = np.floor((log_normalizer - log_normalizer.min()) / BAND)
         for band in np.unique(bands):
             # All rows stay, so that the place of a query is that of its key; those of other bands have no mass.
-            offset = log_normalizer[bands == band].min()
-            kernel_sum = self.back(x, np.where(bands == band, offset - log_normalizer, -np.inf))
-            sums = kernel_sum(columns, None if self.own else y, exclude_self=self.exclude_self)
-            result += np.exp(sums.shift - offset)[:, None] * sums.weighted
+            rows = bands == band
+            offset = log_normalizer[rows].min()
+            alone = self.exclude_self and np.count_nonzero(rows) == 1  # without itself it would have no key with mass
+            kernel_sum = self.over_queries(x, np.where(rows, offset - log_normalizer, -np.inf))
+            sums = kernel_sum(columns, None if self.own else y, exclude_self=self.exclude_self and not alone)
+            part = np.exp(sums.shift - offset)[:, None] * sums.weighted
+            if alone:
+                part[rows] = 0.0
+            result += part
         return result
 
 
-def planned_average(sums: Sums, x: jax.Array, y: jax.Array, weights: Any, values: Any) -> Outputs:
+def planned_average(sums: Summation, x: jax.Array, y: jax.Array, weights: Any, values: Any) -> Outputs:
     """The averages and log-normalisers of `softmax_average` for l = -|x - y|^2 / 2.
 
     It can be differentiated once, without jit and vmap, in a few times the time of an average. Moments of x or y are
@@ -91,21 +96,22 @@ class _Point(NamedTuple):
     log_normalizer: np.ndarray
 
 
+X, Y, WEIGHTS, VALUES = range(4)  # the places of the arguments
 SIZE = len(_Point._fields)
 
 
-def _average_impl(*given: np.ndarray, sums: Sums) -> list[np.ndarray]:
+def _average_impl(*given: np.ndarray, sums: Summation) -> list[np.ndarray]:
     return sums.averages(*given)
 
 
-def _average_jvp(primals: tuple, tangents: tuple, *, sums: Sums) -> tuple[list, list]:
+def _average_jvp(primals: tuple, tangents: tuple, *, sums: Summation) -> tuple[list, list]:
     outputs = _average.bind(*primals, sums=sums)
     varying = tuple(n for n, change in enumerate(tangents) if type(change) is not ad.Zero)
     changes = [tangents[n] for n in varying]
     return outputs, _push.bind(*primals, *outputs, *changes, sums=sums, varying=varying)
 
 
-def _push_impl(*given: np.ndarray, sums: Sums, varying: tuple[int, ...]) -> list[np.ndarray]:
+def _push_impl(*given: np.ndarray, sums: Summation, varying: tuple[int, ...]) -> list[np.ndarray]:
     """The tangents of the averages and log-normalisers, from those of the arguments that vary."""
     at, changes = _Point(*given[:SIZE]), dict(zip(varying, given[SIZE:], strict=True))
     columns, averages = _with_one(at.values), _with_one(at.average)
@@ -116,46 +122,46 @@ def _push_impl(*given: np.ndarray, sums: Sums, varying: tuple[int, ...]) -> list
 
     # With dl = -(x - y) . (dx - dy): sum_j p_ij dl_ij (v_j, 1)
     change = np.zeros_like(averages)
-    if 0 in changes:
-        dx = changes[0]
+    if X in changes:
+        dx = changes[X]
         change += np.einsum("id,idc->ic", dx, moments(at.y)) - (at.x * dx).sum(axis=1)[:, None] * averages
-    if 1 in changes:
-        dy = changes[1]
+    if Y in changes:
+        dy = changes[Y]
         moved = moments(np.column_stack([dy, (at.y * dy).sum(axis=1)]))
         change += np.einsum("id,idc->ic", at.x, moved[:, :-1]) - moved[:, -1]
-    if 2 in changes:
-        part = sums.at_queries(at.x, at.y, np.zeros(len(at.y)), changes[2][:, None] * columns)
+    if WEIGHTS in changes:
+        part = sums.at_queries(at.x, at.y, np.zeros(len(at.y)), changes[WEIGHTS][:, None] * columns)
         change += np.exp(part.shift - at.log_normalizer)[:, None] * part.weighted
     of_average = change[:, :-1] - at.average * change[:, -1:]
-    if 3 in changes:
-        of_average += sums.averages(at.x, at.y, at.weights, changes[3])[0]
+    if VALUES in changes:
+        of_average += sums.averages(at.x, at.y, at.weights, changes[VALUES])[0]
     return [of_average, change[:, -1]]
 
 
-def _push_transpose(cotangents: list, *given: Any, sums: Sums, varying: tuple[int, ...]) -> list:
+def _push_transpose(cotangents: list, *given: Any, sums: Summation, varying: tuple[int, ...]) -> list:
     back = _pull.bind(*given[:SIZE], *map(ad.instantiate_zeros, cotangents), sums=sums, varying=varying)
     asked = map(ad.is_undefined_primal, given[SIZE:])
     return [None] * SIZE + [part if wanted else None for part, wanted in zip(back, asked, strict=True)]
 
 
-def _pull_impl(*given: np.ndarray, sums: Sums, varying: tuple[int, ...]) -> list[np.ndarray]:
+def _pull_impl(*given: np.ndarray, sums: Summation, varying: tuple[int, ...]) -> list[np.ndarray]:
     """The cotangents of the arguments that vary, from those of the averages and log-normalisers."""
     at, of_average, of_normalizer = _Point(*given[:SIZE]), *given[SIZE:]
     columns = _with_one(at.values)
     rise = np.column_stack([of_average, of_normalizer - (of_average * at.average).sum(axis=1)])
     back = {}
-    if 0 in varying:
+    if X in varying:
         moments = _unfold(sums.averages(at.x, at.y, at.weights, _fold(at.y, columns))[0], at.y)
-        back[0] = np.einsum("ic,idc->id", rise, moments) - at.x * of_normalizer[:, None]
-    if varying != (0,):
-        parts = np.column_stack([rise, _fold(at.x, rise)]) if 1 in varying else rise
+        back[X] = np.einsum("ic,idc->id", rise, moments) - at.x * of_normalizer[:, None]
+    if varying != (X,):
+        parts = np.column_stack([rise, _fold(at.x, rise)]) if Y in varying else rise
         pulled = sums.pulled(at.x, at.y, at.log_normalizer, parts)
         at_keys, moved = pulled[:, : rise.shape[1]], pulled[:, rise.shape[1] :]
-        if 1 in varying:
+        if Y in varying:
             differences = _unfold(moved, at.x) - at.y[:, :, None] * at_keys[:, None, :]
-            back[1] = at.weights[:, None] * np.einsum("jc,jdc->jd", columns, differences)
-        back[2] = (columns * at_keys).sum(axis=1)
-        back[3] = at.weights[:, None] * at_keys[:, :-1]
+            back[Y] = at.weights[:, None] * np.einsum("jc,jdc->jd", columns, differences)
+        back[WEIGHTS] = (columns * at_keys).sum(axis=1)
+        back[VALUES] = at.weights[:, None] * at_keys[:, :-1]
     return [back[n] for n in varying]
 
 
@@ -198,7 +204,7 @@ def _define() -> None:
         mlir.register_lowering(primitive, _once)
     ad.primitive_jvps[_average] = _average_jvp
     ad.primitive_transposes[_push] = _push_transpose
-    _push.def_abstract_eval(lambda *given, **_: given[4:SIZE])
+    _push.def_abstract_eval(lambda *given, **_: given[VALUES + 1 : SIZE])
     _pull.def_abstract_eval(lambda *given, varying, **_: [given[n] for n in varying])
 
 

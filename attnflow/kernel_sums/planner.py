@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 import psutil
+from scipy.spatial import cKDTree
 
 from attnflow.attention import Attention
 from attnflow.errors import ConfigError, DegenerateKernelError, ResourceError
@@ -25,6 +27,7 @@ from attnflow.kernel_sums.samples import Sample
 from attnflow.pseudometrics import SquaredDistance
 
 METHODS = ("dense", "cutoff", "fourier", "gpu")
+ROUNDED_UP = 1.01  # what is said to work is said in three digits
 PLANNED_PAIRS = 2**23  # fewer are summed densely within milliseconds, less than a plan takes
 CALIBRATED_PAIRS = 2**31  # more take seconds: then this machine's own constants are worth the second they cost
 
@@ -65,7 +68,7 @@ class PlannedSum(KernelSum):
         self.attention = attention
         self.points = points
         self.dtype = dtype
-        self.layers = 1  # how many sums on the own points are expected: a search or a plan is paid for once
+        self._layers = 1  # how many sums on the own points are expected: a search or a plan is paid for once
         self._log_weights = log_weights
         self._rtol = rtol
         if devices is not None and method not in ("auto", "dense"):
@@ -74,7 +77,7 @@ class PlannedSum(KernelSum):
         self._asked = method if devices is None else "dense"
         self._sums: dict[tuple[str, np.dtype], KernelSum] = {}
         self._own_plans: dict[tuple, Plan] = {}
-        self._thin: dict[str, tuple[np.ndarray, Rows]] = {}
+        self._thin: dict[tuple[str, bool], tuple[np.ndarray, Rows]] = {}
         if method != "auto":
             self._sum(method, dtype)  # refuses what it cannot do before any work
 
@@ -95,7 +98,7 @@ class PlannedSum(KernelSum):
             ResourceError: if every one needs more memory than is free.
         """
         own = queries is self.points
-        key = (columns, self.layers, methods)
+        key = (columns, self._layers, methods)
         if own and key in self._own_plans:
             return self._own_plans[key]
         allowed = methods or (METHODS if self._asked == "auto" else (self._asked,))
@@ -104,12 +107,21 @@ class PlannedSum(KernelSum):
         fitting = {method: cost for method, cost in predicted.items() if cost.memory <= free}
         if not fitting:
             raise _too_large(predicted, self._costs(queries, 1, allowed), free, channels=columns - 1)
-        repeats = self.layers - 1 if own else 0
+        repeats = self._layers - 1 if own else 0
         chosen = min(fitting, key=lambda method: fitting[method].first + repeats * fitting[method].next)
         plan = Plan(chosen, predicted)
         if own:
             self._own_plans[key] = plan
         return plan
+
+    @contextlib.contextmanager
+    def expecting(self, layers: int) -> Iterator[None]:
+        """Plan for so many sums on the own points, for the time of a `with` block."""
+        self._layers = max(1, layers)
+        try:
+            yield
+        finally:
+            self._layers = 1
 
     def of_rows(self, values: np.ndarray, rows: Rows) -> RowSums:
         methods, some, sums, pending = None, rows, None, np.arange(len(rows.points))
@@ -133,9 +145,10 @@ class PlannedSum(KernelSum):
         """The rows that a method could not sum: the same object in every layer, so that plans for them are kept."""
         if rows.points is not self.points:
             return rows.take(pending)
-        if method not in self._thin or not np.array_equal(self._thin[method][0], pending):
-            self._thin[method] = pending, rows.take(pending)
-        return self._thin[method][1]
+        key = method, rows.own is None
+        if key not in self._thin or not np.array_equal(self._thin[key][0], pending):
+            self._thin[key] = pending, rows.take(pending)
+        return self._thin[key][1]
 
     def _costs(self, queries: np.ndarray, columns: int, methods: tuple[str, ...]) -> dict[str, Cost]:
         pairs = len(self.points) * len(queries)
@@ -196,18 +209,19 @@ class PlannedSum(KernelSum):
         )
 
     def _isolated(self, rows: Rows, bad: np.ndarray) -> DegenerateKernelError:
-        i = int(bad[0])
-        squares = ((self.points - rows.points[i]) ** 2).sum(axis=1)
-        squares[np.isneginf(self._log_weights)] = np.inf
+        massive = np.flatnonzero(self._log_weights > -np.inf)
+        found = cKDTree(self.points[massive]).query(rows.points[bad], k=min(2, len(massive)))
+        distances, nearest = (np.asarray(part).reshape(len(bad), -1) for part in found)
         if rows.own is not None:
-            squares[rows.own[i]] = np.inf
-        limits, nearest = np.finfo(self.dtype), squares.min()
-        workable = -nearest / (2 * np.log(limits.tiny / limits.eps**2))
+            distances[massive[nearest] == rows.own[bad, None]] = np.inf
+        gaps = distances.min(axis=1)
+        worst, limits = int(np.argmax(gaps)), np.finfo(self.dtype)
+        workable = -(gaps[worst] ** 2) / (2 * np.log(limits.tiny / limits.eps**2))
         return DegenerateKernelError(
-            f"row {i}, query {rows.points[i].tolist()}, and {len(bad) - 1} more have no neighbour: the nearest key of "
-            f"this row is at a distance of {np.sqrt(nearest):.4g}, out of reach for `bandwidth` = "
-            f"{self.attention.bandwidth:g} in {self.dtype}. The smallest workable bandwidth is {workable:.3g}; "
-            'or pass method="auto".'
+            f"row {bad[worst]}, query {rows.points[bad[worst]].tolist()}, and {len(bad) - 1} more have no neighbour: "
+            f"the nearest key of this row is at a distance of {gaps[worst]:.4g}, out of reach for `bandwidth` = "
+            f"{self.attention.bandwidth:g} in {self.dtype}. The smallest workable bandwidth is "
+            f'{ROUNDED_UP * workable:.3g}; or pass method="auto".'
         )
 
 

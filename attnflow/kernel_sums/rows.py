@@ -9,6 +9,8 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
+from attnflow.errors import ConfigError
+
 
 class Rows(NamedTuple):
     """Queries (Q, D) and, where the self-term is left out, the place (Q,) of each among the keys."""
@@ -67,9 +69,12 @@ class KernelSum(ABC):
             exclude_self: leave out j = i; only where the queries are the points themselves.
 
         Raises:
+            ConfigError: if queries are given and are to leave themselves out.
             DegenerateKernelError: if a row has no key with mass.
             DataError: if the cost is NaN, or minus infinity, for some pair.
         """
+        if exclude_self and queries is not None:
+            raise ConfigError("`exclude_self` has no meaning at given `queries`. Leave one of them out.")
         own = self._own_places if exclude_self else None
         with jax.core.eval_context():  # of known numbers, also while JAX traces others
             return self.of_rows(values, Rows(self.points if queries is None else queries, own))

@@ -23,10 +23,11 @@ class Sample(NamedTuple):
 
     @classmethod
     def draw(cls, queries: np.ndarray, keys: np.ndarray, weights: np.ndarray, *, bandwidth: float) -> Sample:
-        """Some rows and some keys, the same ones every time."""
-        rng = np.random.default_rng(0)
+        """Some rows and some keys with mass, the same ones every time."""
+        rng, massive = np.random.default_rng(0), np.flatnonzero(weights)
         rows, some = (rng.choice(len(p), min(len(p), n), replace=False)
-                      for p, n in ((queries, SAMPLED_ROWS), (keys, SAMPLED_KEYS)))  # fmt: skip
+                      for p, n in ((queries, SAMPLED_ROWS), (massive, SAMPLED_KEYS)))  # fmt: skip
+        some = massive[some]
         x, y = queries[rows], keys[some]
         squares = sum((x[:, k, None] - y[:, k]) ** 2 for k in range(keys.shape[1]))
         density = np.exp(squares / (-2 * bandwidth)) @ weights[some] / weights[some].sum()

@@ -16,12 +16,12 @@ import scipy.special
 from attnflow._checks import check_integer, check_times
 from attnflow._pytree import is_known, is_traced, still
 from attnflow.attention import Attention
-from attnflow.errors import ConfigError, ResourceError
+from attnflow.errors import ConfigError, DataError, ResourceError
 from attnflow.kernel_sums import (
     PLANNED_PAIRS,
     PlannedSum,
     RowSums,
-    Sums,
+    Summation,
     in_units,
     kernel_logits,
     planned_average,
@@ -104,6 +104,11 @@ class SoftmaxOperator:
         """1 / sum_j a_j^2 for the rows a of A, shape (Q,); sum k^2 is the kernel sum at half the bandwidth."""
         nothing = np.empty((len(self.measure), 0))
         sums = self._known(at)(nothing, at, exclude_self=self._excludes(at))
+        if (2 * self._log_weights[self._log_weights > -np.inf] < np.log(np.finfo(np.float64).tiny)).any():
+            raise DataError(
+                "an effective sample size squares the masses, and the least is under 1e-150 of the largest. Give "
+                "points of no account the mass 0."
+            )
         half = Attention(self.attention.pseudometric, bandwidth=self.attention.bandwidth / 2)
         double = self._kernel_sum(half, self.measure.points, 2 * self._log_weights)
         squares = double(nothing, at, exclude_self=self._excludes(at))
@@ -122,13 +127,13 @@ class SoftmaxOperator:
             at_zero: the values to record for n = 0, where that is asked.
         """
         last = max(counts)
-        self._known().layers = last
         recorded = {} if at_zero is None else {0: at_zero}
-        for n in range(1, last + 1):
-            if n in counts:
-                recorded[n] = self(values, at)
-            if n < last:
-                values = recorded[n] if at is None and n in counts else self(values)
+        with self._known().expecting(last):
+            for n in range(1, last + 1):
+                if n in counts:
+                    recorded[n] = self(values, at)
+                if n < last:
+                    values = recorded[n] if at is None and n in counts else self(values)
         return np.stack([recorded[n] for n in counts])
 
     def stationary(self) -> np.ndarray:
@@ -191,8 +196,10 @@ class SoftmaxOperator:
         given = queries, keys, masses / scale, values  # averages do not depend on the scale
         if self._plans_pairs(len(queries) * len(keys), known=is_known(self.attention, given)):
             over = functools.partial(self._kernel_sum, Attention(SquaredDistance(), bandwidth=1.0))
-            sums = Sums(over, functools.partial(over, method="auto"), own=at is None, exclude_self=self._excludes(at))
-            outputs = planned_average(sums, *in_units(eps, *given[:2]), *given[2:])
+            sums = Summation(
+                over, functools.partial(over, method="auto"), own=at is None, exclude_self=self._excludes(at)
+            )
+            outputs = planned_average(how, *in_units(eps, *given[:2]), *given[2:])
         else:
             own = jnp.arange(len(keys), dtype=jnp.int32) if self._excludes(at) else None
             outputs = softmax_average(self.attention, *given, own=own, dtype=self._dtype)
@@ -241,13 +248,17 @@ class SoftmaxOperator:
             )
 
     def _warn_if_constant(self, sums: RowSums, at: np.ndarray | None) -> None:
+        if self.attention.pseudometric.vanishes_on_diagonal:
+            alike = not sums.shift.any()  # a nonnegative cost is shifted only in rows that see nothing at hand
+        else:
+            alike = at is None and np.ptp(sums.shift) < CONSTANT_KERNEL
         weights = np.exp(self._log_weights)
-        # Where all logits of a row are equal, shifted by the largest log w_j + logit or not: the largest weight is 1.
+        # Where all logits are equal, shifted by the largest log w_j + logit or not: the largest weight is 1.
         constant = weights.sum() - (weights if self._excludes(at) else 0.0)
-        if (np.abs(sums.total / constant - 1) < CONSTANT_KERNEL).all():
+        if alike and (np.abs(sums.total / constant - 1) < CONSTANT_KERNEL).all():
             warnings.warn(
-                f"the kernel is constant on these points to {CONSTANT_KERNEL:g}: attention returns their plain mean. "
-                f"All points coincide, or the bandwidth {self.attention.bandwidth:g} is too large.",
+                f"the kernel is constant on these points to {CONSTANT_KERNEL:g}: attention returns the mean of the "
+                f"values. All points coincide, or the bandwidth {self.attention.bandwidth:g} is too large.",
                 RuntimeWarning,
                 stacklevel=4,
             )
