@@ -9,7 +9,7 @@ from witnesses import direct
 
 import attnflow as af
 from attnflow.errors import ConfigError
-from attnflow.kernel_sums import PlannedSum, dense, gpu, pallas
+from attnflow.kernel_sums import PlannedSum, blocks, gpu, pallas
 from attnflow.kernel_sums.gpu import GpuSum, gaussian_sums, xla_program
 
 interpreter = pytest.importorskip("jax._src.pallas.mosaic_gpu.interpret.params")
@@ -134,9 +134,9 @@ def test_a_processor_that_jax_was_told_not_to_see_is_asked_for(monkeypatch):
         raise RuntimeError("Unknown backend cpu")
 
     monkeypatch.setattr(jax, "devices", devices)
-    dense.processor.cache_clear()
+    blocks.processor.cache_clear()
     with pytest.raises(ConfigError, match="JAX_PLATFORMS=cuda,cpu"):
-        dense.processor()
+        blocks.processor()
 
 
 def test_another_cost_is_refused(processor_for_gpu):

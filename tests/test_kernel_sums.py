@@ -9,7 +9,7 @@ import pytest
 from witnesses import direct
 
 import attnflow as af
-from attnflow.kernel_sums import DenseSum, dense, kernel_logits, tiles
+from attnflow.kernel_sums import DenseSum, blocks, dense, kernel_logits, tiles
 
 FLOAT64 = np.dtype("float64")
 
@@ -128,7 +128,7 @@ def test_the_result_does_not_depend_on_the_order_in_which_threads_finish(monkeyp
     class OneThread:
         map = staticmethod(map)
 
-    monkeypatch.setattr(dense, "threads", OneThread)
+    monkeypatch.setattr(blocks, "threads", OneThread)
     np.testing.assert_array_equal(sums(points, values).weighted, threaded.weighted)
 
 

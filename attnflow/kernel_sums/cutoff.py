@@ -11,22 +11,12 @@ import jax
 import numpy as np
 
 from attnflow.attention import Attention
-from attnflow.errors import ConfigError
-from attnflow.kernel_sums.dense import (
-    MAX_COLUMNS,
-    ceil_div,
-    center_of,
-    coordinate_rounding,
-    coordinates,
-    in_threads,
-    pack_columns,
-    pad,
-    slices,
-)
+from attnflow.kernel_sums.blocks import ceil_div, coordinates, in_threads, pack_columns, pad, slices
+from attnflow.kernel_sums.dense import MAX_COLUMNS
 from attnflow.kernel_sums.neighbours import Boxes, KeyTree, Neighbours, spatial_order
+from attnflow.kernel_sums.rounding import center_of, column_scales, coordinate_rounding, least_total
 from attnflow.kernel_sums.rows import KernelSum, Rows, RowSums
 from attnflow.kernel_sums.tiles import QUERY_TILE, Schedule, sum_tiles
-from attnflow.pseudometrics import SquaredDistance
 
 QUERY_BLOCK, KEY_TILE = 4096, 64
 KEY_TILES = 256  # at once: queries and keys are gathered into blocks of one shape, compiled once whatever N
@@ -95,11 +85,7 @@ class CutoffSum(KernelSum):
     def __init__(
         self, attention: Attention, *, points: np.ndarray, log_weights: np.ndarray, dtype: np.dtype, rtol: float
     ) -> None:
-        if type(attention.pseudometric) is not SquaredDistance:
-            raise ConfigError(
-                '`method` = "cutoff" needs the cost SquaredDistance(), got '
-                f'{type(attention.pseudometric).__name__}. Pass method="dense".'
-            )
+        self._check_squared_distance(attention)
         self.attention = attention
         self.points = points
         self.dtype = dtype
@@ -113,8 +99,6 @@ class CutoffSum(KernelSum):
         self._center = center_of(points, attention, dtype)
         self._tree = KeyTree(keys, self._weights[self._order], size=KEY_TILE)
         self._keys = np.stack(coordinates(keys - self._center, KEY_TILE * ceil_div(len(keys), KEY_TILE), dtype))
-        limits = np.finfo(dtype)
-        self._least = limits.tiny / limits.eps**2  # terms and totals below it lose digits
         self._recent: tuple[Rows, list[_Pass]] | None = None
 
     def of_rows(self, values: np.ndarray, rows: Rows) -> RowSums:
@@ -140,14 +124,13 @@ class CutoffSum(KernelSum):
         tail = TAIL * self._rtol
         for n in itertools.count():
             pending = np.flatnonzero(errors > self._rtol)
-            if not len(pending) or (n and passes[n - 1].tail <= self._least):
+            if not len(pending) or (n and passes[n - 1].tail <= least_total(self.dtype)):
                 return
             if n == len(passes):
                 if n:  # half of the rows that failed should pass now
                     lack = self._rtol / np.median(errors[pending])
-                    tail = max(
-                        passes[n - 1].tail * min(TAIL * lack, TAIL) if lack else passes[n - 1].tail ** 2, self._least
-                    )
+                    last = passes[n - 1].tail
+                    tail = max(last * min(TAIL * lack, TAIL) if lack else last**2, least_total(self.dtype))
                 some = rows.take(pending) if n else rows
                 passes.append(self._plan(some, pending, tail=tail))
             yield passes[n]
@@ -163,7 +146,7 @@ class CutoffSum(KernelSum):
 
     def _sum(self, visit: _Pass, columns: np.ndarray) -> np.ndarray:
         sums = np.zeros((len(visit.rows), columns.shape[1]))
-        scales = np.maximum(np.abs(columns).max(axis=0), np.finfo(np.float64).tiny)  # float32 must not overflow
+        scales = column_scales(columns)
         sorted_columns = columns[self._order] / scales
         for start in range(0, columns.shape[1], MAX_COLUMNS):
             chunk = slice(start, start + MAX_COLUMNS)
@@ -199,7 +182,7 @@ class CutoffSum(KernelSum):
         lost, visited = (
             np.repeat(per_tile, QUERY_TILE)[: len(totals)] for per_tile in (visit.neglected, visit.visited)
         )
-        reached = totals >= self._least * max(self._weights.max(), 1.0)
+        reached = totals >= least_total(self.dtype) * max(self._weights.max(), 1.0)
         with np.errstate(divide="ignore", invalid="ignore"):
             truncation = np.where(reached, 2 * lost / (totals + lost), np.inf)
             logits = np.log(self._weights.sum()) - np.log(totals)

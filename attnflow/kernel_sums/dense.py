@@ -7,19 +7,18 @@ from __future__ import annotations
 
 import functools
 import itertools
-import os
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 
 import jax
 import numpy as np
 
 from attnflow.attention import Attention
-from attnflow.errors import ConfigError, DataError, DegenerateKernelError, PrecisionError
+from attnflow.errors import DataError, DegenerateKernelError
+from attnflow.kernel_sums.blocks import ceil_div, coordinates, in_threads, pack_columns, pad, slices
+from attnflow.kernel_sums.rounding import center_of, column_scales, coordinate_rounding, least_total
 from attnflow.kernel_sums.rows import KernelSum, Rows, RowSums
 from attnflow.kernel_sums.tiles import LOG2E, QUERY_TILE, Schedule, compile_tiles, log2_kernel, max_tiles, sum_tiles
 from attnflow.precision import require_x64
-from attnflow.pseudometrics import SquaredDistance
 
 QUERY_BLOCK, KEY_BLOCK, KEY_TILE = 1024, 16384, 512
 MATRIX_BLOCK = 512
@@ -68,10 +67,7 @@ class DenseSum(KernelSum):
         if self.attention.pseudometric.vanishes_on_diagonal:
             shift = np.zeros(len(rows.points))
             sums = self._sums(rows, columns, shift)
-            # Terms below the smallest normal number are off; against a total above tiny / u^2 they weigh under u.
-            limits = np.finfo(self.dtype)
-            least = limits.tiny / limits.eps**2 * max(self._weights.max(), 1.0)
-            lost = np.flatnonzero(~(sums[:, 0] >= least))
+            lost = np.flatnonzero(~(sums[:, 0] >= least_total(self.dtype) * max(self._weights.max(), 1.0)))
             if len(lost):
                 shift[lost], sums[lost] = self._shifted_sums(rows.take(lost), columns)
         else:
@@ -121,7 +117,7 @@ class DenseSum(KernelSum):
 
     def _sums(self, rows: Rows, columns: np.ndarray, shift: np.ndarray) -> np.ndarray:
         sums = np.zeros((len(rows.points), columns.shape[1]))
-        scales = np.maximum(np.abs(columns).max(axis=0), np.finfo(np.float64).tiny)  # float32 must not overflow
+        scales = column_scales(columns)
         for start in range(0, columns.shape[1], MAX_COLUMNS):
             chunk = slice(start, start + MAX_COLUMNS)
             packed = [pack_columns(columns[keys, chunk] / scales[chunk], KEY_BLOCK, self.dtype)
@@ -159,61 +155,6 @@ class DenseSum(KernelSum):
             yield i, part[: i.stop - i.start]
 
 
-def center_of(points: np.ndarray, attention: Attention, dtype: np.dtype) -> np.ndarray:
-    """Where coordinates are counted from: what float32 takes for a point must not depend on where the cloud is."""
-    if dtype == np.float32 and type(attention.pseudometric) is SquaredDistance:
-        return points.mean(axis=0)
-    return np.zeros(points.shape[1])
-
-
-def coordinate_rounding(
-    points: np.ndarray, queries: np.ndarray, *, center: np.ndarray, logits: np.ndarray, bandwidth: float
-) -> np.ndarray:
-    """How many units in the last place of 1 rounded coordinates take from logits |x - y|^2 / 2eps of this size, (Q,).
-
-    With R the radius of the cloud, x and y are off by u R in each coordinate, |x - y|^2 by 4 u R sqrt(D) |x - y|.
-    """
-    radius = np.maximum(np.abs(points - center).max(), np.abs(queries - center).max(axis=1))
-    return 2 * radius * np.sqrt(2 * points.shape[1] * np.maximum(logits, 0.0) / bandwidth)
-
-
-def in_threads(run: Callable, tasks: list, *, dtype: np.dtype) -> Iterable[np.ndarray]:
-    """The results in the order of the tasks, so that sums do not depend on timing; one thread per core.
-
-    A compiled loop runs on a single core and releases the interpreter.
-    """
-
-    def checked(task: object) -> np.ndarray:
-        with jax.default_device(processor()):  # these loops are for processors, also where a GPU is
-            result = run(task)
-        if result.dtype != dtype:
-            raise PrecisionError(
-                f"{dtype} is asked but JAX computed in {result.dtype}. Call attnflow.enable_x64() once; "
-                "a context manager does not reach worker threads."
-            )
-        return np.asarray(result)
-
-    return map(checked, tasks) if len(tasks) == 1 else threads().map(checked, tasks)
-
-
-@functools.cache
-def processor() -> jax.Device:
-    """JAX's first processor; ConfigError where JAX was told to see none."""
-    try:
-        return jax.devices("cpu")[0]
-    except RuntimeError as error:
-        raise ConfigError(
-            "JAX sees no processor, on which points are sorted and summed. Start with JAX_PLATFORMS=cuda,cpu in place "
-            "of cuda."
-        ) from error
-
-
-@functools.cache
-def threads() -> ThreadPoolExecutor:
-    """One per core."""
-    return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="attnflow")
-
-
 def kernel_logits(attention: Attention, points: np.ndarray) -> np.ndarray:
     """The logits -D(x_i, x_j) / (2 eps) of all pairs as a matrix (N, N), for spectra of few points."""
     require_x64()
@@ -229,32 +170,3 @@ def kernel_logits(attention: Attention, points: np.ndarray) -> np.ndarray:
 
 
 _block_exponents = compile_tiles(log2_kernel)
-
-
-def slices(count: int, size: int) -> Iterator[slice]:
-    """0..count cut into slices of `size`, the last one shorter."""
-    return (slice(start, min(start + size, count)) for start in range(0, count, size))
-
-
-def coordinates(points: np.ndarray, size: int, dtype: np.dtype) -> tuple[np.ndarray, ...]:
-    """One array per coordinate, filled up to `size` with the last point: padded work stays finite."""
-    return tuple(pad(column, size, column[-1], dtype) for column in points.T)
-
-
-def pad(array: np.ndarray, size: int, fill: float, dtype: np.dtype) -> np.ndarray:
-    """The array filled up to `size`."""
-    padded = np.full(size, fill, dtype)
-    padded[: len(array)] = array
-    return padded
-
-
-def pack_columns(columns: np.ndarray, size: int, dtype: np.dtype) -> np.ndarray:
-    """(n, c) filled up with zeros; four columns or a larger power of two: few shapes, and four are as fast as two."""
-    packed = np.zeros((size, max(4, 1 << (columns.shape[1] - 1).bit_length())), dtype)
-    packed[: len(columns), : columns.shape[1]] = columns
-    return packed
-
-
-def ceil_div(a: int, b: int) -> int:
-    """a / b, rounded up."""
-    return -(-a // b)

@@ -17,6 +17,7 @@ from jax.custom_derivatives import SymbolicZero
 
 from attnflow._pytree import is_traced, still
 from attnflow.attention import Attention
+from attnflow.kernel_sums.rounding import least_total
 from attnflow.kernel_sums.tiles import (
     LOG2E,
     QUERY_TILE,
@@ -150,8 +151,7 @@ def _forward(inputs: _Inputs, places: _Places) -> Outputs:
     if inputs.attention.pseudometric.vanishes_on_diagonal:
         nothing = jnp.zeros_like(inputs.queries[0])
         plain = sums(nothing)
-        # Terms below the smallest normal number are off; against a total above tiny / u^2 they weigh under u.
-        enough = plain[..., 0] >= limits.tiny / limits.eps**2 * jnp.maximum(inputs.columns[..., 0].max(), 1.0)
+        enough = plain[..., 0] >= least_total(limits.dtype) * jnp.maximum(inputs.columns[..., 0].max(), 1.0)
         shift, total = jax.lax.cond(enough.all(), lambda: (nothing, plain), shifted)
     else:
         shift, total = shifted()

@@ -14,12 +14,13 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from attnflow._checks import check_integer
 from attnflow.attention import Attention
 from attnflow.errors import ConfigError, PrecisionError
-from attnflow.kernel_sums.dense import KEY_TILE, TERM_ROUNDING, DenseSum, ceil_div, coordinates, pack_columns, pad
+from attnflow.kernel_sums.blocks import ceil_div, coordinates, pack_columns, pad
+from attnflow.kernel_sums.dense import KEY_TILE, QUERY_BLOCK, TERM_ROUNDING, DenseSum
+from attnflow.kernel_sums.rounding import column_scales
 from attnflow.kernel_sums.rows import Rows
 from attnflow.kernel_sums.tiles import QUERY_TILE, Coordinates, Schedule, compile_tiles, max_tiles, sum_tiles
 
 AXIS = "keys"
-QUERY_BLOCK = 1024
 
 
 def choose_devices(devices: int | Sequence[jax.Device]) -> list[jax.Device]:
@@ -67,7 +68,7 @@ class DevicesSum(DenseSum):
         )
 
     def _sums(self, rows: Rows, columns: np.ndarray, shift: np.ndarray) -> np.ndarray:
-        scales = np.maximum(np.abs(columns).max(axis=0), np.finfo(np.float64).tiny)
+        scales = column_scales(columns)
         packed = self._spread(pack_columns(columns[self._massive] / scales, self._size, self.dtype))
         sums = np.empty((len(rows.points), columns.shape[1]))
         for block, queries, own in self._query_blocks(rows):

@@ -12,10 +12,9 @@ import numpy as np
 
 from attnflow.attention import Attention
 from attnflow.errors import ConfigError, ResourceError
-from attnflow.kernel_sums.dense import ceil_div, slices, threads
+from attnflow.kernel_sums.blocks import ceil_div, slices, threads
 from attnflow.kernel_sums.rows import KernelSum, Rows, RowSums
 from attnflow.kernel_sums.samples import Sample
-from attnflow.pseudometrics import SquaredDistance
 
 MAX_DIM = 3  # of finufft
 MAX_GRID_BYTES = 2**31  # of the refined grid of one transform
@@ -126,11 +125,7 @@ class FourierSum(KernelSum):
         self, attention: Attention, *, points: np.ndarray, log_weights: np.ndarray, dtype: np.dtype, rtol: float
     ) -> None:
         dim = points.shape[1]
-        if type(attention.pseudometric) is not SquaredDistance:
-            raise ConfigError(
-                '`method` = "fourier" needs the cost SquaredDistance(), got '
-                f'{type(attention.pseudometric).__name__}. Pass method="dense".'
-            )
+        self._check_squared_distance(attention)
         if dim > MAX_DIM:
             raise ConfigError(
                 f'`method` = "fourier" needs points of at most {MAX_DIM} coordinates, got {dim}. '

@@ -19,10 +19,10 @@ from jax import lax
 
 from attnflow.attention import Attention
 from attnflow.errors import ConfigError
-from attnflow.kernel_sums.dense import ceil_div, coordinate_rounding
+from attnflow.kernel_sums.blocks import ceil_div
 from attnflow.kernel_sums.pallas import mosaic_program, triton_program
+from attnflow.kernel_sums.rounding import column_scales, coordinate_rounding, least_total
 from attnflow.kernel_sums.rows import KernelSum, Rows, RowSums
-from attnflow.pseudometrics import SquaredDistance
 
 FAR = 1e17  # of padded keys: 2^-(1e34) is zero in single precision too
 QUERY_BLOCK, KEY_BLOCK = 512, 2048  # N is filled up to these
@@ -132,11 +132,7 @@ class GpuSum(KernelSum):
         self, attention: Attention, *, points: np.ndarray, log_weights: np.ndarray, dtype: np.dtype,
         program: str | None = None,
     ) -> None:  # fmt: skip
-        if type(attention.pseudometric) is not SquaredDistance:
-            raise ConfigError(
-                '`method` = "gpu" needs the cost SquaredDistance(), got '
-                f'{type(attention.pseudometric).__name__}. Pass method="dense".'
-            )
+        self._check_squared_distance(attention)
         self.attention = attention
         self.points = points
         self.dtype = dtype
@@ -148,7 +144,7 @@ class GpuSum(KernelSum):
         self._keys = jax.device_put(keys, self._device)
 
     def of_rows(self, values: np.ndarray, rows: Rows) -> RowSums:
-        scales = np.maximum(np.abs(values).max(axis=0, initial=0.0), np.finfo(np.float64).tiny)
+        scales = column_scales(values)
         columns = (self._weights[:, None] * np.column_stack([np.ones(len(values)), values / scales])).T
         x = _padded(self._scaled(rows.points), QUERY_BLOCK, fill=0.0, dtype=self.dtype)
         x = jax.device_put(x, self._device)
@@ -168,7 +164,7 @@ class GpuSum(KernelSum):
     def _rounding(self, totals: np.ndarray, rows: Rows) -> np.ndarray:
         """A bound on the error of the averages, (Q,); infinite where a row underflows."""
         limits, dim = np.finfo(self.dtype), self.points.shape[1]
-        reached = totals >= limits.tiny / limits.eps**2 * max(self._weights.max(), 1.0)
+        reached = totals >= least_total(self.dtype) * max(self._weights.max(), 1.0)
         with np.errstate(divide="ignore", invalid="ignore"):
             logits = np.maximum(np.log(self._weights.sum()) - np.log(totals), 0.0)
             eps = self.attention.bandwidth

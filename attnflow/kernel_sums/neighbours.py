@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from attnflow.kernel_sums.blocks import ceil_div
+
 SEARCH = 256  # query tiles searched at once: bounds the memory of a search
 
 
@@ -19,7 +21,7 @@ def spatial_order(points: np.ndarray, size: int) -> np.ndarray:
     parts = [(0, len(points))]
     while parts:
         start, stop = parts.pop()
-        tiles = -(-(stop - start) // size)
+        tiles = ceil_div(stop - start, size)
         if tiles < 2:
             continue
         left = size << ((tiles - 1).bit_length() - 1)

@@ -22,6 +22,7 @@ from attnflow.kernel_sums.devices import DevicesSum
 from attnflow.kernel_sums.fourier import MAX_DIM, FourierSum
 from attnflow.kernel_sums.gpu import GpuSum, has_gpu
 from attnflow.kernel_sums.machine import Machine, this_machine
+from attnflow.kernel_sums.rounding import least_total
 from attnflow.kernel_sums.rows import KernelSum, Rows, RowSums
 from attnflow.kernel_sums.samples import Sample
 from attnflow.pseudometrics import SquaredDistance
@@ -215,8 +216,8 @@ class PlannedSum(KernelSum):
         if rows.own is not None:
             distances[massive[nearest] == rows.own[bad, None]] = np.inf
         gaps = distances.min(axis=1)
-        worst, limits = int(np.argmax(gaps)), np.finfo(self.dtype)
-        workable = -(gaps[worst] ** 2) / (2 * np.log(limits.tiny / limits.eps**2))
+        worst = int(np.argmax(gaps))
+        workable = -(gaps[worst] ** 2) / (2 * np.log(least_total(self.dtype)))
         return DegenerateKernelError(
             f"row {bad[worst]}, query {rows.points[bad[worst]].tolist()}, and {len(bad) - 1} more have no neighbour: "
             f"the nearest key of this row is at a distance of {gaps[worst]:.4g}, out of reach for `bandwidth` = "

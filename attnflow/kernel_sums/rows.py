@@ -9,7 +9,9 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
+from attnflow.attention import Attention
 from attnflow.errors import ConfigError
+from attnflow.pseudometrics import SquaredDistance
 
 
 class Rows(NamedTuple):
@@ -78,6 +80,15 @@ class KernelSum(ABC):
         own = self._own_places if exclude_self else None
         with jax.core.eval_context():  # of known numbers, also while JAX traces others
             return self.of_rows(values, Rows(self.points if queries is None else queries, own))
+
+    def _check_squared_distance(self, attention: Attention) -> None:
+        """ConfigError for a cost of which this method knows nothing."""
+        cost = attention.pseudometric
+        if type(cost) is not SquaredDistance:
+            raise ConfigError(
+                f'`method` = "{self.method}" needs the cost SquaredDistance(), got {type(cost).__name__}. '
+                'Pass method="dense".'
+            )
 
     @functools.cached_property
     def _own_places(self) -> np.ndarray:

@@ -196,9 +196,8 @@ class SoftmaxOperator:
         given = queries, keys, masses / scale, values  # averages do not depend on the scale
         if self._plans_pairs(len(queries) * len(keys), known=is_known(self.attention, given)):
             over = functools.partial(self._kernel_sum, Attention(SquaredDistance(), bandwidth=1.0))
-            sums = Summation(
-                over, functools.partial(over, method="auto"), own=at is None, exclude_self=self._excludes(at)
-            )
+            back = functools.partial(over, method="auto")
+            how = Summation(over, back, own=at is None, exclude_self=self._excludes(at))
             outputs = planned_average(how, *in_units(eps, *given[:2]), *given[2:])
         else:
             own = jnp.arange(len(keys), dtype=jnp.int32) if self._excludes(at) else None

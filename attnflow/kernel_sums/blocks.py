@@ -1,0 +1,79 @@
+"""How sums are cut: blocks of one fixed shape, filled up, and shared out to one thread per core."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import jax
+import numpy as np
+
+from attnflow.errors import ConfigError, PrecisionError
+
+
+def slices(count: int, size: int) -> Iterator[slice]:
+    """0..count cut into slices of `size`, the last one shorter."""
+    return (slice(start, min(start + size, count)) for start in range(0, count, size))
+
+
+def coordinates(points: np.ndarray, size: int, dtype: np.dtype) -> tuple[np.ndarray, ...]:
+    """One array per coordinate, filled up to `size` with the last point: padded work stays finite."""
+    return tuple(pad(column, size, column[-1], dtype) for column in points.T)
+
+
+def pad(array: np.ndarray, size: int, fill: float, dtype: np.dtype) -> np.ndarray:
+    """The array filled up to `size`."""
+    padded = np.full(size, fill, dtype)
+    padded[: len(array)] = array
+    return padded
+
+
+def pack_columns(columns: np.ndarray, size: int, dtype: np.dtype) -> np.ndarray:
+    """(n, c) filled up with zeros; four columns or a larger power of two: few shapes, and four are as fast as two."""
+    packed = np.zeros((size, max(4, 1 << (columns.shape[1] - 1).bit_length())), dtype)
+    packed[: len(columns), : columns.shape[1]] = columns
+    return packed
+
+
+def ceil_div(a: int, b: int) -> int:
+    """a / b, rounded up."""
+    return -(-a // b)
+
+
+def in_threads(run: Callable, tasks: list, *, dtype: np.dtype) -> Iterable[np.ndarray]:
+    """The results in the order of the tasks, so that sums do not depend on timing; one thread per core.
+
+    A compiled loop runs on a single core and releases the interpreter.
+    """
+
+    def checked(task: object) -> np.ndarray:
+        with jax.default_device(processor()):  # these loops are for processors, also where a GPU is
+            result = run(task)
+        if result.dtype != dtype:
+            raise PrecisionError(
+                f"{dtype} is asked but JAX computed in {result.dtype}. Call attnflow.enable_x64() once; "
+                "a context manager does not reach worker threads."
+            )
+        return np.asarray(result)
+
+    return map(checked, tasks) if len(tasks) == 1 else threads().map(checked, tasks)
+
+
+@functools.cache
+def processor() -> jax.Device:
+    """JAX's first processor; ConfigError where JAX was told to see none."""
+    try:
+        return jax.devices("cpu")[0]
+    except RuntimeError as error:
+        raise ConfigError(
+            "JAX sees no processor, on which points are sorted and summed. Start with JAX_PLATFORMS=cuda,cpu in place "
+            "of cuda."
+        ) from error
+
+
+@functools.cache
+def threads() -> ThreadPoolExecutor:
+    """One per core."""
+    return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="attnflow")
