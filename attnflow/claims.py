@@ -390,7 +390,8 @@ def _read_every_value(claim: Claim, levels: Sequence[Level]) -> _Reading:
     distance = np.abs(values - claim.predicted)
     worst = float(values[np.argmax(distance)])
     missed = int(np.count_nonzero(distance > claim.margin))
-    reason = f"{missed} of {values.size} values are off" if missed else f"the worst of {values.size} values"
+    size = f"{values.size} value{'s' if values.size > 1 else ''}"
+    reason = f"{missed} of {size} off" if missed else f"the worst of {size}"
     return _Reading(reason, measured=worst, low=worst, high=worst)
 
 

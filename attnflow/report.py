@@ -24,8 +24,11 @@ from attnflow.runner import different_code, judge_study, latest_run, read_record
 from attnflow.store import Record, Store, write_file
 from attnflow.study import Scalar, Study
 
+SIGNS = {
+    "eps": "ε", "pi": "π", "beta": "β", "kappa": "κ", "zeta": "ζ", "phat": "p̂", "grad": "∇", "Lap": "Δ", "int": "∫",
+}  # fmt: skip
 START, END = "<!-- claims -->", "<!-- /claims -->"
-README = Path("README.md")
+README, REFERENCES = Path("README.md"), Path("REFERENCES.bib")
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,23 +129,26 @@ def page(runs: Sequence[Run], *, bad_files: Sequence[Path], master_seed: int) ->
         anchors={verdict.id: f"claim-{number}" for number, verdict in enumerate(verdicts)},
         sections=[_section(run, prefix=f"s{number}") for number, run in enumerate(runs)],
         bad_files=[path.name for path in bad_files],
+        references=_references({verdict.source for verdict in verdicts}),
     )
 
 
 def mathematics(text: str) -> Markup:
-    """Text with its formulas made legible: eps, pi, grad, Lap, int, ->, x^2, x_1 and <a, b>; everything is escaped.
+    """Text with its formulas made legible: eps, pi, grad, Lap, int, ->, x^2, x_1, a - b and <a, b>; all is escaped.
 
     Example:
         >>> from attnflow.report import mathematics
         >>> print(mathematics("e^{-|x-y|^2/2eps} <b>"))
-        e<sup>-|x-y|<sup>2</sup>/2ε</sup> &lt;b&gt;
+        e<sup>−|x−y|<sup>2</sup>/2ε</sup> &lt;b&gt;
     """
     html = str(escape(text))
     html = re.sub(r"&lt;(\w[^&]*,[^&]*\w)&gt;", r"⟨\1⟩", html).replace("-&gt;", "→")
-    html = re.sub(r"\bsum_", "∑_", html)
-    for word, sign in {"eps": "ε", "pi": "π", "beta": "β", "grad": "∇", "Lap": "Δ", "int": "∫"}.items():
+    html = re.sub(r"\bsum_", "∑_", re.sub(r"\bprod_", "∏_", html))
+    html = html.replace("&gt;=", "≥").replace("&lt;=", "≤").replace("!=", "≠")
+    for word, sign in SIGNS.items():
         html = re.sub(rf"(?<![A-Za-z]){word}(?![A-Za-z])", sign, html)
-    html = re.sub(r"((?<![A-Za-z])[A-Za-z]|[π∑⟩])_(?:\{([^{}]*)\}|(\w{1,2})\b)", r"\1<sub>\2\3</sub>", html)
+    html = re.sub(r"(?<![A-Za-z]{2})(?<!-)-(?=[\W\d_]|[A-Za-z]\b|[A-Za-z]_)(?!-)", "−", html)  # a hyphen joins words
+    html = re.sub(r"((?<![A-Za-z])[A-Za-z]|[π∑∏⟩])_(?:\{([^{}]*)\}|(\w{1,2})\b)", r"\1<sub>\2\3</sub>", html)
     html = re.sub(r"`([^`]+)`", r"<code>\1</code>", html)
     previous = None
     while html != previous:  # from the inside out
@@ -259,6 +265,18 @@ def _inline_svg(drawn: Figure, *, prefix: str, title: str) -> Markup:
     return Markup(f'{head} role="img" aria-label="{escape(title)}" style="max-width: {width}px">{rest.strip()}')
 
 
+def _references(keys: set[str]) -> list[tuple[str, str]]:
+    """Author, year and title of the keys that REFERENCES.bib has."""
+    text = REFERENCES.read_text(encoding="utf-8") if REFERENCES.is_file() else ""
+    found = []
+    for key, entry in re.findall(r"@\w+\{(\w+),\n(.*?)\n\}", text, flags=re.DOTALL):
+        fields = dict(re.findall(r"(\w+) = \{(.*)\}", entry))
+        if key in keys:
+            authors = [author.split(",")[0] for author in fields["author"].split(" and ")]
+            found.append((key, f"{' and '.join(authors)} ({fields['year']}), {re.sub('[{}]', '', fields['title'])}"))
+    return found
+
+
 def _what_was_run(run: Run) -> list[str]:
     cases = run.study.cases(quick=run.setting == "quick")
     seeds = sum(len(batch) for batch in run.study.batches(quick=run.setting == "quick"))
@@ -268,7 +286,7 @@ def _what_was_run(run: Run) -> list[str]:
             values.setdefault(name, {})[value] = None
     lines = [f"{len(cases)} of {len(run.study.ladder)} cases"]
     lines += [f"{name} = {', '.join(map(_short, found))}" for name, found in values.items()]
-    lines.append("deterministic: no seeds" if run.study.deterministic else f"{seeds} of {run.study.seeds} seeds each")
+    lines.append("one seed" if run.study.deterministic else f"{seeds} of {run.study.seeds} seeds each")
     return lines
 
 

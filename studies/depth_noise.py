@@ -1,12 +1,12 @@
 """What do N frozen points do to many layers?
 
 On a flat torus with the uniform density attention is a convolution: A e^{iq.x} = kappa(q) e^{iq.x}, kappa(q) =
-prod_i I_{q_i}(1/eps) / I_0(1/eps) for the chordal distance. N points enter through their Fourier coefficients p^(q) =
-1/N sum_j e^{-iq.X_j} alone, E |p^(q)|^2 = 1/N. To first order in them one layer is off by
+prod_i I_{q_i}(1/eps) / I_0(1/eps) for the chordal distance. N points enter through their Fourier coefficients alone,
+phat(q) = 1/N sum_j e^{-iq.X_j}, E |phat(q)|^2 = 1/N. To first order in them one layer is off by
 
-    (A_N - A) e^{il.x} = sum_{q != 0} p^(q) [kappa(q+l) - kappa(l) kappa(q)] e^{i(q+l).x},
+    (A_N - A) e^{il.x} = sum_{q != 0} phat(q) [kappa(q+l) - kappa(l) kappa(q)] e^{i(q+l).x},
 
-and n layers, with the same points in each of them, by the sum over q of p^(q) c(q) e^{i(q+l).x},
+and n layers, with the same points in each of them, by the sum over q of phat(q) c(q) e^{i(q+l).x},
 
     c(q) = [kappa(q+l) - kappa(l) kappa(q)] sum_{k < n} kappa(q+l)^{n-1-k} kappa(l)^k.
 
@@ -20,8 +20,8 @@ without the second term where |q + l| = |l|. The first term is one layer on the 
 layers add. So frozen points slow the flow down (slow-down), by a factor of 1 - O(1/nb), nb the number of neighbours.
 The study `depth_noise_limit` says what both sums tend to.
 
-Measured: both effects over their sums. The same sums with N |p^(q)|^2 of the drawn points serve as control variates:
-their means are known, as that of N |p^(q)|^2 is one, and most of the scatter goes with them. The controls take new
+Measured: both effects over their sums. The same sums with N |phat(q)|^2 of the drawn points serve as control variates:
+their means are known, as that of N |phat(q)|^2 is one, and most of the scatter goes with them. The controls take new
 points for every layer, which squares before it sums over k, and for the slow-down the first term alone.
 """
 
@@ -44,7 +44,7 @@ SMALLEST_SYMBOL = 1e-6
 
 
 class Response(NamedTuple):
-    """Waves per axis, and per wave vector q the weight of N |p^(q)|^2: in all, and by the control."""
+    """Waves per axis, and per wave vector q the weight of N |phat(q)|^2: in all, and by the control."""
 
     waves: np.ndarray
     weights: np.ndarray
@@ -103,7 +103,7 @@ def angles_of(points: np.ndarray) -> np.ndarray:
 
 
 def powers(points: np.ndarray, waves: np.ndarray) -> np.ndarray:
-    """N |p^(q)|^2 for all q, shape (len(waves),) * m."""
+    """N |phat(q)|^2 for all q, shape (len(waves),) * m."""
     phases = [np.exp(-1j * np.outer(angle, waves)) for angle in angles_of(points)]
     products = np.ones((len(points), 1))
     for phase in phases[:-1]:

@@ -8,10 +8,10 @@ They balance at eps ~ N^{-2/(m+6)}, and there the error is of that order itself:
 do much better, at eps ~ N^{-2/(m+2)} (see the study `depth_noise_limit`). For one layer this is too small: the noise of
 the generator then stays as large as it is, however many the points.
 
-Measured on the circle and on S^2, p von Mises-Fisher, f = a.x, for which L f = -(m/2) a.x + a.b - (a.x)(b.x) with
-p ~ e^{b.x}: the root mean square of the error over all points, from 125 points to a million. Both schedules begin at
-one bandwidth, where the parts are about equal. The controls claim the rate N^{-2/(m+6)} on the schedule of many layers;
-their measured rate must be zero (Si-gap).
+Measured on the circle and on S^2, p von Mises-Fisher, f = a.x, for which L f = -(m/2) a.x + a.b - (a.x)(b.x) with p ~
+e^{b.x}: the root mean square of the error over all points, from 125 points to a million (16 000 at quick size). Both
+schedules begin at one bandwidth, where the parts are about equal. The controls claim the rate N^{-2/(m+6)} on the
+schedule of many layers; their measured rate must be zero (Si-gap).
 
 The fits correct by d/N. The correction that theory knows is of relative order eps; put into the fit instead, over all
 levels it moves the exponent of the exact root mean square, known in closed form, by less than .003, and it doubles the

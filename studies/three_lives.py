@@ -25,6 +25,7 @@ from attnflow import plots
 CIRCLE_TIMES = (0.0, 0.1, 0.25, 0.5, 1.0)
 SPHERE_TIMES = (0.0, 0.25, 0.5)
 SPHERE_ROWS = 40
+CAPTION: dict[str, Any] = {"x": 0.01, "ha": "left", "fontsize": 7.5}
 SOLVER_ERROR = 1e-7  # declared: 1e-8 of the largest value, about 4
 
 
@@ -102,7 +103,8 @@ def arrays_on(manifold: str, records: list) -> dict[str, np.ndarray]:
 def circle(records: list) -> Figure:
     """Particles, population and continuum over each other."""
     a = arrays_on("circle", records)
-    drawn = plots.figure(width=6.4, height=3.6)
+    drawn = plots.figure(width=6.4, height=3.7)
+    drawn.suptitle("circle, p ∝ exp(0.8 cos(θ − θ₀)), f = sin θ + cos(3θ)/2, ε = 0.025, t = nε", **CAPTION)
     plots.overlay(
         drawn.subplots(),
         times=CIRCLE_TIMES,
@@ -116,8 +118,12 @@ def circle(records: list) -> Figure:
 def sphere(records: list) -> Figure:
     """Continuum, particles and their difference as maps."""
     a = arrays_on("sphere", records)
-    drawn = plots.figure(width=7.2, height=4.3)
-    plots.sphere_maps(drawn, times=SPHERE_TIMES, continuum=a["sphere.continuum"], empirical=a["sphere.particles"])
+    drawn = plots.figure(width=7.2, height=3.6)
+    drawn.suptitle(
+        "S², p ∝ exp(z/2 + 3xy/10), f = exp(z + x/2) + x, N = 4000, ε = 0.05, t = nε; north is up", **CAPTION
+    )
+    continuum, particles = a["sphere.continuum"][1:], a["sphere.particles"][1:]  # at time zero both are f
+    plots.sphere_maps(drawn, times=SPHERE_TIMES[1:], continuum=continuum, empirical=particles)
     return drawn
 
 

@@ -124,7 +124,7 @@ def sphere_maps(drawn: Figure, *, times: Sequence[float], continuum: np.ndarray,
     axes = drawn.subplots(len(times), 3, subplot_kw={"projection": "hammer"}, squeeze=False)
     for column, (name, values, colours, scale) in enumerate(kinds):
         for ax, field, time in zip(axes[:, column], values, times, strict=True):
-            ax.pcolormesh(longitudes, latitudes, field, cmap=colours, norm=scale, rasterized=True)
+            ax.pcolormesh(longitudes, latitudes, field, cmap=colours, norm=scale, rasterized=True, edgecolors="face")
             _bare(ax)
             if column == 0:
                 ax.annotate(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -22,6 +23,7 @@ SIZE_LABELS = {
     "neighbours": "number of neighbours nb",
 }
 LEGEND_ROW = 11  # points
+LABEL_CHARACTERS = 30
 LIMIT_AT = 0.03  # where the limit stands, as a fraction of the width, on the side of the fine levels
 PREDICTION: dict[str, Any] = {"color": GREY, "linestyle": (0, (4, 2)), "linewidth": 1.1, "zorder": 1}
 POINTS: dict[str, Any] = {"color": BLUE, "linestyle": "none", "marker": "o", "markersize": 4.5, "capsize": 2}
@@ -328,7 +330,9 @@ def _log_axis(ax: Axes) -> None:
 
 
 def _quantity(claim: Claim, label: str | None) -> str:
-    return label or claim.quantity.replace(".", " ").replace("_", " ")
+    """What is measured, in lines that the height of the axes holds."""
+    words = label or claim.quantity.replace(".", " ").replace("_", " ")
+    return textwrap.fill(words, LABEL_CHARACTERS, break_on_hyphens=False)
 
 
 def _seeds(levels: Sequence[Level]) -> str:
