@@ -147,7 +147,9 @@ def mathematics(text: str) -> Markup:
     html = html.replace("&gt;=", "≥").replace("&lt;=", "≤").replace("!=", "≠")
     for word, sign in SIGNS.items():
         html = re.sub(rf"(?<![A-Za-z]){word}(?![A-Za-z])", sign, html)
-    html = re.sub(r"(?<![A-Za-z]{2})(?<!-)-(?=[\W\d_]|[A-Za-z]\b|[A-Za-z]_)(?!-)", "−", html)  # a hyphen joins words
+    html = re.sub(
+        r"(?<=[{(])-(?=\w)|(?<![A-Za-z]{2})(?<!-)-(?=[\W\d_]|[A-Za-z]\b|[A-Za-z]_)(?!-)", "−", html
+    )  # a hyphen joins words
     html = re.sub(r"((?<![A-Za-z])[A-Za-z]|[π∑∏⟩])_(?:\{([^{}]*)\}|(\w{1,2})\b)", r"\1<sub>\2\3</sub>", html)
     html = re.sub(r"`([^`]+)`", r"<code>\1</code>", html)
     previous = None

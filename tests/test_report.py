@@ -262,6 +262,7 @@ def test_a_report_on_nothing_is_refused(folder):
         ("<grad log p, grad f>_G", "⟨∇ log p, ∇ f⟩<sub>G</sub>"),
         ("1/2 Lap f at x_1", "1/2 Δ f at x<sub>1</sub>"),
         ("sum_j w_{ij}", "∑<sub>j</sub> w<sub>ij</sub>"),
+        ("e^{-iq.x}", "e<sup>−iq.x</sup>"),
         ("N^(-1/2) e^{tL}", "N<sup>−1/2</sup> e<sup>tL</sup>"),
         ("e^{-|x-y|^2/2eps}", "e<sup>−|x−y|<sup>2</sup>/2ε</sup>"),
         ("kappa(q) - 1 >= phat(l)", "κ(q) − 1 ≥ p̂(l)"),
