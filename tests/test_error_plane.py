@@ -50,7 +50,10 @@ def test_the_figure_shows_both_planes_with_their_best_bandwidths():
         for n in (250, 500, 500, 1000)  # a case may come in several records
     ]
     axes = STUDY["valleys"](records).axes
-    assert [ax.get_title(loc="left") for ax in axes[:2]] == ["one layer", "many layers, t = 1"]
+    assert [ax.get_title(loc="left") for ax in axes[:2]] == [
+        "one layer, f of degree 2 on S²",
+        "layers to t = 1, f of degree 1 on S²",
+    ]
     n, errors = STUDY["plane"](records, "plane.one_layer")
     assert n.tolist() == [250, 500, 1000]
     both = np.concatenate([records[1][1]["plane.one_layer"], records[2][1]["plane.one_layer"]])
