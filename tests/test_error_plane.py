@@ -61,4 +61,4 @@ def test_the_figure_shows_both_planes_with_their_best_bandwidths():
     for ax in axes[:2]:
         labels = [text.get_text() for text in ax.get_legend().get_texts()]
         assert len(labels) == 2
-        assert labels[1] == "smallest"
+        assert labels[1] == "smallest error"
