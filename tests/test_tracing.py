@@ -210,6 +210,31 @@ def test_the_gradient_by_an_outlier_is_that_of_the_sum_over_all_pairs(include_se
     np.testing.assert_allclose(planned, dense, rtol=0, atol=1e-6 * np.abs(dense).max())  # rtol 1e-8 over sqrt(eps)
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_keys_without_mass_near_far_queries_leave_the_other_gradients_alone(dtype):
+    rng = np.random.default_rng(0)
+    points, queries = rng.standard_normal((3000, 2)), rng.uniform(-30, 30, (3000, 2))
+    masses = np.where(rng.random(3000) < 0.5, 0.0, 1.0)
+    points[:100] = queries[:100]  # nearer than every key with mass, by thousands of units of the logit
+    masses[:100] = 0.0
+
+    def loss(points, values, masses, method):
+        measure = af.DiscreteMeasure(points, masses)
+        attention = af.Attention(af.SquaredDistance(), bandwidth=0.05)
+        layer = af.EmpiricalAttention(attention, measure, method=method, dtype=dtype, rtol=1e-4)
+        return (layer.layer(values, at=queries) ** 2).sum()
+
+    values = rng.choice([-1.0, 1.0], 3000)
+    given = [array.astype(dtype) for array in (points, values, masses)]
+    planned, dense = (
+        jax.grad(functools.partial(loss, method=method), argnums=(0, 1, 2))(*given) for method in ("auto", "dense")
+    )
+    for ours, theirs in zip(planned[:2], dense[:2], strict=True):
+        # 1e-4 is declared; a derivative by points is one over sqrt(eps) times the radius of the cloud.
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-2 * np.abs(theirs).max())
+    assert not np.isnan(planned[2]).any()  # that by the mass of such a key is beyond every number
+
+
 def test_a_planned_derivative_is_not_compiled():
     gradient = jax.vjp(lambda v: particles(method="cutoff").layer(v), VALUES)[1]
     with pytest.raises(ConfigError, match="neither compiled nor batched"):

@@ -20,6 +20,8 @@ from attnflow.kernel_sums.derivatives import Outputs
 from attnflow.kernel_sums.rows import KernelSum, RowSums
 
 BAND = 40.0  # of log-normalisers: the weights 1 / Z of the rows within one do not overflow, in any precision
+# A key without mass may lie nearer than all others: its kernel must not overflow, nor its products with coordinates.
+LARGEST_EXPONENT = 670.0
 
 
 class Summation(NamedTuple):
@@ -58,7 +60,7 @@ class Summation(NamedTuple):
             alone = self.exclude_self and np.count_nonzero(rows) == 1  # without itself it would have no key with mass
             kernel_sum = self.over_queries(x, np.where(rows, offset - log_normalizer, -np.inf))
             sums = kernel_sum(columns, None if self.own else y, exclude_self=self.exclude_self and not alone)
-            part = np.exp(sums.shift - offset)[:, None] * sums.weighted
+            part = np.exp(np.minimum(sums.shift - offset, LARGEST_EXPONENT))[:, None] * sums.weighted
             if alone:
                 part[rows] = 0.0
             result += part
@@ -79,7 +81,8 @@ def planned_average(sums: Summation, x: jax.Array, y: jax.Array, weights: Any, v
         weights: w_j, shape (N,).
         values: v_j, shape (N, C).
     """
-    return Outputs(*_average.bind(x, y, weights, values, sums=sums))
+    dtype = jnp.result_type(x, y, weights, values)
+    return Outputs(*_average.bind(*(jnp.asarray(array, dtype) for array in (x, y, weights, values)), sums=sums))
 
 
 _average, _push, _pull = Primitive("planned_average"), Primitive("planned_tangent"), Primitive("planned_cotangent")
