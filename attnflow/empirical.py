@@ -35,8 +35,8 @@ class EmpiricalAttention:
     rows; rows for which that exceeds `rtol` are summed again; "auto" takes what is predicted to be the fastest. No
     method forms an N x N array. It knows no manifold.
 
-    `layer`, `generator` and `log_normalizer` can be differentiated by points, masses, values, bandwidth and queries, in
-    the memory of a layer. Sums over all pairs, of any cost, admit every transformation of JAX, any number of times.
+    `layer`, `generator` and `log_normalizer` can be differentiated by points, masses, values, bandwidth and queries,
+    without an N x N array. Sums over all pairs, of any cost, admit every transformation of JAX, any number of times.
     The other methods admit one grad, vjp or jvp; under jit and vmap "auto" sums all pairs.
 
     Args:

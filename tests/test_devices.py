@@ -12,6 +12,8 @@ import pytest
 
 import attnflow as af
 from attnflow.errors import ConfigError, WorkerError
+from attnflow.kernel_sums import DevicesSum, choose_devices
+from attnflow.kernel_sums.dense import TERM_ROUNDING
 
 
 def run(program, *arguments, **environment):
@@ -47,6 +49,20 @@ product = af.Attention(af.DotProduct(), bandwidth=3.0)
 one, eight = (af.EmpiricalAttention(product, points, devices=n, include_self=False) for n in (None, 8))
 print(np.abs(one.layer(points) / eight.layer(points) - 1).max(), eight.method)
 """
+
+
+def test_single_precision_declares_what_adding_all_tiles_of_a_device_loses():
+    n = 3_000_000
+    angles, values = (np.random.default_rng(seed).random(n) for seed in (0, 1))
+    points, values = np.column_stack([np.cos(2 * np.pi * angles), np.sin(2 * np.pi * angles)]), values[:, None] < 0.37
+    # From the middle of a circle all terms are equal, .9 each: their roundings do not cancel.
+    attention = af.Attention(af.SquaredDistance(), bandwidth=-1 / (2 * np.log(0.9)))
+    kernel_sum = DevicesSum(
+        attention, points=points, log_weights=np.zeros(n), dtype=np.dtype("f4"), devices=choose_devices(1)
+    )
+    sums = kernel_sum(values * 1.0, np.zeros((1, 2)))
+    error = abs(sums.weighted[0, 0] / sums.total[0] - values.mean())
+    assert TERM_ROUNDING * np.finfo("f4").eps < error < sums.error[0]  # more than one block of keys would lose
 
 
 def test_eight_devices_give_the_sums_of_one():

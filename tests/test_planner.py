@@ -87,7 +87,7 @@ def test_one_layer_after_none_is_planned_as_one_layer():
 
 def test_a_plan_asks_only_keys_with_mass():
     points, weights = sphere(20_000), np.zeros(20_000)
-    weights[[7, 11_000, 19_000]] = 1, 2, 3
+    weights[:3] = 1, 2, 3  # a sample of keys would hardly hold one of them
     layer = af.EmpiricalAttention(
         af.Attention(af.SquaredDistance(), bandwidth=0.05), af.DiscreteMeasure(points, weights)
     )
@@ -98,15 +98,19 @@ def test_a_plan_asks_only_keys_with_mass():
 
 
 def test_rows_kept_with_themselves_are_not_those_without():
-    points, values = heavy_and_thin(), np.random.default_rng(1).choice([-1.0, 1.0], (3001, 1))
-    kernel_sum = planned(points, 0.02, method="fourier", rtol=1e-10)
+    rng = np.random.default_rng(2)
+    # Pairs apart from the rest: the same rows are too thin for the transform, with themselves and without.
+    middles = rng.uniform(3, 6, (25, 2)) * rng.choice([-1, 1], (25, 2))
+    pairs = middles.repeat(2, axis=0) + 0.02 * rng.standard_normal((50, 2))
+    points, values = np.vstack([0.1 * rng.standard_normal((2950, 2)), pairs]), rng.choice([-1.0, 1.0], (3000, 1))
+    kernel_sum = planned(points, 0.02, method="fourier", rtol=1e-11)
     logits = direct.distance_logits(points, points, bandwidth=0.02)
     for exclude_self in (False, True):
         sums = kernel_sum(values, exclude_self=exclude_self)
         if exclude_self:
             np.fill_diagonal(logits, -np.inf)
         error = np.abs(sums.weighted / sums.total[:, None] - direct.layer(logits, values))[:, 0]
-        assert (error <= sums.error + 1e-12).all()  # the direct sum's own rounding, of far rows too
+        assert (error <= sums.error + 1e-14).all()  # the direct sum's own rounding
     with pytest.raises(ConfigError, match="`exclude_self` has no meaning at given `queries`"):
         kernel_sum(values, points[:3], exclude_self=True)
 
