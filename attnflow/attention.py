@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from attnflow._checks import check_positive
-from attnflow._pytree import freeze, is_known, is_traced, still, value
+from attnflow._tracing import Traceable, is_known, is_traced, primal
+from attnflow._values import freeze, value
 from attnflow.errors import ConfigError
-from attnflow.pseudometrics import PseudoMetric
+from attnflow.pseudometrics.base import PseudoMetric
 
 
 @value
-class Attention:
+class Attention(Traceable):
     """Softmax attention with the logit -D(x, y) / (2 eps) [RZ].
 
         A f(x) = sum_j w_j(x) f(X_j),   w_j(x) = exp(-D(x, X_j)/2eps) / sum_k exp(-D(x, X_k)/2eps)
@@ -44,7 +45,7 @@ class Attention:
         if not is_traced(bandwidth):
             bandwidth = check_positive(bandwidth, "bandwidth")
         elif is_known(bandwidth):
-            check_positive(float(still(bandwidth)), "bandwidth")
+            check_positive(float(primal(bandwidth)), "bandwidth")
         freeze(self, pseudometric=pseudometric, bandwidth=bandwidth)
 
 

@@ -17,10 +17,10 @@ from attnflow._checks import check_choice, check_integer
 from attnflow.errors import AttnflowError, ConfigError, ResultFileError
 
 if TYPE_CHECKING:
-    from attnflow.claims import Claim
-    from attnflow.runner import RunSummary
-    from attnflow.store import Record, Store
-    from attnflow.study import Study
+    from attnflow.judge.claims import Claim
+    from attnflow.lab.runs import RunSummary
+    from attnflow.lab.store import Record, Store
+    from attnflow.lab.study import Study
 
 EPILOG = """exit codes: 0 all as expected; 1 a claim refuted or invalid, or a control not refuted; 2 bad input;
 3 partial, some cases failed; 130 or 143 interrupted. Every command resumes when it is repeated."""
@@ -81,7 +81,7 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
 
     command("list", _list, "the studies, their claims, what has been run and the last verdicts")
     run = command("run", _run, "run what is missing of one study")
-    run.add_argument("file", type=Path, metavar="FILE", help="a study, such as studies/depth.py")
+    run.add_argument("file", type=Path, metavar="FILE", help="a study, such as studies/depth/depth.py")
     run.add_argument("--quick", action="store_true", help="only the quick cases and seeds")
     run.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a parameter")
     verify = command("verify", _verify, "run what is missing, then print a table of verdicts")
@@ -120,7 +120,7 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
 
 
 def _list(arguments: argparse.Namespace) -> int:
-    from attnflow.runner import find_studies, judge_study, latest_run
+    from attnflow.lab.runs import find_studies, judge_study, latest_run
 
     store = _store(arguments)
     for study in find_studies(arguments.studies):
@@ -137,8 +137,8 @@ def _list(arguments: argparse.Namespace) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    from attnflow.lab.runs import load_study
     from attnflow.precision import enable_x64
-    from attnflow.runner import load_study
 
     enable_x64()
     study = load_study(arguments.file)
@@ -152,11 +152,11 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _verify(arguments: argparse.Namespace) -> int:
-    from attnflow.claims import exit_code
+    from attnflow.judge.claims import exit_code
+    from attnflow.lab.runs import find_studies, judge_study, read_records
+    from attnflow.lab.store import write_file
+    from attnflow.lab.tables import last_line, verdict_table
     from attnflow.precision import enable_x64
-    from attnflow.runner import find_studies, judge_study, read_records
-    from attnflow.store import write_file
-    from attnflow.table import last_line, verdict_table
 
     enable_x64()
     _check_folder(arguments.json, "--json")
@@ -188,8 +188,8 @@ def _verify(arguments: argparse.Namespace) -> int:
 
 
 def _plot(arguments: argparse.Namespace) -> int:
-    from attnflow.plots import draw_study
-    from attnflow.runner import find_studies, judge_study, latest_run, read_records
+    from attnflow.lab.plots.drawing import draw_study
+    from attnflow.lab.runs import find_studies, judge_study, latest_run, read_records
 
     studies = {study.name: study for study in find_studies(arguments.studies)}
     for name in arguments.names:
@@ -210,8 +210,8 @@ def _plot(arguments: argparse.Namespace) -> int:
 
 
 def _report(arguments: argparse.Namespace) -> int:
-    from attnflow.report import check, write
-    from attnflow.runner import find_studies
+    from attnflow.lab.report.page import check, write
+    from attnflow.lab.runs import find_studies
 
     studies, store = find_studies(arguments.studies), _store(arguments)
     if not arguments.check:
@@ -223,8 +223,8 @@ def _report(arguments: argparse.Namespace) -> int:
 
 
 def _export(arguments: argparse.Namespace) -> int:
-    from attnflow.export import export
-    from attnflow.runner import find_studies
+    from attnflow.lab.export import export
+    from attnflow.lab.runs import find_studies
 
     studies = {study.name: study for study in find_studies(arguments.studies)}
     study = studies[check_choice(arguments.name, "STUDY", studies)]
@@ -237,9 +237,9 @@ def _export(arguments: argparse.Namespace) -> int:
 
 
 def _bench(arguments: argparse.Namespace) -> int:
-    from attnflow import bench
+    from attnflow.lab import bench
+    from attnflow.lab.store import write_file
     from attnflow.precision import enable_x64
-    from attnflow.store import write_file
 
     enable_x64()
     _check_folder(arguments.json, "--json")
@@ -282,14 +282,14 @@ def _with_bar(rows: Iterable[Any]) -> list[Any]:
 
 
 def _store(arguments: argparse.Namespace) -> Store:
-    from attnflow.store import Store
+    from attnflow.lab.store import Store
 
     return Store(arguments.out)
 
 
 def _run_all(studies: Iterable[Study], store: Store, arguments: argparse.Namespace, *, quick: bool) -> RunSummary:
     """Run several studies as one; failures and set-aside files are told on stderr."""
-    from attnflow.runner import RunSummary, run_study
+    from attnflow.lab.runs import RunSummary, run_study
 
     known = set(store.bad_files())
     total = RunSummary()
@@ -307,7 +307,7 @@ def _run_all(studies: Iterable[Study], store: Store, arguments: argparse.Namespa
 
 
 def _warn_of_other_code(records: Sequence[Record], *, strict: bool) -> None:
-    from attnflow.runner import different_code
+    from attnflow.lab.runs import different_code
 
     warning = different_code(records)
     if warning and strict:

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from attnflow._checks import check_finite, check_rows
-from attnflow._pytree import freeze, is_known, is_traced, still
+from attnflow._tracing import is_known, is_traced, primal
+from attnflow._values import freeze
 from attnflow.errors import DataError
 
 
@@ -42,7 +43,7 @@ class DiscreteMeasure:
         weights = np.ones(len(points)) if self.weights is None else _numbers(self.weights, "weights")
         if weights.shape != (len(points),):
             raise DataError(f"`weights` must have shape ({len(points)},), one per point, got {weights.shape}.")
-        if is_known(weights) and ((still(weights) < 0).any() or not still(weights).any()):
+        if is_known(weights) and ((primal(weights) < 0).any() or not primal(weights).any()):
             raise DataError("`weights` must be nonnegative and not all zero. Pass None for equal weights.")
         if is_traced(points, weights):
             freeze(self, points=jnp.asarray(points), weights=jnp.asarray(weights))
@@ -85,5 +86,5 @@ def _numbers(array: object, name: str) -> np.ndarray:
     if not is_traced(array):
         return check_finite(array, name)
     if is_known(array):
-        check_finite(still(array), name)
+        check_finite(primal(array), name)
     return array  # type: ignore[return-value]

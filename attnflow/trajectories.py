@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from attnflow._checks import check_finite, check_points
-from attnflow.errors import DataError
+from attnflow._checks import check_finite, check_points, check_times
+from attnflow.errors import ConfigError, DataError
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +70,26 @@ class Spectrum(NamedTuple):
     eigenvalues: np.ndarray
     eigenfunctions: Callable[[np.ndarray], np.ndarray]
     solver_error: float
+
+
+def count_layers(times: object, bandwidth: float) -> np.ndarray:
+    """The numbers of layers n with times = n eps, shape (T,).
+
+    Raises:
+        ConfigError: if a time is negative or not a whole number of layers to |t - n eps| <= 1e-9 max(1, t).
+    """
+    array = check_times(times)
+    # Rounding, never truncation: .35 / .07 is 4.999999999999999.
+    counts = np.rint(array / bandwidth).astype(np.int64)
+    off = np.abs(array - counts * bandwidth) > 1e-9 * np.maximum(1, array)
+    if off.any():
+        t = array[off][0]
+        below = int(np.floor(t / bandwidth))
+        raise ConfigError(
+            f"`times` must be whole numbers of layers n * bandwidth, got {t:.12g} with bandwidth {bandwidth:g}. "
+            f"The two nearest are {below * bandwidth:.12g} and {(below + 1) * bandwidth:.12g}."
+        )
+    return counts
 
 
 def _check_weights(weights: object, count: int) -> np.ndarray:

@@ -30,8 +30,8 @@ def compile_one(program: str, kind: str, dtype: str) -> None:
     import numpy as np
     from jax.experimental import topologies
 
-    from attnflow.kernel_sums.gpu import xla_program
-    from attnflow.kernel_sums.pallas import mosaic_program, triton_program
+    from attnflow.sums.kernel_sums.gpu import xla_program
+    from attnflow.sums.kernel_sums.pallas import mosaic_program, triton_program
 
     jax.config.update("jax_enable_x64", True)
     (device,) = topologies.get_topology_desc(platform="cuda", target_config=H200, topology="1x1x1").devices

@@ -12,18 +12,18 @@ import h5py
 import numpy as np
 import pytest
 
-from attnflow import runner
-from attnflow.claims import Verdict, verdict_from_row
 from attnflow.cli import main
-from attnflow.table import last_line, verdict_table
+from attnflow.judge.claims import Verdict, verdict_from_row
+from attnflow.lab import runs as runner
+from attnflow.lab.tables import last_line, verdict_table
 
 ROOT = Path(__file__).resolve().parents[1]
 
 TOY = """
 import jax
 import numpy as np
-from attnflow.claims import Claim
-from attnflow.study import Study
+from attnflow.judge.claims import Claim
+from attnflow.lab.study import Study
 
 def measure(case, keys):
     h = case["bandwidth"]
@@ -199,7 +199,7 @@ def test_set_overrides_a_parameter_in_every_case(folder, capsys):
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_bad_input_exits_2_with_one_message_and_no_traceback(folder, capsys, monkeypatch, words, message):
-    monkeypatch.setitem(sys.modules, "attnflow.plots", types.SimpleNamespace(draw_study=None))
+    monkeypatch.setitem(sys.modules, "attnflow.lab.plots", types.SimpleNamespace(draw_study=None))
     assert main(words) == 2
     err = capsys.readouterr().err
     assert message in err
@@ -281,7 +281,7 @@ def test_plot_hands_the_newest_complete_run_to_the_figures(folder, capsys, monke
         calls.append((study.name, len(records), [verdict.id for verdict in verdicts], directory))
         return [directory / "toy.pdf"]
 
-    monkeypatch.setitem(sys.modules, "attnflow.plots", types.SimpleNamespace(draw_study=draw_study))
+    monkeypatch.setitem(sys.modules, "attnflow.lab.plots", types.SimpleNamespace(draw_study=draw_study))
     assert main(["plot", "--all"]) == 0
     assert calls == []
     assert "toy has not been run" in capsys.readouterr().err
@@ -294,7 +294,7 @@ def test_report_writes_the_page_and_check_exits_1_if_the_table_differs(folder, c
     fake = types.SimpleNamespace(
         write=lambda studies, store, path, master_seed: path, check=lambda studies, store, master_seed: False
     )
-    monkeypatch.setitem(sys.modules, "attnflow.report", fake)
+    monkeypatch.setitem(sys.modules, "attnflow.lab.report.page", fake)
     assert main(["report"]) == 0
     assert "report.html" in capsys.readouterr().out
     assert main(["report", "--check"]) == 1

@@ -15,7 +15,7 @@ import pytest
 import attnflow as af
 from attnflow.cli import main
 from attnflow.errors import ConfigError, DataError
-from attnflow.store import FileSystem
+from attnflow.lab.store import FileSystem
 
 ROOT = Path(__file__).parents[1]
 CIRCLE = af.Circle()
@@ -278,7 +278,7 @@ def test_no_display_latex_home_or_locale_is_needed_nor_a_repository(folder):
 
 def test_nothing_that_can_run_code_or_hold_objects_is_ever_loaded():
     loaders = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal", "yaml"}
-    for path in [*(ROOT / "attnflow").rglob("*.py"), *(ROOT / "studies").glob("*.py")]:
+    for path in [*(ROOT / "attnflow").rglob("*.py"), *(ROOT / "studies").rglob("*.py")]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Import):
                 assert not loaders & {alias.name.split(".")[0] for alias in node.names}, path

@@ -14,15 +14,19 @@ from scipy.special import ive
 from witnesses import bessel, direct
 
 import attnflow as af
-from attnflow import densities, empirical, expansions, population, semigroups
-from attnflow._pytree import value
+from attnflow._values import value
+from attnflow.densities import base as densities
+from attnflow.equations.expansions import laplace as expansions
+from attnflow.equations.semigroups import dense as semigroups
 from attnflow.errors import ConvergenceError
-from attnflow.kernel_sums import DenseSum, planner
-from attnflow.manifolds import Quadrature
-from attnflow.normalizations import count_layers
-from attnflow.runner import judge_study, run_study
-from attnflow.store import Store
-from attnflow.study import Task
+from attnflow.lab.runs import judge_study, run_study
+from attnflow.lab.store import Store
+from attnflow.lab.study import Task
+from attnflow.manifolds.base import Quadrature
+from attnflow.sums import empirical, population
+from attnflow.sums.kernel_sums.dense import DenseSum
+from attnflow.sums.planning import planner
+from attnflow.trajectories import count_layers
 
 CIRCLE = af.Circle()
 ANGLES = np.array([0.3, 1.1, 2.0, 3.4, 4.1, 5.6])

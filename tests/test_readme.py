@@ -33,7 +33,7 @@ def test_the_examples_run_and_their_errors_are_small(capsys):
 def test_figures_and_files_that_the_readme_names_exist():
     root = Path(__file__).parents[1]
     links = re.findall(r"\]\(([^)#:]+)\)", README)
-    files = re.findall(r"`((?:studies/)?[A-Za-z_]+\.(?:md|bib|cff|py))`", README)
+    files = re.findall(r"`((?:studies/[a-z]+/)?[A-Za-z_]+\.(?:md|bib|cff|py))`", README)
     for path in links + files:
         assert (root / path).exists(), path
 

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.special import roots_gegenbauer
 
 from attnflow._checks import check_integer
-from attnflow._pytree import freeze, static, value
+from attnflow._values import freeze, static, value
 from attnflow.manifolds.base import Manifold, Quadrature
 
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from attnflow._checks import check_integer
-from attnflow._pytree import freeze, static, value
+from attnflow._values import freeze, static, value
 from attnflow.manifolds.base import Manifold, Quadrature
 
 

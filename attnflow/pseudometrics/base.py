@@ -10,11 +10,12 @@ import jax
 import jax.numpy as jnp
 from jax.tree_util import Partial
 
-from attnflow._pytree import freeze, is_traced, value
+from attnflow._tracing import Traceable, is_traced
+from attnflow._values import freeze, value
 from attnflow.errors import ConfigError, DataError
 
 
-class PseudoMetric(ABC):
+class PseudoMetric(Traceable, ABC):
     """The cost D(x, y) of a query x and a key y; attention weighs a key by exp(-D(x, y) / (2 eps)).
 
     Attributes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import jax
 
-from attnflow._pytree import value
+from attnflow._values import value
 from attnflow.pseudometrics.base import PseudoMetric
 
 

@@ -1,0 +1,51 @@
+"""How values are declared: frozen dataclasses, compared by what they are made of. Nothing here needs JAX."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, TypeVar, dataclass_transform
+
+T = TypeVar("T")
+
+
+def static() -> Any:
+    """Return a field that is part of a value's structure, hashed and compared, and never traced."""
+    return dataclasses.field(metadata={"static": True})
+
+
+@dataclass_transform(frozen_default=True, field_specifiers=(static,))
+def value(cls: type[T]) -> type[T]:
+    """Declare a frozen dataclass whose values are equal if their fields are; arrays only if they are the same object.
+
+    A constructor may check and derive all it likes; it sets the fields by `freeze`.
+    """
+    cls = dataclasses.dataclass(frozen=True, eq=False)(cls)
+    cls.__eq__, cls.__hash__ = _equal, _hash  # type: ignore[assignment, method-assign]
+    return cls
+
+
+def freeze(obj: Any, **fields: Any) -> None:
+    """Set fields of a frozen value; for use in its `__init__` or `__post_init__` only."""
+    for name, content in fields.items():
+        object.__setattr__(obj, name, content)
+
+
+def comparable(content: Any) -> Any:
+    """Return the content where it can be hashed and compared; else, as of an array, its identity."""
+    try:
+        hash(content)
+    except TypeError:
+        return id(content)
+    return content
+
+
+def _equal(self: Any, other: object) -> bool:
+    return self is other or (type(self) is type(other) and _contents(self) == _contents(other))
+
+
+def _hash(self: Any) -> int:
+    return hash((type(self), _contents(self)))
+
+
+def _contents(obj: Any) -> tuple:
+    return tuple(comparable(getattr(obj, field.name)) for field in dataclasses.fields(obj))

@@ -1,0 +1,1 @@
+"""How far the lives of an attention are apart."""

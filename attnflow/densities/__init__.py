@@ -1,0 +1,1 @@
+"""Probability densities p with respect to the volume of a manifold: evaluated, integrated against, sampled."""

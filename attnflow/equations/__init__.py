@@ -1,0 +1,1 @@
+"""The limit of small bandwidths: differential operators, their matrices and their semigroups."""

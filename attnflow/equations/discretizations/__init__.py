@@ -1,0 +1,1 @@
+"""Bases in which differential operators on a manifold become matrices."""

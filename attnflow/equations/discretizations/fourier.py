@@ -1,0 +1,76 @@
+"""Trigonometric polynomials on the circle and on flat tori."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+from scipy.sparse import csr_array
+
+from attnflow.equations.discretizations.base import Basis
+from attnflow.manifolds.sphere import Sphere
+from attnflow.manifolds.torus import FlatTorus
+
+
+class FourierBasis(Basis):
+    """Products of 1, sqrt 2 cos(k t), sqrt 2 sin(k t) with |k|_2 <= degree, orthonormal in the uniform measure.
+
+    Args:
+        manifold: Sphere(1), FlatTorus(1) or FlatTorus(2).
+        degree: the largest length of a wave vector.
+    """
+
+    def __init__(self, manifold: Sphere | FlatTorus, degree: int) -> None:
+        self.degree = degree
+        self.nodes, self.volumes = manifold.quadrature(3 * degree)
+        self._dim = manifold.dim
+        self._volume = manifold.volume
+        self._modes = _modes(manifold.dim, degree)
+        self.derivatives = tuple(_derivative(self._modes, axis) for axis in range(manifold.dim))
+
+    def evaluate(self, points: np.ndarray) -> np.ndarray:
+        circles = _circles(points, self._dim)
+        waves = [_trigonometric(x + 1j * y, self.degree) for x, y in np.moveaxis(circles, 0, -1)]
+        return np.prod([wave[:, mode] for wave, mode in zip(waves, self._modes.T, strict=True)], axis=0)
+
+    def fields(self, points: np.ndarray) -> np.ndarray:
+        fields = np.zeros((self._dim, len(points), self._dim, 2))
+        for axis, (x, y) in enumerate(np.moveaxis(_circles(points, self._dim), 0, -1)):
+            fields[axis, :, axis] = np.stack([-y, x], axis=-1)
+        return fields.reshape(self._dim, len(points), -1)
+
+    def reference_density(self, points: np.ndarray) -> np.ndarray:
+        return np.full(len(points), 1 / self._volume)
+
+
+def _circles(points: np.ndarray, dim: int) -> np.ndarray:
+    return points.reshape(len(points), dim, 2)
+
+
+def _trigonometric(z: np.ndarray, degree: int) -> np.ndarray:
+    """1, sqrt 2 cos t, sqrt 2 sin t, sqrt 2 cos 2t, ... (Q, 2 degree + 1) at z = e^{it} (Q,)."""
+    phases = np.multiply.outer(np.angle(z), np.arange(1, degree + 1))
+    columns = np.sqrt(2) * np.stack([np.cos(phases), np.sin(phases)], axis=-1)
+    return np.concatenate([np.ones((len(z), 1)), columns.reshape(len(z), -1)], axis=1)
+
+
+def _modes(dim: int, degree: int) -> np.ndarray:
+    """Which function of each angle is multiplied, (K, dim), by rising length of the wave vector."""
+    modes = np.array(list(itertools.product(range(2 * degree + 1), repeat=dim)))
+    squares = np.sum(((modes + 1) // 2) ** 2, axis=1)
+    order = np.argsort(squares, kind="stable")
+    return modes[order][squares[order] <= degree**2]
+
+
+def _derivative(modes: np.ndarray, axis: int) -> csr_array:
+    """d/dt_axis: cos kt -> -k sin kt, sin kt -> k cos kt."""
+    place = {tuple(mode): index for index, mode in enumerate(modes.tolist())}
+    mode = modes[:, axis]
+    wave = (mode + 1) // 2
+    is_cosine = mode % 2 == 1
+    partners = modes.copy()
+    partners[:, axis] = np.where(is_cosine, mode + 1, np.maximum(mode - 1, 0))
+    moved = np.flatnonzero(wave)
+    rows = [place[tuple(partner)] for partner in partners[moved].tolist()]
+    entries = np.where(is_cosine, -wave, wave)[moved].astype(float)
+    return csr_array((entries, (rows, moved)), shape=(len(modes), len(modes)))

@@ -1,0 +1,88 @@
+"""Real spherical harmonics on S^2."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.sparse import coo_array, csr_array
+
+from attnflow.equations.discretizations.base import Basis
+from attnflow.manifolds.sphere import Sphere
+
+
+class HarmonicBasis(Basis):
+    """Real spherical harmonics of degree <= `degree` on S^2, orthonormal in the uniform measure [DLMF, 14.30].
+
+    The function of degree l and order m (cosine for m >= 0, sine for m < 0) is column l^2 + l + m.
+
+    Args:
+        sphere: Sphere(2).
+        degree: the largest degree l.
+    """
+
+    def __init__(self, sphere: Sphere, degree: int) -> None:
+        self.degree = degree
+        self.nodes, self.volumes = sphere.quadrature(3 * degree)
+        self._volume = sphere.volume
+        self.derivatives = _rotations(degree)
+
+    def evaluate(self, points: np.ndarray) -> np.ndarray:
+        degree = self.degree
+        horizontal, z = points[:, 0] + 1j * points[:, 1], points[:, 2]
+        columns = np.empty((len(points), (degree + 1) ** 2))
+        sectoral = np.ones(len(points), dtype=complex)
+        for m in range(degree + 1):
+            if m > 0:
+                sectoral = sectoral * horizontal * np.sqrt((2 * m + 1) / (2 * m))
+            below, current = np.zeros_like(sectoral), sectoral
+            for l in range(m, degree + 1):  # noqa: E741
+                if m == 0:
+                    columns[:, l * l + l] = current.real
+                else:
+                    columns[:, l * l + l + m] = np.sqrt(2) * current.real
+                    columns[:, l * l + l - m] = np.sqrt(2) * current.imag
+                below, current = current, (z * current - _coupling(l, m) * below) / _coupling(l + 1, m)
+        return columns
+
+    def fields(self, points: np.ndarray) -> np.ndarray:
+        return np.stack([np.cross(axis, points) for axis in np.eye(3)])
+
+    def reference_density(self, points: np.ndarray) -> np.ndarray:
+        return np.full(len(points), 1 / self._volume)
+
+
+def _coupling(l: int, m: int) -> float:  # noqa: E741
+    """The coefficient in z Y_lm = coupling(l + 1) Y_{l+1,m} + coupling(l) Y_{l-1,m}."""
+    return np.sqrt((l * l - m * m) / (4 * l * l - 1))
+
+
+def _rotations(degree: int) -> tuple[csr_array, ...]:
+    """The rotations X_a = i L_a in real harmonics, from the ladder operators L_x +- i L_y of complex ones."""
+    l = np.repeat(np.arange(degree + 1), 2 * np.arange(degree + 1) + 1)  # noqa: E741
+    column = np.arange(len(l))
+    m = column - l * l - l
+    size = (len(l), len(l))
+    inner = m < l
+    raise_entries = np.sqrt(l * (l + 1) - m * (m + 1.0))[inner]
+    raising = coo_array((raise_entries, (column[inner] + 1, column[inner])), shape=size).tocsr()
+    lowering = raising.T.tocsr()
+    turn = coo_array((m.astype(float), (column, column)), shape=size).tocsr()
+    momenta = ((raising + lowering) / 2, (raising - lowering) / 2j, turn)
+    to_real = _complex_from_real(l, m)
+    return tuple(csr_array((to_real.conj().T @ (1j * momentum) @ to_real).real) for momentum in momenta)
+
+
+def _complex_from_real(l: np.ndarray, m: np.ndarray) -> csr_array:  # noqa: E741
+    """Each real harmonic as a combination of complex ones with the Condon-Shortley sign, a unitary matrix.
+
+    For m > 0: cosine ((-1)^m Y_m + Y_{-m}) / sqrt 2, sine ((-1)^m Y_m - Y_{-m}) / (i sqrt 2).
+    """
+    column = np.arange(len(l))
+    order = np.abs(m)
+    up, down = l * l + l + order, l * l + l - order
+    phase = np.where(m > 0, 1.0, -1j)
+    entries_up = np.where(m == 0, 1.0, (-1.0) ** order * phase / np.sqrt(2))
+    entries_down = np.where(m > 0, 1.0, 1j) / np.sqrt(2)
+    paired = m != 0
+    rows = np.concatenate([up, down[paired]])
+    columns = np.concatenate([column, column[paired]])
+    return coo_array((np.concatenate([entries_up, entries_down[paired]]), (rows, columns))).tocsr()

@@ -1,0 +1,1 @@
+"""What an attention becomes as the bandwidth shrinks, by automatic differentiation."""

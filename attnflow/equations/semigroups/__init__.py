@@ -1,0 +1,1 @@
+"""The semigroup e^{tL} of an operator."""

@@ -1,0 +1,1 @@
+"""What measurements say about claims: rates with intervals, and verdicts."""

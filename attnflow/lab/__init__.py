@@ -1,0 +1,1 @@
+"""Studies: what is measured, run, kept, judged, drawn and reported."""

@@ -1,0 +1,113 @@
+"""One look for all figures, without touching matplotlib's global state."""
+
+from __future__ import annotations
+
+import io
+import math
+from contextlib import AbstractContextManager
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+from attnflow.judge.claims import Verdict
+
+# The palette of Okabe and Ito: told apart by colour-blind readers; figures also differ in marker and dash.
+BLUE, VERMILLION, GREEN = "#0072B2", "#D55E00", "#009E73"
+INK, GREY, PALE = "#1A1A1A", "#6B6B6B", "#E4E4E4"
+
+SYMBOLS = {"supported": "●", "refuted": "✕", "inconclusive": "◐", "invalid": "○"}
+STAMP_HEIGHT = 0.16  # inches kept free under every figure
+
+LOOK: Any = {
+    "figure.dpi": 200,
+    "savefig.dpi": 200,
+    "figure.facecolor": "white",
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans", "Verdana", "Arial"],  # the first comes with matplotlib, the others serve SVG
+    "font.size": 8,
+    "mathtext.fontset": "dejavusans",
+    "text.usetex": False,
+    "axes.titlesize": 8.5,
+    "axes.labelsize": 8,
+    "axes.edgecolor": GREY,
+    "axes.labelcolor": INK,
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "xtick.labelsize": 7.5,
+    "ytick.labelsize": 7.5,
+    "xtick.color": GREY,
+    "ytick.color": GREY,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "legend.fontsize": 7.5,
+    "legend.frameon": False,
+    "hatch.linewidth": 0.5,
+    "lines.linewidth": 1.2,
+    "pdf.fonttype": 42,  # text stays text
+    "ps.fonttype": 42,
+    "svg.fonttype": "none",  # a third of the size, and text can be searched; other fonts are narrower
+}
+
+SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def style() -> AbstractContextManager[None]:
+    """The look of all figures, for the time of a `with` block.
+
+    Example:
+        >>> from attnflow.lab import plots
+        >>> with plots.style():
+        ...     ax = plots.figure(width=3.5, height=2.5).subplots()
+    """
+    return mpl.rc_context(LOOK)
+
+
+def figure(*, width: float, height: float) -> Figure:
+    """An empty figure of this size in inches, with room for its stamp; no window, no pyplot."""
+    free = STAMP_HEIGHT / height
+    return Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(rect=(0, free, 1, 1 - free)))
+
+
+def stamp(drawn: Figure, text: str) -> Figure:
+    """Write small and grey at the bottom of a figure what it was drawn from."""
+    x, y = (0.05 / side for side in drawn.get_size_inches())
+    drawn.text(1 - x, y, text, ha="right", va="bottom", fontsize=5.5, color=GREY, gid="stamp").set_in_layout(False)
+    return drawn
+
+
+def number(value: float, *, margin: float | None = None, digits: int = 4) -> str:
+    """A number for a reader: to a hundredth of its margin where that is legible, else to so many digits."""
+    decimals = 2 - math.floor(math.log10(margin)) if margin else -1
+    text = f"{round(value, decimals) + 0.0:.{decimals}f}" if 0 <= decimals <= 6 else f"{value:.{digits}g}"
+    mantissa, _, exponent = text.replace("-", "−").partition("e")
+    if not exponent:
+        return mantissa
+    power = "10" + f"{int(exponent.replace('−', '-'))}".translate(SUPERSCRIPTS)
+    return power if mantissa == "1" else f"{mantissa}·{power}"
+
+
+def reading(verdict: Verdict) -> str:
+    """What was measured, with its interval where it has one; one too narrow to be spelled is given by its half."""
+    if verdict.measured is None:
+        return "–"
+    if verdict.kind == "flag":
+        return "true" if verdict.measured else "false"
+    if verdict.low is None or verdict.high is None or verdict.low == verdict.high:
+        return number(verdict.measured)
+    measured, low, high = (number(x, margin=verdict.margin) for x in (verdict.measured, verdict.low, verdict.high))
+    half = number((verdict.high - verdict.low) / 2, digits=1)
+    return f"{measured} ± {half}" if low == high else f"{measured} [{low}, {high}]"
+
+
+def image(drawn: Figure, format: str) -> bytes:
+    """The figure as "png", "pdf" or "svg"; equal figures give equal bytes, as dates and versions are left out."""
+    metadata = {"png": {"Software": None}, "pdf": {"CreationDate": None}, "svg": {"Date": None, "Creator": None}}
+    buffer = io.BytesIO()
+    with mpl.rc_context(LOOK | {"svg.hashsalt": "attnflow"}):
+        drawn.savefig(buffer, format=format, metadata=metadata[format])
+    return buffer.getvalue()

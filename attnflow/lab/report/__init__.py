@@ -1,0 +1,1 @@
+"""The report: one page of all claims, and the table of claims."""

@@ -1,0 +1,345 @@
+"""Records on disk: one immutable HDF5 file per task, whole or absent whatever happens.
+
+HDF5 files that are appended to in place do not survive a crash. So each record is built in memory, written under a
+temporary name, synced, renamed, and its folder synced. The first 512 bytes (HDF5's user block, skipped by HDF5 readers)
+hold the sha256 of all that follows, which is checked before HDF5 parses a single byte.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import re
+import socket
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from attnflow.errors import ConfigError, DataError, ResultFileError, SchemaError
+from attnflow.lab.study import Task
+
+SCHEMA = 1
+HEADER_SIZE = 512  # the smallest user block that HDF5 allows
+STALE_AFTER = 3600.0  # seconds; a temporary file lives for milliseconds
+KINDS = {"b": "bool", "i": "int64", "u": "uint64", "f": "float64"}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Record:
+    """What was measured for one task.
+
+    Args:
+        task: the case, seeds and source it answers.
+        arrays: by quantity, each with one row per seed; empty if the measurement failed.
+        provenance: versions, device, time, seconds: what may differ between equal measurements.
+        failed: why there is no measurement, or None.
+    """
+
+    task: Task
+    arrays: Mapping[str, np.ndarray]
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    failed: str | None = None
+
+    @cached_property
+    def payload_sha256(self) -> str:
+        """sha256 over names, types, shapes and bytes of the arrays."""
+        digest = hashlib.sha256()
+        for name, array in sorted(self.arrays.items()):
+            digest.update(json.dumps([name, array.dtype.str, array.shape]).encode())
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
+
+
+def check_arrays(arrays: object, *, rows: int) -> dict[str, np.ndarray]:
+    """What `measure` returned, as arrays of plain numbers with one row per seed.
+
+    Raises:
+        DataError: no mapping, a name that is no plain word, an array of objects, a wrong number of rows.
+    """
+    if not isinstance(arrays, Mapping) or not arrays:
+        raise DataError(f"`measure` must return a dict of arrays by quantity, got {type(arrays).__name__}: {arrays!r}.")
+    checked = {}
+    for name, value in arrays.items():
+        if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z][A-Za-z0-9_.-]*", name):
+            raise DataError(
+                f"`measure` returned the quantity {name!r}. Name it with letters, digits, `_`, `-` and `.`."
+            )
+        array = np.asarray(value)
+        if array.dtype.kind not in KINDS:
+            raise DataError(f"`{name}` must hold real numbers, got {array.dtype}. Objects are never stored.")
+        if array.ndim == 0 or array.shape[0] != rows:
+            raise DataError(f"`{name}` must have one row per key, {rows} of them, got the shape {array.shape}.")
+        checked[name] = np.ascontiguousarray(array, dtype=KINDS[array.dtype.kind])
+    return checked
+
+
+class FileSystem:
+    """The few system calls through which everything reaches the disk: one seam, to be replayed call by call."""
+
+    def make_folder(self, path: Path) -> None:
+        """Create a folder."""
+        path.mkdir(exist_ok=True)
+
+    def open(self, path: Path) -> int:
+        """Create a file that is not there yet and open it for writing."""
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+
+    def write(self, descriptor: int, data: memoryview) -> int:
+        """Write some of the data and return how many bytes."""
+        return os.write(descriptor, data)
+
+    def sync(self, descriptor: int) -> None:
+        """Force a file or a folder to the disk."""
+        os.fsync(descriptor)
+
+    def close(self, descriptor: int) -> None:
+        """Close a file."""
+        os.close(descriptor)
+
+    def rename(self, source: Path, target: Path) -> None:
+        """Give a file its final name, atomically."""
+        os.replace(source, target)
+
+    def remove(self, path: Path) -> None:
+        """Remove a file."""
+        os.unlink(path)
+
+    def sync_folder(self, path: Path) -> None:
+        """Force the names in a folder to the disk."""
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def write_file(path: Path, data: bytes, *, filesystem: FileSystem | None = None) -> None:
+    """Write a file whole or not at all.
+
+    Raises:
+        ResultFileError: the disk is full or refuses; the temporary file is removed, an earlier file is untouched.
+    """
+    filesystem = filesystem or FileSystem()
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{_host()}.{time.time_ns()}.tmp")
+    try:
+        try:
+            descriptor = filesystem.open(temporary)
+            try:
+                rest = memoryview(data)
+                while rest:
+                    rest = rest[filesystem.write(descriptor, rest) :]
+                filesystem.sync(descriptor)
+            finally:
+                filesystem.close(descriptor)
+            filesystem.rename(temporary, path)
+        except OSError:
+            if temporary.exists():
+                filesystem.remove(temporary)
+            raise
+        filesystem.sync_folder(path.parent)
+    except OSError as error:
+        raise ResultFileError(
+            f"could not write {path}: {error.strerror or error}. Earlier files are intact. "
+            "Free some space or choose another place, then repeat the command: it resumes."
+        ) from error
+
+
+class Store:
+    """A folder of records: `<folder>/records/<study>/<sha256 of the task>.h5`.
+
+    Args:
+        folder: created by `prepare` if its parent exists.
+        filesystem: the seam to the operating system.
+    """
+
+    def __init__(self, folder: Path | str, *, filesystem: FileSystem | None = None) -> None:
+        self.folder = Path(folder)
+        self.filesystem = filesystem or FileSystem()
+
+    def prepare(self) -> None:
+        """Make the folder ready for writing, and sweep what killed runs have left. Call it before computing.
+
+        Raises:
+            ConfigError: the parent is missing, or nothing can be written there.
+        """
+        if not self.folder.parent.is_dir():
+            raise ConfigError(
+                f"`--out` is {self.folder}, but {self.folder.parent} is not a folder. Create it, or pass another one."
+            )
+        probe = self.folder / f".probe.{os.getpid()}.{_host()}.{time.time_ns()}.tmp"
+        try:
+            self._make_folder(self.folder)
+            self._make_folder(self.folder / "records")
+            self.filesystem.close(self.filesystem.open(probe))
+            self.filesystem.remove(probe)
+        except OSError as error:
+            raise ConfigError(
+                f"`--out` is {self.folder}, where nothing can be written: {error.strerror or error}. "
+                "Pass a folder that is writable."
+            ) from error
+        for path in [*self.folder.glob(".*.tmp"), *self.folder.glob("records/*/.*.tmp")]:
+            if _is_stale(path):
+                self.filesystem.remove(path)
+
+    def path(self, task: Task) -> Path:
+        """Where the record of a task is or will be."""
+        return self.folder / "records" / task.study / f"{task.digest[:32]}.h5"
+
+    def save(self, record: Record) -> Path:
+        """Write a record, whole or not at all.
+
+        Raises:
+            ResultFileError: the disk is full or refuses; earlier records are intact.
+        """
+        path = self.path(record.task)
+        try:
+            self._make_folder(path.parent)
+        except OSError as error:
+            raise ResultFileError(f"could not create {path.parent}: {error.strerror or error}.") from error
+        write_file(path, to_bytes(record), filesystem=self.filesystem)
+        return path
+
+    def find(self, task: Task) -> Record | None:
+        """The record of a task, or None if there is none that is whole.
+
+        A truncated, altered or foreign file is set aside under the ending `.bad`, so that it is computed again.
+
+        Raises:
+            SchemaError: it was written by a newer attnflow.
+            ResultFileError: it is whole but answers another task, or links to other files.
+        """
+        path = self.path(task)
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise ResultFileError(f"could not read {path}: {error.strerror or error}.") from error
+        if not is_whole(data):
+            self._set_aside(path)
+            return None
+        record = from_bytes(data, path=path)
+        if record.task.identity != task.identity:
+            raise ResultFileError(
+                f"{path} is whole but holds another record than its name says: {record.task.identity}. "
+                "It was renamed or copied by hand. Move it away and repeat the command."
+            )
+        return record
+
+    def bad_files(self) -> list[Path]:
+        """The files that were set aside because they were truncated, altered or foreign."""
+        return sorted(self.folder.glob("records/*/*.bad"))
+
+    def _set_aside(self, path: Path) -> None:
+        try:
+            self.filesystem.rename(path, path.with_suffix(".bad"))
+            self.filesystem.sync_folder(path.parent)
+        except FileNotFoundError:
+            pass  # another launcher was first
+        except OSError as error:
+            raise ResultFileError(
+                f"{path} is damaged and could not be set aside: {error.strerror or error}. Remove it by hand."
+            ) from error
+
+    def _make_folder(self, path: Path) -> None:
+        if not path.is_dir():
+            self.filesystem.make_folder(path)
+            self.filesystem.sync_folder(path.parent)
+
+
+def to_bytes(record: Record) -> bytes:
+    """The record as the image of an HDF5 file, headed by the sha256 of the rest."""
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w", userblock_size=HEADER_SIZE) as file:
+        file.attrs["schema"] = SCHEMA
+        file.attrs["identity"] = record.task.identity
+        file.attrs["failed"] = record.failed or ""
+        payload = file.create_group("payload")
+        payload.attrs["sha256"] = record.payload_sha256
+        for name, array in sorted(record.arrays.items()):
+            payload.create_dataset(name, data=array, fletcher32=array.size > 0)
+        file.create_group("provenance").attrs["json"] = json.dumps(dict(record.provenance), sort_keys=True)
+    body = buffer.getvalue()[HEADER_SIZE:]
+    return _header(body) + body
+
+
+def is_whole(data: bytes) -> bool:
+    """Whether the bytes are a record as it was written."""
+    return len(data) > HEADER_SIZE and data[:HEADER_SIZE] == _header(data[HEADER_SIZE:])
+
+
+def from_bytes(data: bytes, *, path: Path) -> Record:
+    """The record held by the bytes of a whole file; the path is for messages.
+
+    Raises:
+        SchemaError: it was written by another schema.
+        ResultFileError: it holds links, objects, or a payload that is not the one it declares.
+    """
+    with h5py.File(io.BytesIO(data), "r") as file:
+        schema = int(file.attrs.get("schema", 0))
+        if schema != SCHEMA:
+            raise SchemaError(
+                f"{path} has schema {schema}, this attnflow reads {SCHEMA}. "
+                + ("Update attnflow, or pass another `--out`." if schema > SCHEMA else "It is no record of attnflow.")
+            )
+        _refuse_links(file, path=path)
+        identity = json.loads(file.attrs["identity"])
+        record = Record(
+            task=Task(**{**identity, "seeds": range(*identity["seeds"])}),
+            arrays={name: dataset[()] for name, dataset in file["payload"].items()},
+            provenance=json.loads(file["provenance"].attrs["json"]),
+            failed=str(file.attrs["failed"]) or None,
+        )
+        if record.payload_sha256 != file["payload"].attrs["sha256"]:
+            raise ResultFileError(f"{path}: the payload does not have the sha256 it declares. Move the file away.")
+    return record
+
+
+def _refuse_links(group: h5py.Group, *, path: Path) -> None:
+    for name in group:
+        item = group[name] if isinstance(group.get(name, getlink=True), h5py.HardLink) else None
+        if isinstance(item, h5py.Group):
+            _refuse_links(item, path=path)
+        elif not isinstance(item, h5py.Dataset) or item.external or item.is_virtual or item.dtype.kind not in KINDS:
+            raise ResultFileError(
+                f"{path}: {group.name}/{name} is a link, or no array of numbers. Records hold neither: it is a foreign "
+                "file. Move it away."
+            )
+
+
+def _header(body: bytes) -> bytes:
+    digest = hashlib.sha256(body).hexdigest()
+    return f"attnflow record\nsha256 of the bytes from {HEADER_SIZE} on: {digest}\n".encode().ljust(HEADER_SIZE, b"\0")
+
+
+def _host() -> str:
+    return hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
+
+
+def _is_stale(temporary: Path) -> bool:
+    """Whether the process that writes a temporary file is certainly gone: `.<name>.<pid>.<host>.<time>.tmp`."""
+    try:
+        pid, host = temporary.name.split(".")[-4:-2]
+        if host == _host() and not _is_alive(int(pid)):
+            return True
+        return time.time() - temporary.stat().st_mtime > STALE_AFTER
+    except (ValueError, FileNotFoundError):
+        return False
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

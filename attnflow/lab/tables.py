@@ -1,0 +1,77 @@
+"""The table of verdicts as text, as wide as the terminal."""
+
+from __future__ import annotations
+
+import textwrap
+from collections import Counter
+from collections.abc import Sequence
+
+from attnflow.judge.claims import Verdict, exit_code, is_expected
+
+GREEN, YELLOW, RED = 32, 33, 31
+EXIT_MEANING = {
+    0: "all as expected",
+    1: "a claim is refuted or invalid, or a control is not refuted",
+    3: "partial, some cases failed; the same command tries them again",
+}
+
+
+def verdict_table(verdicts: Sequence[Verdict], *, width: int, colour: bool = False) -> str:
+    """One aligned line per verdict; columns are dropped from the right until the table fits.
+
+    Verdicts that are not plainly as expected are followed by their reason.
+
+    Args:
+        verdicts: the rows.
+        width: of the terminal, in characters.
+        colour: green for what is as expected, yellow for inconclusive, red for the rest.
+    """
+    rows = [_cells(verdict) for verdict in verdicts]
+    headers = list(_cells(verdicts[0])) if verdicts else ["claim", "verdict"]
+    widths = {header: max([len(header), *(len(row[header]) for row in rows)]) for header in headers}
+    while sum(widths[header] + 2 for header in headers) - 2 > width and len(headers) > 3:
+        headers.pop()
+    lines = ["  ".join(header.ljust(widths[header]) for header in headers).rstrip()]
+    for verdict, row in zip(verdicts, rows, strict=True):
+        cells = {header: row[header].ljust(widths[header]) for header in headers}
+        if colour:
+            cells["verdict"] = f"\033[{_colour(verdict)}m{cells['verdict']}\033[0m"
+        lines.append("  ".join(cells.values()).rstrip())
+        if verdict.verdict == "inconclusive" or not is_expected(verdict):
+            lines += textwrap.wrap(verdict.reason, width=width, initial_indent="    ", subsequent_indent="    ")
+    return "\n".join(lines)
+
+
+def last_line(verdicts: Sequence[Verdict], *, failures: int = 0) -> str:
+    """How many verdicts of each kind, and what the exit code means."""
+    counts = Counter((verdict.control, verdict.verdict) for verdict in verdicts)
+    code = 3 if failures else exit_code(verdicts)
+    listed = [
+        f"{count} {('controls ' if count > 1 else 'control ') if control else ''}{verdict}"
+        for (control, verdict), count in sorted(counts.items(), key=lambda item: (not item[0][0], item[0][1]))
+    ]
+    return f"{', '.join(listed) or 'no claims'}. Exit {code}: {EXIT_MEANING[code]}."
+
+
+def _cells(verdict: Verdict) -> dict[str, str]:
+    """The row by column, the most telling first: the last ones are the first to be dropped."""
+    return {
+        "claim": verdict.id,
+        "verdict": verdict.verdict + (" (control)" if verdict.control else ""),
+        "measured": _number(verdict.measured),
+        "predicted": _number(verdict.predicted),
+        "interval": "" if verdict.low == verdict.high else f"[{_number(verdict.low)}, {_number(verdict.high)}]",
+        "margin": _number(verdict.margin),
+        "levels": str(verdict.levels) + (f" ({verdict.dropped} dropped)" if verdict.dropped else ""),
+        "seconds": f"{verdict.seconds:.1f}",
+    }
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.5g}"
+
+
+def _colour(verdict: Verdict) -> int:
+    if not is_expected(verdict):
+        return RED
+    return YELLOW if verdict.verdict == "inconclusive" else GREEN

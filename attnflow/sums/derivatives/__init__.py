@@ -1,0 +1,1 @@
+"""Averages that JAX can differentiate, in the memory of a layer."""

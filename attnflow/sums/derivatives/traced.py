@@ -1,0 +1,248 @@
+"""Softmax averages in JAX that can be differentiated, batched and compiled, in the memory of a layer.
+
+Automatic differentiation of the loop over tiles would store every tile. Here the tangent of a tile is written by hand,
+linear in what varies, and marked to be computed again: JAX transposes it for reverse mode.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.custom_derivatives import SymbolicZero
+
+from attnflow._tracing import is_traced, primal
+from attnflow.attention import Attention
+from attnflow.pseudometrics.plain import SquaredDistance
+from attnflow.sums.kernel_sums.rounding import least_total
+from attnflow.sums.kernel_sums.tiles import (
+    LOG2E,
+    QUERY_TILE,
+    Coordinates,
+    compile_tiles,
+    exp2,
+    largest_exponents,
+    log2_kernel,
+)
+
+KEY_TILE = 256
+# A key without mass may lie nearer than all others; its kernel must not overflow. Keys of tiny masses stay below this.
+LARGEST_EXPONENT = {np.dtype(np.float64): 1000.0, np.dtype(np.float32): 110.0}
+
+
+class Outputs(NamedTuple):
+    """Averages (Q, C) and log-normalisers (Q,)."""
+
+    average: jax.Array
+    log_normalizer: jax.Array
+
+
+class _Inputs(NamedTuple):
+    """What an average depends on, in tiles, with the columns w_j [1, v_j] of the keys; also its tangent."""
+
+    attention: Attention
+    queries: Coordinates
+    keys: Coordinates
+    columns: jax.Array
+
+
+class _Places(NamedTuple):
+    """Of each query the place of the key that is left out, and of each key its place, in tiles."""
+
+    own: jax.Array | None
+    keys: jax.Array | None
+
+
+def softmax_average(
+    attention: Attention, queries: Any, keys: Any, weights: Any, values: Any, *,
+    own: jax.Array | None = None, dtype: np.dtype | None = None,
+) -> Outputs:  # fmt: skip
+    """y_i = sum_j p_ij v_j and log Z_i, p_ij = w_j exp(l_ij) / Z_i, Z_i = sum_j w_j exp(l_ij), l = -D / (2 eps).
+
+    All of JAX's transformations apply, any number of times, by every floating-point argument:
+
+        dy_i = sum_j exp(l_ij) / Z_i (w_j dv_j + (w_j dl_ij + dw_j) (v_j - y_i)).
+
+    Args:
+        attention: the cost and the bandwidth.
+        queries: x_i, shape (Q, D).
+        keys: y_j, shape (N, D).
+        weights: w_j >= 0, shape (N,), the largest of order one; those under 2^-1000 (2^-110) are too small for dtype.
+        values: v_j, shape (N, C).
+        own: of each query, the place of the key that is left out, shape (Q,); None leaves none out.
+        dtype: of the arithmetic, None for that of the keys. Coordinates are counted from the middle of the cloud first.
+
+    Returns:
+        y (Q, C) and log Z (Q,); NaN in a row without a key that has mass, or with a cost that is not a number.
+    """
+    count = len(queries)
+    if type(attention.pseudometric) is SquaredDistance:
+        queries, keys = in_units(attention.bandwidth, queries, keys)
+        attention = Attention(SquaredDistance(), bandwidth=1.0)
+    given = attention, queries, keys, weights, values
+    attention, queries, keys, weights, values = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype or keys.dtype), given)
+    columns = weights[:, None] * jnp.concatenate([jnp.ones_like(weights)[:, None], values], axis=1)
+    inputs = _Inputs(
+        attention,
+        tuple(_tiles(c, QUERY_TILE) for c in queries.T),
+        tuple(_tiles(c, KEY_TILE) for c in keys.T),
+        _tiles(columns, KEY_TILE, fill=0.0),
+    )
+    places = _Places(None, None)
+    if own is not None:
+        places = _Places(_tiles(own, QUERY_TILE), jnp.arange(inputs.keys[0].size).reshape(-1, KEY_TILE))
+    outputs = _average(inputs, places)
+    return Outputs(*(jax.lax.collapse(array, 0, 2)[:count] for array in outputs))
+
+
+def in_units(bandwidth: Any, queries: Any, keys: Any) -> tuple[jax.Array, jax.Array]:
+    """In units of sqrt(eps) from the middle of the cloud: then products of coordinates do not cancel."""
+    center, unit = primal(keys).mean(axis=0), bandwidth**0.5
+    return (queries - center) / unit, (keys - center) / unit
+
+
+@jax.custom_jvp
+def _average(inputs: _Inputs, places: _Places) -> Outputs:
+    # Options of the compiler are for the outermost call only.
+    return (_forward if is_traced(inputs, places) else _forward_compiled)(inputs, places)
+
+
+@functools.partial(_average.defjvp, symbolic_zeros=True)
+def _average_jvp(primals: tuple, tangents: tuple) -> tuple[Outputs, Outputs]:
+    inputs, places = primals
+    outputs = _average(inputs, places)
+    return outputs, _tangent(inputs, places, outputs, _Inputs(*map(_varying, tangents[0])))
+
+
+def _varying(change: Any) -> Any:
+    """The change of an argument; None where it does not vary, so that nothing is computed for it."""
+    leaves, structure = jax.tree.flatten(change, is_leaf=lambda leaf: isinstance(leaf, SymbolicZero))
+    if all(isinstance(leaf, SymbolicZero) for leaf in leaves):
+        return None
+    filled = [jnp.zeros(leaf.shape, leaf.dtype) if isinstance(leaf, SymbolicZero) else leaf for leaf in leaves]
+    return jax.tree.unflatten(structure, filled)
+
+
+def _forward(inputs: _Inputs, places: _Places) -> Outputs:
+    limits = jnp.finfo(inputs.columns.dtype)
+    by_query, by_key = (inputs.queries, places.own), (inputs.keys, places.keys, inputs.columns)
+
+    def exponents(queries: tuple, keys: tuple) -> jax.Array:
+        return _exponents(inputs.attention, queries[0], keys[0], queries[1], keys[1])
+
+    def larger(largest: jax.Array, queries: tuple, keys: tuple) -> jax.Array:
+        return jnp.maximum(largest, largest_exponents(exponents(queries, keys), jnp.log2(keys[2][:, 0])))
+
+    def add(sums: jax.Array, queries: tuple, keys: tuple) -> jax.Array:
+        return sums + _product(_kernel(exponents(queries, keys) - queries[2][:, None]), keys[2])
+
+    def sums(shift: jax.Array) -> jax.Array:
+        start = jnp.zeros((QUERY_TILE, inputs.columns.shape[-1]), limits.dtype)
+        return _over_tiles(add, start, (*by_query, shift), by_key)
+
+    def shifted() -> tuple[jax.Array, jax.Array]:
+        shift = _over_tiles(larger, jnp.full(QUERY_TILE, -jnp.inf, limits.dtype), by_query, by_key)
+        return shift, jnp.where(jnp.isposinf(shift)[..., None], jnp.nan, sums(shift))
+
+    if inputs.attention.pseudometric.vanishes_on_diagonal:
+        nothing = jnp.zeros_like(inputs.queries[0])
+        plain = sums(nothing)
+        enough = plain[..., 0] >= least_total(limits.dtype) * jnp.maximum(inputs.columns[..., 0].max(), 1.0)
+        shift, total = jax.lax.cond(enough.all(), lambda: (nothing, plain), shifted)
+    else:
+        shift, total = shifted()
+    return Outputs(total[..., 1:] / total[..., :1], (shift + jnp.log2(total[..., 0])) / LOG2E)
+
+
+_forward_compiled = compile_tiles(_forward)
+
+
+@jax.jit
+def _tangent(inputs: _Inputs, places: _Places, outputs: Outputs, change: _Inputs) -> Outputs:
+    squared = type(inputs.attention.pseudometric) is SquaredDistance
+    query_factors, key_factors = _factors(inputs, change) if squared else (None, None)
+
+    def add(sums: jax.Array, queries: tuple, keys: tuple) -> jax.Array:
+        x, own, log_normalizer, dx, query_factors = queries
+        y, place, columns, dy, key_factors, columns_change = keys
+        exponents = _exponents(inputs.attention, x, y, own, place) - log_normalizer[:, None] * LOG2E
+        kernel = _kernel(exponents)
+        if squared:
+            products = [_product(a, b.T) for a, b in zip(query_factors, key_factors, strict=True)]
+            logits: jax.Array | float = sum(products, start=0.0)
+        else:
+            logits = _logit_changes((inputs.attention, x, y), (change.attention, dx, dy))
+        sums += _product(kernel * logits, columns)
+        return sums if columns_change is None else sums + _product(kernel, columns_change)
+
+    start = jnp.zeros((QUERY_TILE, inputs.columns.shape[-1]), inputs.columns.dtype)
+    by_query = inputs.queries, places.own, outputs.log_normalizer, change.queries, query_factors
+    by_key = inputs.keys, places.keys, inputs.columns, change.keys, key_factors, change.columns
+    sums = _over_tiles(jax.checkpoint(add), start, by_query, by_key)
+    return Outputs(sums[..., 1:] - outputs.average * sums[..., :1], sums[..., 0])
+
+
+def _factors(inputs: _Inputs, change: _Inputs) -> tuple[list[jax.Array], list[jax.Array]]:
+    """Thin matrices a, b with dl = sum a b^T for l = -|x - y|^2 / 2: -(x - y) . (dx - dy) as products."""
+    x, y = (jnp.stack(side, axis=-1) for side in (inputs.queries, inputs.keys))
+    by_query, by_key = [], []
+    if change.queries is not None:
+        dx = jnp.stack(change.queries, axis=-1)
+        by_query.append(jnp.concatenate([dx, -(x * dx).sum(axis=-1, keepdims=True)], axis=-1))
+        by_key.append(jnp.insert(y, y.shape[-1], 1.0, axis=-1))
+    if change.keys is not None:
+        dy = jnp.stack(change.keys, axis=-1)
+        by_query.append(jnp.insert(x, x.shape[-1], 1.0, axis=-1))
+        by_key.append(jnp.concatenate([dy, -(y * dy).sum(axis=-1, keepdims=True)], axis=-1))
+    return by_query, by_key
+
+
+def _logit_changes(at: tuple, change: tuple) -> jax.Array | float:
+    """dl of a tile of pairs for any cost, (q, k)."""
+    varying = [n for n, part in enumerate(change) if part is not None]
+
+    def exponents(*parts: Any) -> jax.Array:
+        given = list(at)
+        for n, part in zip(varying, parts, strict=True):
+            given[n] = part
+        return log2_kernel(*given)
+
+    if not varying:
+        return 0.0
+    return jax.jvp(exponents, [at[n] for n in varying], [change[n] for n in varying])[1] / LOG2E
+
+
+def _exponents(
+    attention: Attention, queries: Coordinates, keys: Coordinates, own: jax.Array | None, places: jax.Array | None
+) -> jax.Array:
+    """log2 exp(logit_ij) of a tile, (q, k); minus infinity for what is left out."""
+    exponents = log2_kernel(attention, queries, keys)
+    return exponents if own is None else jnp.where(own[:, None] == places, -jnp.inf, exponents)
+
+
+def _kernel(exponents: jax.Array) -> jax.Array:
+    return exp2(jnp.minimum(exponents, LARGEST_EXPONENT[np.dtype(exponents.dtype)]))
+
+
+def _over_tiles(visit: Callable, start: jax.Array, by_query: Any, by_key: Any) -> jax.Array:
+    """Fold `visit(folded, queries, keys)` over the key tiles of every query tile, (query tiles, *start.shape)."""
+
+    def query_tile(_: None, queries: Any) -> tuple[None, jax.Array]:
+        return None, jax.lax.scan(lambda folded, keys: (visit(folded, queries, keys), None), start, by_key)[0]
+
+    return jax.lax.scan(query_tile, None, by_query)[1]
+
+
+def _product(a: jax.Array, b: jax.Array) -> jax.Array:
+    return jnp.dot(a, b, precision="highest")
+
+
+def _tiles(array: jax.Array, size: int, fill: float | None = None) -> jax.Array:
+    """In tiles (tiles, size, ...), the last one filled up by the last entry or by `fill`."""
+    widths = ((0, -len(array) % size), *[(0, 0)] * (array.ndim - 1))
+    filled = jnp.pad(array, widths, mode="edge") if fill is None else jnp.pad(array, widths, constant_values=fill)
+    return filled.reshape(-1, size, *array.shape[1:])

@@ -1,0 +1,261 @@
+"""The empirical life of an attention: N points, bandwidth eps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import jax
+import numpy as np
+from numpy.typing import DTypeLike
+
+from attnflow._checks import check_choice, check_finite, check_tolerance
+from attnflow._lifting import evaluate
+from attnflow._tracing import is_traced
+from attnflow.attention import Attention, check_attention
+from attnflow.errors import ConfigError, DataError, PrecisionError
+from attnflow.measures import DiscreteMeasure, as_measure
+from attnflow.precision import require_device, require_x64
+from attnflow.sums.kernel_sums.devices import choose_devices
+from attnflow.sums.operators.softmax import SoftmaxOperator
+from attnflow.sums.planning.planner import METHODS
+from attnflow.trajectories import Spectrum, Trajectory, count_layers
+
+Function = Callable | np.ndarray
+MAX_LAYERS = 10_000_000  # of a few points these take a quarter of an hour
+BEST_RTOL = {"float64": 1e-12, "float32": 1e-4}
+
+
+class EmpiricalAttention:
+    """Attention over N points, the operator of one frozen layer [RZ].
+
+        A_N f(x) = sum_j w_j k(x, X_j) f(X_j) / sum_j w_j k(x, X_j),   k = exp(-D / 2eps)
+
+    "dense" sums all pairs, streamed: memory grows like N, time like N^2. For the squared distance, "cutoff" sums the
+    neighbours within a few sqrt(eps), and "fourier", in at most three coordinates, is the fast Gauss transform, in time
+    like N at a fixed bandwidth. "cutoff" bounds what it leaves out, "fourier" estimates it from exact sums at some
+    rows; rows for which that exceeds `rtol` are summed again; "auto" takes what is predicted to be the fastest. No
+    method forms an N x N array. It knows no manifold.
+
+    `layer`, `generator` and `log_normalizer` can be differentiated by points, masses, values, bandwidth and queries,
+    without an N x N array. Sums over all pairs, of any cost, admit every transformation of JAX, any number of times.
+    The other methods admit one grad, vjp or jvp; under jit and vmap "auto" sums all pairs.
+
+    Args:
+        attention: the cost and the bandwidth.
+        points: the tokens X_j, shape (N, D), all with mass 1, or a DiscreteMeasure.
+        rtol: tolerance on max |error| / max |values|; a dtype that cannot promise it is refused.
+        method: "auto", "dense", "cutoff", "fourier" or "gpu".
+        include_self: whether a token attends to itself; without it only its own points can be asked for. A token
+            given once with mass 2 is then left out with both its copies.
+        dtype: "float64" (None) or, for speed, "float32".
+        devices: how many of JAX's devices, or which, share a dense sum; None for all cores of this processor.
+
+    Raises:
+        ConfigError: if an option is unknown, `attention` is no Attention, fewer than two points are given, or the
+            method cannot sum this cost in this dimension.
+        ResourceError: if the method needs more memory than is free.
+        DataError: if the points are not finite or have the wrong shape.
+        PrecisionError: if JAX computes in float32 and float64 is asked, or `rtol` is below what the dtype can do.
+
+    Example:
+        >>> import jax, attnflow as af
+        >>> af.enable_x64()
+        >>> points = af.Uniform(af.Circle()).sample(500, key=jax.random.key(0))
+        >>> layer = af.EmpiricalAttention(af.Attention(af.SquaredDistance(), bandwidth=0.1), points)
+        >>> layer.layer(lambda x: x[0]).shape
+        (500,)
+        >>> layer.solver_error < 1e-8
+        True
+    """
+
+    def __init__(
+        self,
+        attention: Attention,
+        points: object,
+        *,
+        rtol: float = 1e-8,
+        method: str = "auto",
+        include_self: bool = True,
+        dtype: DTypeLike | None = None,
+        devices: int | Sequence[jax.Device] | None = None,
+    ) -> None:
+        method = check_choice(method, "method", ("auto", *METHODS))
+        dtype = _dtype_name(dtype)
+        require_device()
+        if dtype == "float64":
+            require_x64()
+        if check_tolerance(rtol, "rtol") < BEST_RTOL[dtype]:
+            raise PrecisionError(f"{dtype} cannot promise `rtol` = {rtol:g}. Pass rtol={BEST_RTOL[dtype]:g} or more.")
+        measure = as_measure(points, "points")
+        if len(measure) < 2:
+            raise ConfigError(f"`points` must hold at least 2 points, got {len(measure)}.")
+        if not isinstance(points, DiscreteMeasure) and len(measure) <= 8 and measure.ambient_dim >= 32:
+            raise DataError(
+                f"`points` must have shape (N, D), got {measure.points.shape}. Transpose it: rows are points. "
+                f"If {len(measure)} points of {measure.ambient_dim} coordinates are meant, pass a DiscreteMeasure."
+            )
+        self.attention = check_attention(attention)
+        self.measure = measure
+        self.include_self = bool(include_self)
+        self._operator = SoftmaxOperator(
+            attention, measure, include_self=self.include_self, dtype=dtype, method=method, rtol=rtol,
+            devices=None if devices is None else choose_devices(devices),
+        )  # fmt: skip
+
+    def __repr__(self) -> str:
+        count, dim = self.measure.points.shape
+        return f"EmpiricalAttention({self.attention!r}, N={count}, D={dim})"
+
+    @property
+    def method(self) -> str:
+        """How a layer on the own points is summed."""
+        return self._operator.method
+
+    @property
+    def solver_error(self) -> float:
+        """The declared error: a bound on max |error| / max |f| of every layer so far that JAX did not trace.
+
+        0 before the first. That of "fourier" is estimated from sums at some rows, with a factor of safety.
+        """
+        return self._operator.worst_error
+
+    def layer(self, f: Function, at: object = None) -> np.ndarray:
+        """One layer, A_N f; `solver_error` then bounds its error.
+
+        Args:
+            f: a function of one ambient point, compiled once: what it reads from outside must not change; or its values
+                at the own points, shape (N,) or (N, c).
+            at: where to evaluate, shape (Q, D); None for the own points.
+
+        Returns:
+            (Q,) or (Q, c).
+
+        Raises:
+            ConfigError: if `at` is given without self-attention.
+        """
+        queries = self._queries(at)  # what is cheap to refuse comes first: f compiles
+        return self._operator(self._own_values(f), queries)
+
+    def generator(self, f: Function, at: object = None) -> np.ndarray:
+        """The difference quotient (A_N f - f) / eps.
+
+        Args:
+            f: a function of one ambient point, or, at the own points only, its values (N,) or (N, c).
+            at: where to evaluate, shape (Q, D); None for the own points.
+
+        Returns:
+            (Q,) or (Q, c).
+
+        Raises:
+            ConfigError: if `at` is given without self-attention, or with values in place of a function.
+        """
+        queries = self._queries(at)
+        values = self._own_values(f)
+        now = self._values_at(f, values, queries)
+        return (self._operator(values, queries) - now) / self.attention.bandwidth
+
+    def evolve(self, f: Function, times: object, at: object = None) -> Trajectory:
+        """The iterates A_N^n f at the times n eps, the points frozen.
+
+        Args:
+            f: as in `generator`.
+            times: one or several nonnegative whole numbers of layers, in units of time; 0 gives f.
+            at: where to record, points (Q, D) or a DiscreteMeasure, whose weights the trajectory then carries; None
+                for the own points. At other points the last layer is evaluated on the previous one at its own points.
+
+        Returns:
+            A Trajectory whose times are the realised n eps.
+
+        Raises:
+            ConfigError: if a time is not a whole number of layers (the two nearest are named), or there are more than
+                ten million; else as `generator`.
+        """
+        if is_traced(self.attention, self.measure.points, self.measure.masses, f, getattr(at, "points", at)):
+            raise ConfigError("`evolve` cannot be traced by JAX. Apply `layer` as often as needed under jit or grad.")
+        counts = count_layers(times, self.attention.bandwidth)
+        if counts.max() > MAX_LAYERS:
+            raise ConfigError(
+                f"`times` asks for {counts.max():.3g} layers; at most {MAX_LAYERS:.0e} are taken. For long times use "
+                "`spectrum` or DriftDiffusion."
+            )
+        measure = self.measure if at is None else as_measure(at, "at", ambient_dim=self.measure.ambient_dim)
+        queries = self._queries(at)
+        own = self._own_values(f)
+        start = self._values_at(f, own, queries) if 0 in counts else None
+        values = self._operator.iterate(own, counts=counts.tolist(), at=queries, at_zero=start)
+        return Trajectory(
+            times=counts * self.attention.bandwidth,
+            points=measure.points,
+            values=values,
+            weights=measure.masses,
+            # Averages do not amplify: the errors of the layers add up.
+            solver_error=float(counts.max() * self.solver_error * np.abs(own).max()),
+        )
+
+    def log_normalizer(self, at: object = None) -> np.ndarray:
+        """log sum_j w_j e^{-D(x, X_j) / 2eps} at the points (Q, D), shape (Q,)."""
+        return self._operator.log_normalizer(self._queries(at))
+
+    def effective_sample_size(self, at: object = None) -> np.ndarray:
+        """1 / sum_j a_j^2 for the attention weights a_j of each point (Q, D), shape (Q,), between 1 and N.
+
+        Near 1 the bandwidth is too small for these points: attention copies the nearest token.
+        """
+        return self._operator.effective_sample_size(self._queries(at))
+
+    def stationary(self) -> np.ndarray:
+        """The stationary law pi_i ~ w_i sum_j w_j k(X_i, X_j), shape (N,), of a symmetric cost; it sums to 1."""
+        return self._operator.stationary()
+
+    def spectrum(self, k: int) -> Spectrum:
+        """The k smallest eigenvalues of (I - A_N) / eps, for a symmetric cost.
+
+        Eigenfunctions have unit norm in the stationary law; one layer extends them to other points, u = A_N u / lambda.
+
+        Args:
+            k: how many, at most N.
+
+        Raises:
+            ConfigError: if the cost is not symmetric.
+            ResourceError: above 4096 points, where the dense matrix no longer pays.
+        """
+        eigenvalues, vectors = self._operator.eigenpairs(k)
+        rounding = len(self.measure) * np.finfo(np.float64).eps
+        return self._operator.spectrum(eigenvalues, vectors, error=rounding)
+
+    def _queries(self, at: object) -> np.ndarray | None:
+        if at is None:
+            return None
+        if not self.include_self:
+            raise ConfigError(
+                "`at` needs `include_self=True`: at other points there is no self-term to leave out. Drop `at`."
+            )
+        return as_measure(at, "at", ambient_dim=self.measure.ambient_dim).points
+
+    def _own_values(self, f: Function) -> np.ndarray:
+        if callable(f):
+            return evaluate(f, self.measure.points)
+        values = f if is_traced(f) else check_finite(f, "f")
+        if values.ndim not in (1, 2) or len(values) != len(self.measure):
+            raise DataError(
+                f"`f` must have shape ({len(self.measure)},) or ({len(self.measure)}, c), got {values.shape}."
+            )
+        return values
+
+    def _values_at(self, f: Function, own: np.ndarray, queries: np.ndarray | None) -> np.ndarray:
+        if queries is None:
+            return own
+        if not callable(f):
+            raise ConfigError(
+                "`f` must be a function where its values at `at` are needed, got an array. Pass a function."
+            )
+        return evaluate(f, queries)
+
+
+def _dtype_name(dtype: DTypeLike | None) -> str:
+    """The name of a dtype that attention can be computed in; ConfigError for another."""
+    try:
+        name = np.dtype(dtype).name
+    except TypeError:
+        name = str(dtype)
+    return check_choice(name, "dtype", BEST_RTOL)

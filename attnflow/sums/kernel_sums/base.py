@@ -1,0 +1,100 @@
+"""What every kernel sum takes and gives: rows to be summed, and their sums with the error that is promised."""
+
+from __future__ import annotations
+
+import functools
+from abc import ABC, abstractmethod
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from attnflow.attention import Attention
+from attnflow.errors import ConfigError
+from attnflow.pseudometrics.plain import SquaredDistance
+
+
+class Rows(NamedTuple):
+    """Queries (Q, D) and, where the self-term is left out, the place (Q,) of each among the keys."""
+
+    points: np.ndarray
+    own: np.ndarray | None
+
+    def take(self, rows: slice | np.ndarray) -> Rows:
+        return Rows(self.points[rows], None if self.own is None else self.own[rows])
+
+
+class RowSums(NamedTuple):
+    """Sums of rows scaled by exp(-shift), so that they neither overflow nor underflow.
+
+    Args:
+        shift: s_i, shape (Q,).
+        total: sum_j w_j exp(logit_ij - s_i), shape (Q,).
+        weighted: sum_j w_j exp(logit_ij - s_i) v_j, shape (Q, c).
+        error: a bound on the error of each average weighted / total, relative to max |v|, shape (Q,); infinite for a
+            row that the method cannot sum.
+    """
+
+    shift: np.ndarray
+    total: np.ndarray
+    weighted: np.ndarray
+    error: np.ndarray
+
+    def put(self, rows: np.ndarray, part: RowSums) -> RowSums:
+        """These sums with those of some rows replaced."""
+        merged = RowSums(*(array.copy() for array in self))
+        for whole, piece in zip(merged, part, strict=True):
+            whole[rows] = piece
+        return merged
+
+
+class KernelSum(ABC):
+    """The sums sum_j w_j exp(logit_ij - s_i) [1, v_j], logit = -D(x_i, y_j) / (2 eps), for any values v.
+
+    Attributes:
+        points: the keys y_j, shape (N, D).
+    """
+
+    points: np.ndarray
+
+    @property
+    @abstractmethod
+    def method(self) -> str:
+        """The name of the method: "dense", "cutoff", "fourier" or "gpu"."""
+
+    def __call__(self, values: np.ndarray, queries: np.ndarray | None = None, *, exclude_self: bool = False) -> RowSums:
+        """The sums at the queries.
+
+        Args:
+            values: v_j, shape (N, c); c = 0 gives the totals alone.
+            queries: x_i, shape (Q, D); None for the points themselves.
+            exclude_self: leave out j = i; only where the queries are the points themselves.
+
+        Raises:
+            ConfigError: if queries are given and are to leave themselves out.
+            DegenerateKernelError: if a row has no key with mass.
+            DataError: if the cost is NaN, or minus infinity, for some pair.
+        """
+        if exclude_self and queries is not None:
+            raise ConfigError("`exclude_self` has no meaning at given `queries`. Leave one of them out.")
+        own = self._own_places if exclude_self else None
+        with jax.core.eval_context():  # of known numbers, also while JAX traces others
+            return self.of_rows(values, Rows(self.points if queries is None else queries, own))
+
+    def _check_squared_distance(self, attention: Attention) -> None:
+        """ConfigError for a cost of which this method knows nothing."""
+        cost = attention.pseudometric
+        if type(cost) is not SquaredDistance:
+            raise ConfigError(
+                f'`method` = "{self.method}" needs the cost SquaredDistance(), got {type(cost).__name__}. '
+                'Pass method="dense".'
+            )
+
+    @functools.cached_property
+    def _own_places(self) -> np.ndarray:
+        """One array for all layers: what is prepared for it is kept."""
+        return np.arange(len(self.points))
+
+    @abstractmethod
+    def of_rows(self, values: np.ndarray, rows: Rows) -> RowSums:
+        """The sums of some rows, each with the place of its self-term among the keys; raises as the call does."""

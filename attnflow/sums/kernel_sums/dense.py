@@ -1,0 +1,180 @@
+"""Exact kernel sums over all pairs, streamed: the host cuts queries and keys into blocks of one fixed shape.
+
+So a cost is compiled once, whatever N, and memory grows like N.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Callable, Iterator
+
+import jax
+import numpy as np
+
+from attnflow.attention import Attention
+from attnflow.errors import DataError, DegenerateKernelError
+from attnflow.precision import require_x64
+from attnflow.sums.kernel_sums.base import KernelSum, Rows, RowSums
+from attnflow.sums.kernel_sums.blocks import ceil_div, coordinates, in_threads, pack_columns, pad, slices
+from attnflow.sums.kernel_sums.rounding import center_of, column_scales, coordinate_rounding, least_total
+from attnflow.sums.kernel_sums.tiles import (
+    LOG2E,
+    QUERY_TILE,
+    Schedule,
+    compile_tiles,
+    log2_kernel,
+    max_tiles,
+    sum_tiles,
+)
+
+QUERY_BLOCK, KEY_BLOCK, KEY_TILE = 1024, 16384, 512
+MATRIX_BLOCK = 512
+TERM_ROUNDING = 120  # units in the last place: 64 terms on each of 8 lanes of a tile, 32 tiles of a block
+LEAST_MASS = 1e-30  # of the largest, in single precision
+MAX_COLUMNS = 32  # of one pass over the pairs; more channels take several passes
+
+
+class DenseSum(KernelSum):
+    """The sums sum_j w_j exp(logit_ij - s_i) [1, v_j], logit = -D(x_i, y_j) / (2 eps), over all pairs, for any D.
+
+    A nonnegative cost needs no pass for the largest logit: s_i = 0, and only rows that underflow are summed again,
+    shifted by their largest log w_j + logit. Other costs take two passes. Only rounding is in the error.
+
+    Args:
+        attention: the cost and the bandwidth.
+        points: the keys y_j, shape (N, D).
+        log_weights: log w_j, shape (N,); -inf for a point without mass.
+        dtype: of the arithmetic within a block; blocks are added in float64.
+    """
+
+    method = "dense"
+    _term_rounding = TERM_ROUNDING
+
+    def __init__(self, attention: Attention, *, points: np.ndarray, log_weights: np.ndarray, dtype: np.dtype) -> None:
+        self.attention = attention
+        self.points = points
+        self.dtype = dtype
+        self._weights = np.exp(log_weights)
+        self._log_weights = log_weights
+        self._center = center_of(points, attention, dtype)
+        # A key without mass would still set the largest logit.
+        self._massive = np.flatnonzero(self._weights)
+        self._place = np.where(self._weights > 0, np.cumsum(self._weights > 0) - 1, -1)
+
+    @functools.cached_property
+    def _key_rows(self) -> list[np.ndarray]:
+        return [self._massive[block] for block in slices(len(self._massive), KEY_BLOCK)]
+
+    @functools.cached_property
+    def _keys(self) -> list[tuple[np.ndarray, ...]]:
+        return [coordinates(self.points[rows] - self._center, KEY_BLOCK, self.dtype) for rows in self._key_rows]
+
+    def of_rows(self, values: np.ndarray, rows: Rows) -> RowSums:
+        columns = self._weights[:, None] * np.column_stack([np.ones(len(values)), values])
+        if self.attention.pseudometric.vanishes_on_diagonal:
+            shift = np.zeros(len(rows.points))
+            sums = self._sums(rows, columns, shift)
+            lost = np.flatnonzero(~(sums[:, 0] >= least_total(self.dtype) * max(self._weights.max(), 1.0)))
+            if len(lost):
+                shift[lost], sums[lost] = self._shifted_sums(rows.take(lost), columns)
+        else:
+            shift, sums = self._shifted_sums(rows, columns)
+        return RowSums(shift, sums[:, 0], sums[:, 1:], self._rounding(rows, shift, sums[:, 0]))
+
+    def _rounding(self, rows: Rows, shift: np.ndarray, total: np.ndarray) -> np.ndarray:
+        """A bound for every row: u for each of about `TERM_ROUNDING` additions, and (D + 4) u |logit| in exponentials.
+
+        The averages weigh a logit with p_j = w_j e^(logit_j) / sum, and sum_j p_j (shift - logit_j) is at most
+        log(sum_j w_j / total), because the relative entropy of p with respect to w is not negative.
+        """
+        logits = np.abs(shift) + np.log(self._weights.sum() / total)
+        roundings = self._term_rounding + (self.points.shape[1] + 4) * logits
+        if self.dtype == np.float32:
+            eps = self.attention.bandwidth
+            roundings += coordinate_rounding(
+                self.points, rows.points, center=self._center, logits=logits, bandwidth=eps
+            )
+            masses = self._weights[self._weights > 0]
+            if masses.min() < LEAST_MASS * masses.max():
+                roundings[shift != 0] = np.inf  # a light key that is much nearer than all others would be lost
+        return np.finfo(self.dtype).eps * roundings
+
+    def _shifted_sums(self, rows: Rows, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        shift = self._largest(rows)
+        undefined = int(np.isposinf(shift).sum())
+        if undefined:
+            raise DataError(
+                f"the cost {type(self.attention.pseudometric).__name__} is NaN or -Inf for {undefined} queries, the "
+                f"first {rows.points[np.argmax(shift)].tolist()}. It must be a number for every pair."
+            )
+        if np.isneginf(shift).any():
+            raise DegenerateKernelError(
+                f"{int(np.isneginf(shift).sum())} rows, the first at query {rows.points[np.argmin(shift)].tolist()}, "
+                "have no key with mass at a finite cost: their average is 0/0. Give more points a positive weight."
+            )
+        return shift, self._sums(rows, columns, shift)
+
+    def _largest(self, rows: Rows) -> np.ndarray:
+        """max_j log w_j + logit_ij of each row, infinite where the cost is not a number, (Q,)."""
+        largest = np.full(len(rows.points), -np.inf)
+        weights = [pad(self._log_weights[keys], KEY_BLOCK, -np.inf, self.dtype) for keys in self._key_rows]
+        for i, part in self._over_blocks(max_tiles, rows, lambda i, j: (weights[j],)):
+            largest[i] = np.maximum(largest[i], part)
+        return largest
+
+    def _sums(self, rows: Rows, columns: np.ndarray, shift: np.ndarray) -> np.ndarray:
+        sums = np.zeros((len(rows.points), columns.shape[1]))
+        scales = column_scales(columns)
+        for start in range(0, columns.shape[1], MAX_COLUMNS):
+            chunk = slice(start, start + MAX_COLUMNS)
+            packed = [pack_columns(columns[keys, chunk] / scales[chunk], KEY_BLOCK, self.dtype)
+                      for keys in self._key_rows]  # fmt: skip
+
+            def arrays(i: slice, j: int, packed: list[np.ndarray] = packed) -> tuple:
+                return packed[j], pad(shift[i], QUERY_BLOCK, 0.0, self.dtype)
+
+            for i, part in self._over_blocks(sum_tiles, rows, arrays):
+                sums[i, chunk] += part[:, : len(scales[chunk])]
+        return sums * scales
+
+    def _over_blocks(
+        self, compiled: Callable, rows: Rows, arrays: Callable[[slice, int], tuple]
+    ) -> Iterator[tuple[slice, np.ndarray]]:
+        """Every (query block, key block), on all cores."""
+
+        def run(task: tuple[slice, int]) -> np.ndarray:
+            i, j = task
+            block = rows.take(i)
+            tiles = np.full(QUERY_BLOCK // QUERY_TILE, ceil_div(len(self._key_rows[j]), KEY_TILE), np.int32)
+            tiles[ceil_div(len(block.points), QUERY_TILE) :] = 0
+            # Of each query, its own place among the keys of this block.
+            own = (
+                None
+                if block.own is None
+                else pad(self._place[block.own] - j * KEY_BLOCK, QUERY_BLOCK, -1, np.dtype("i4"))
+            )
+            queries = coordinates(block.points - self._center, QUERY_BLOCK, self.dtype)
+            schedule = Schedule(np.zeros_like(tiles), tiles, None)
+            return compiled(self.attention, schedule, queries, own, self._keys[j], *arrays(i, j), key_tile=KEY_TILE)
+
+        tasks = list(itertools.product(slices(len(rows.points), QUERY_BLOCK), range(len(self._keys))))
+        for (i, _), part in zip(tasks, in_threads(run, tasks, dtype=self.dtype), strict=True):
+            yield i, part[: i.stop - i.start]
+
+
+def kernel_logits(attention: Attention, points: np.ndarray) -> np.ndarray:
+    """The logits -D(x_i, x_j) / (2 eps) of all pairs as a matrix (N, N), for spectra of few points."""
+    require_x64()
+    blocks = [
+        (rows, coordinates(points[rows], MATRIX_BLOCK, points.dtype)) for rows in slices(len(points), MATRIX_BLOCK)
+    ]
+    logits = np.empty((len(points), len(points)))
+    for (rows, x), (columns, y) in itertools.product(blocks, blocks):
+        block = logits[rows, columns]
+        with jax.core.eval_context():
+            block[:] = np.asarray(_block_exponents(attention, x, y))[: block.shape[0], : block.shape[1]]
+    return logits / LOG2E
+
+
+_block_exponents = compile_tiles(log2_kernel)

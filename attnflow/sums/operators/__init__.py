@@ -1,0 +1,1 @@
+"""One layer as an operator on the values at the points of a measure."""

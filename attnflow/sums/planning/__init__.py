@@ -1,0 +1,1 @@
+"""Which kernel sum is predicted to be the fastest, and what it costs."""

@@ -1,0 +1,112 @@
+"""What a kernel sum will cost by each method: seconds and bytes, from sizes and a sample of distances."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from attnflow.sums.kernel_sums import cutoff, dense, fourier, gpu
+from attnflow.sums.planning.machine import SPREADING, Machine
+from attnflow.sums.planning.samples import Sample
+
+
+class Workload(NamedTuple):
+    """One sum over pairs.
+
+    Args:
+        keys, queries, dim: N, Q and D.
+        columns: channels and the total.
+        dtype: of the arithmetic.
+        own: whether the queries are the keys, and one order in space serves both.
+        passes: over the pairs; two where the largest logit is not known.
+    """
+
+    keys: int
+    queries: int
+    dim: int
+    columns: int
+    dtype: np.dtype
+    own: bool
+    passes: int
+
+
+class Cost(NamedTuple):
+    """Seconds of the first layer and of each further one on the same points, and the memory it takes in bytes."""
+
+    first: float
+    next: float
+    memory: float
+
+
+def dense_cost(work: Workload, machine: Machine) -> Cost:
+    """N Q pairs."""
+    seconds = work.keys * work.queries * _pair(work, machine) / machine.cores + 1e-3
+    return Cost(seconds, seconds, _arrays(work))
+
+
+def cutoff_cost(work: Workload, machine: Machine, *, sample: Sample, bandwidth: float, rtol: float) -> Cost:
+    """Q times the candidates within the reach and the size of two tiles, and a search that is made once."""
+    reach = math.sqrt(-2 * bandwidth * math.log(cutoff.TAIL * min(rtol, 1.0)))
+    tile = sample.radius(min(1.0, cutoff.KEY_TILE / work.keys))
+    share = (sample.distances < (reach + 2 * tile)[:, None]).mean()
+    pairs = work.queries * min(work.keys, work.keys * share + cutoff.KEY_TILE)
+    tiles = pairs / (cutoff.KEY_TILE * dense.QUERY_TILE)
+    levels = math.log2(work.keys / cutoff.KEY_TILE + 1) + 1
+    layer = (
+        pairs * _pair(work, machine) * machine.candidate + 1e-9 * work.queries * machine.row
+    ) / machine.cores + 3e-3
+    sorted_points = work.keys + (0 if work.own else work.queries)
+    plan = 1e-9 * (sorted_points * levels * machine.sort + tiles * machine.search)
+    return Cost(layer + plan, layer, _arrays(work) + 16 * tiles)
+
+
+def fourier_cost(
+    work: Workload, machine: Machine, *, sample: Sample, bandwidth: float, rtol: float, width: np.ndarray
+) -> Cost:
+    """Two transforms for two columns: windows of w^d grid points around each point, and the refined grid.
+
+    The grid follows from the bandwidth, the tolerance and the `width` (D,) of the box around the keys.
+    """
+    error = fourier.first_error(rtol, sample.density)
+    needed = fourier.Grid.of(width, bandwidth=bandwidth, error=error)
+    if needed.memory > fourier.MAX_GRID_BYTES:
+        return Cost(math.inf, math.inf, math.inf)
+    grid = needed.size
+    parts = fourier.part_count(grid)
+    base, growth = SPREADING[work.dim]
+    point = machine.spread * (base + growth * math.log10(error) ** 2)
+    transforms = math.ceil(work.columns / 2)
+    there, back = (
+        point * count + machine.grid * grid * (needed.upsampling(int(count), error) / 2) ** work.dim
+        for count in (work.keys / parts, work.queries)
+    )
+    back /= machine.cores
+    checks = machine.row * (work.keys + work.queries) / 2
+    layer = 1e-9 * (transforms * (there + back) + checks) + 5e-3
+    layer += (sample.density < 2 * fourier.BEST_ERROR / rtol).mean() * dense_cost(work, machine).next
+    plan = 1e-9 * machine.scatter * (work.keys + work.queries) + 12e-3
+    return Cost(layer + plan, layer, _arrays(work) + 16 * grid * (transforms + parts))
+
+
+def gpu_cost(work: Workload, machine: Machine) -> Cost:
+    """N Q pairs; copies to the device and back take a millisecond and a nanosecond for each number."""
+    passes = math.ceil(work.columns / gpu.MAX_COLUMNS)
+    pair = machine.gpu64 if work.dtype == np.float64 else machine.gpu32
+    copies = 1e-9 * (work.keys + work.queries) * (work.columns + work.dim) + 1e-3
+    seconds = 1e-9 * pair * passes * work.keys * work.queries + copies
+    return Cost(seconds, seconds, _arrays(work))
+
+
+def _pair(work: Workload, machine: Machine) -> float:
+    """Seconds of a core: more coordinates and more columns cost in proportion (measured for D to 16, 32 columns)."""
+    passes, left = divmod(work.columns, dense.MAX_COLUMNS)
+    padded = [dense.MAX_COLUMNS] * passes + ([max(4, 1 << (left - 1).bit_length())] if left else [])
+    dim = 1 + 0.08 * max(0, work.dim - 3)
+    return machine.pair(work.dtype) * work.passes * sum(dim + 0.065 * (c - 4) for c in padded)
+
+
+def _arrays(work: Workload) -> float:
+    """Columns, keys and sums."""
+    return 8.0 * ((work.keys + work.queries) * (2 * work.columns + work.dim))

@@ -1,0 +1,155 @@
+"""How fast this machine sums: constants measured once and kept in the user's cache folder."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import math
+import os
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import finufft
+import jax
+import numpy as np
+import platformdirs
+
+from attnflow.attention import Attention
+from attnflow.pseudometrics.plain import SquaredDistance
+from attnflow.sums.kernel_sums.cutoff import KEY_TILE, CutoffSum
+from attnflow.sums.kernel_sums.dense import DenseSum
+from attnflow.sums.kernel_sums.gpu import GpuSum, has_gpu
+from attnflow.sums.kernel_sums.neighbours import spatial_order
+
+# Nanoseconds per point of a non-uniform transform in d dimensions, base + growth (digits)^2, measured from 3 to 12.
+SPREADING = {1: (18.0, 0.15), 2: (45.0, 0.75), 3: (150.0, 6.5)}
+FORMAT = 2  # of the file; raised when a constant changes its meaning
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Seconds of one core, in nanoseconds: the defaults were measured on a server core with 512-bit vectors.
+
+    Args:
+        pair64, pair32: one pair of points with three coordinates and up to three channels, in float64 and float32.
+        candidate: one candidate pair of a cutoff sum, relative to a pair of the dense sum.
+        row: one row of a sum by a fast method, besides: gathering, checking.
+        sort: one point, sorted into tiles, per level of the tree.
+        search: one pair of tiles that may be near.
+        spread: of a non-uniform transform, per point, relative to what was measured on that core.
+        scatter: one point, prepared for it.
+        grid: one point of its refined grid.
+        gpu64, gpu32: one pair on a GPU; the defaults are what compiled programs allow an H200 at most.
+        cores: how many there are.
+    """
+
+    pair64: float = 0.95
+    pair32: float = 0.42
+    candidate: float = 1.6
+    row: float = 300.0
+    sort: float = 100.0
+    search: float = 1000.0
+    spread: float = 1.0
+    scatter: float = 60.0
+    grid: float = 40.0
+    gpu64: float = 1.7e-3
+    gpu32: float = 3.3e-4
+    cores: int = dataclasses.field(default_factory=lambda: os.cpu_count() or 1)
+
+    def pair(self, dtype: np.dtype) -> float:
+        """Seconds of one core for a pair."""
+        return 1e-9 * (self.pair64 if dtype == np.float64 else self.pair32)
+
+
+@functools.cache
+def this_machine() -> Machine:
+    """The constants of this machine: from the cache folder, measured and put there where it has none."""
+    path = cache_file()
+    try:
+        known = json.loads(path.read_text(encoding="utf-8"))
+        if known.pop("signature") == _signature():
+            return Machine(**known)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        pass  # no file, or one that another version wrote: measured anew
+    machine = calibrate()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(f".{os.getpid()}")
+        partial.write_text(json.dumps({**dataclasses.asdict(machine), "signature": _signature()}), encoding="utf-8")
+        partial.replace(path)
+    except OSError:
+        pass  # a cache folder that cannot be written costs a second in the next process, nothing else
+    return machine
+
+
+def cache_file() -> Path:
+    """Where the constants are kept."""
+    return Path(platformdirs.user_cache_dir("attnflow")) / "machine.json"
+
+
+def _signature() -> list:
+    """What the constants depend on; a home folder may be shared by several machines."""
+    kinds = sorted({device.device_kind for device in jax.devices()})
+    return [FORMAT, platform.machine(), platform.node(), os.cpu_count(), kinds, jax.__version__, finufft.__version__]
+
+
+def calibrate() -> Machine:
+    """Measure the constants, on sums that take some hundredths of a second each."""
+    rng, machine = np.random.default_rng(0), Machine()
+    points = rng.standard_normal((16384, 3))
+    points /= np.linalg.norm(points, axis=1)[:, None]
+    values, core = points[:, :1], 1e9 * machine.cores
+    attention = Attention(SquaredDistance(), bandwidth=1e-2)
+    given: dict[str, Any] = dict(points=points, log_weights=np.zeros(len(points)))
+
+    single = DenseSum(attention, dtype=np.dtype(np.float32), **given)
+    double = DenseSum(attention, dtype=np.dtype(np.float64), **given)
+    near = CutoffSum(attention, dtype=np.dtype(np.float64), rtol=1e-4, **given)
+    pair = core * _seconds(lambda: double(values)) / len(points) ** 2
+    candidate = core * _seconds(lambda: near(values)) / near.candidates
+    sort = 1e9 * _seconds(lambda: spatial_order(points, KEY_TILE)) / len(points) / math.log2(len(points) / KEY_TILE)
+    angles, modes = list(np.ascontiguousarray(points.T)), (64, 64, 64)
+
+    def transform(count: int) -> float:
+        plan = finufft.Plan(1, modes, eps=1e-6, nthreads=1)
+        plan.setpts(*(angle[:count] for angle in angles))
+        strengths = np.ones(count, np.complex128)
+        return 1e9 * _seconds(lambda: plan.execute(strengths))
+
+    few, many = transform(16), transform(len(points))
+    base, growth = SPREADING[3]
+    return dataclasses.replace(
+        machine,
+        pair64=pair,
+        pair32=core * _seconds(lambda: single(values)) / len(points) ** 2,
+        candidate=candidate / pair,
+        sort=sort,
+        gpu64=_gpu_pair(attention, np.dtype(np.float64)),
+        gpu32=_gpu_pair(attention, np.dtype(np.float32)),
+        spread=max((many - few) / len(points), 1.0) / (base + growth * 6**2),
+    )
+
+
+def _gpu_pair(attention: Attention, dtype: np.dtype) -> float:
+    """Nanoseconds of a pair on the GPU, where there is one."""
+    if not has_gpu():
+        return Machine().gpu64 if dtype == np.float64 else Machine().gpu32
+    points = np.random.default_rng(0).standard_normal((131072, 3))
+    kernel_sum = GpuSum(attention, points=points, log_weights=np.zeros(len(points)), dtype=dtype)
+    return 1e9 * _seconds(lambda: kernel_sum(points[:, :1])) / len(points) ** 2
+
+
+def _seconds(run: Callable[[], object]) -> float:
+    """The shortest of three, after one that compiles."""
+    run()
+    times = []
+    for _ in range(3):
+        start = time.perf_counter()
+        run()
+        times.append(time.perf_counter() - start)
+    return min(times)

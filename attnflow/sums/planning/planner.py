@@ -1,0 +1,237 @@
+"""One kernel sum that picks its method: the fastest that keeps the promise, and others for the rows it cannot sum."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import psutil
+from scipy.spatial import cKDTree
+
+from attnflow.attention import Attention
+from attnflow.errors import ConfigError, DegenerateKernelError, ResourceError
+from attnflow.pseudometrics.plain import SquaredDistance
+from attnflow.sums.kernel_sums.base import KernelSum, Rows, RowSums
+from attnflow.sums.kernel_sums.cutoff import CutoffSum
+from attnflow.sums.kernel_sums.dense import DenseSum
+from attnflow.sums.kernel_sums.devices import DevicesSum
+from attnflow.sums.kernel_sums.fourier import MAX_DIM, FourierSum
+from attnflow.sums.kernel_sums.gpu import GpuSum, has_gpu
+from attnflow.sums.kernel_sums.rounding import least_total
+from attnflow.sums.planning import costs
+from attnflow.sums.planning.costs import Cost, Workload
+from attnflow.sums.planning.machine import Machine, this_machine
+from attnflow.sums.planning.samples import Sample
+
+METHODS = ("dense", "cutoff", "fourier", "gpu")
+ROUNDED_UP = 1.01  # what is said to work is said in three digits
+PLANNED_PAIRS = 2**23  # fewer are summed densely within milliseconds, less than a plan takes
+CALIBRATED_PAIRS = 2**31  # more take seconds: then this machine's own constants are worth the second they cost
+
+
+class Plan(NamedTuple):
+    """What was chosen and why.
+
+    Args:
+        method: "dense", "cutoff", "fourier" or "gpu".
+        costs: of every method that can do it, by name.
+    """
+
+    method: str
+    costs: dict[str, Cost]
+
+
+class PlannedSum(KernelSum):
+    """The sums by whichever method is predicted to be the fastest; rows that miss `rtol` go on to another.
+
+    Args:
+        attention: the cost and the bandwidth.
+        points: the keys y_j, shape (N, D).
+        log_weights: log w_j, shape (N,); -inf for a point without mass.
+        dtype: of the arithmetic.
+        rtol: tolerance on max |error| / max |values| of the averages.
+        method: "auto" or the name of one.
+        devices: spread the keys of dense sums over these; only dense sums then.
+
+    Raises:
+        ConfigError: if the named method cannot sum this cost in this dimension.
+        ResourceError: if the named method needs more memory than is free.
+    """
+
+    def __init__(
+        self, attention: Attention, *, points: np.ndarray, log_weights: np.ndarray, dtype: np.dtype, rtol: float,
+        method: str = "auto", devices: Sequence[jax.Device] | None = None,
+    ) -> None:  # fmt: skip
+        self.attention = attention
+        self.points = points
+        self.dtype = dtype
+        self._layers = 1  # how many sums on the own points are expected: a search or a plan is paid for once
+        self._log_weights = log_weights
+        self._rtol = rtol
+        if devices is not None and method not in ("auto", "dense"):
+            raise ConfigError(f'`devices` spread dense sums only, got `method` = "{method}". Pass method="dense".')
+        self._devices = devices
+        self._asked = method if devices is None else "dense"
+        self._sums: dict[tuple[str, np.dtype], KernelSum] = {}
+        self._own_plans: dict[tuple, Plan] = {}
+        self._thin: dict[tuple[str, bool], tuple[np.ndarray, Rows]] = {}
+        if method != "auto":
+            self._sum(method, dtype)  # refuses what it cannot do before any work
+
+    @property
+    def method(self) -> str:
+        """The method for one layer of one channel on the own points."""
+        return self.plan(self.points, columns=2).method
+
+    def plan(self, queries: np.ndarray, *, columns: int, methods: tuple[str, ...] | None = None) -> Plan:
+        """The method for the sums of some columns (the channels and the total) at the queries.
+
+        Args:
+            queries: x_i, shape (Q, D).
+            columns: how many sums a row has.
+            methods: to choose from; None for those that were asked for.
+
+        Raises:
+            ResourceError: if every one needs more memory than is free.
+        """
+        own = queries is self.points
+        key = (columns, self._layers, methods)
+        if own and key in self._own_plans:
+            return self._own_plans[key]
+        allowed = methods or (METHODS if self._asked == "auto" else (self._asked,))
+        predicted = self._costs(queries, columns, allowed)
+        free = psutil.virtual_memory().available
+        fitting = {method: cost for method, cost in predicted.items() if cost.memory <= free}
+        if not fitting:
+            raise _too_large(predicted, self._costs(queries, 1, allowed), free, channels=columns - 1)
+        repeats = self._layers - 1 if own else 0
+        chosen = min(fitting, key=lambda method: fitting[method].first + repeats * fitting[method].next)
+        plan = Plan(chosen, predicted)
+        if own:
+            self._own_plans[key] = plan
+        return plan
+
+    @contextlib.contextmanager
+    def expecting(self, layers: int) -> Iterator[None]:
+        """Plan for so many sums on the own points, for the time of a `with` block."""
+        self._layers = max(1, layers)
+        try:
+            yield
+        finally:
+            self._layers = 1
+
+    def of_rows(self, values: np.ndarray, rows: Rows) -> RowSums:
+        methods, some, sums, pending = None, rows, None, np.arange(len(rows.points))
+        while True:
+            method = self.plan(some.points, columns=1 + values.shape[1], methods=methods).method
+            part = self._in_parts(self._sum(method, self.dtype), values, some)
+            sums = part if sums is None else sums.put(pending, part)
+            pending = np.flatnonzero(~(sums.error <= self._rtol))
+            if not len(pending) or method == "dense":
+                break
+            if self._asked == "cutoff" and np.isinf(sums.error).any():
+                raise self._isolated(rows, np.flatnonzero(np.isinf(sums.error)))
+            methods = ("dense",) if method == "cutoff" else ("cutoff", "dense")
+            some = self._take(method, rows, pending)
+        if len(pending) and self.dtype == np.float32:
+            double = self._sum("dense", np.dtype(np.float64))
+            sums = sums.put(pending, self._in_parts(double, values, self._take("single", rows, pending)))
+        return sums
+
+    def _take(self, method: str, rows: Rows, pending: np.ndarray) -> Rows:
+        """The rows that a method could not sum: the same object in every layer, so that plans for them are kept."""
+        if rows.points is not self.points:
+            return rows.take(pending)
+        key = method, rows.own is None
+        if key not in self._thin or not np.array_equal(self._thin[key][0], pending):
+            self._thin[key] = pending, rows.take(pending)
+        return self._thin[key][1]
+
+    def _costs(self, queries: np.ndarray, columns: int, methods: tuple[str, ...]) -> dict[str, Cost]:
+        pairs = len(self.points) * len(queries)
+        machine = this_machine() if pairs >= CALIBRATED_PAIRS and len(methods) > 1 else Machine()
+        metric = self.attention.pseudometric
+        work = Workload(
+            keys=len(self.points), queries=len(queries), dim=self.points.shape[1], columns=columns, dtype=self.dtype,
+            own=queries is self.points, passes=1 if metric.vanishes_on_diagonal else 2,
+        )  # fmt: skip
+        predicted = {"dense": costs.dense_cost(work, machine)} if "dense" in methods else {}
+        if type(metric) is SquaredDistance and (pairs >= PLANNED_PAIRS or "dense" not in methods):
+            sample = Sample.draw(queries, self.points, np.exp(self._log_weights), bandwidth=self.attention.bandwidth)
+            given: dict[str, Any] = dict(sample=sample, bandwidth=self.attention.bandwidth, rtol=self._rtol)
+            if "cutoff" in methods:
+                predicted["cutoff"] = costs.cutoff_cost(work, machine, **given)
+            if "gpu" in methods and (len(methods) == 1 or has_gpu()):
+                predicted["gpu"] = costs.gpu_cost(work, machine)
+            if "fourier" in methods and work.dim <= MAX_DIM:
+                predicted["fourier"] = costs.fourier_cost(work, machine, width=self._width, **given)
+        return predicted
+
+    @cached_property
+    def _width(self) -> np.ndarray:
+        return np.ptp(self.points, axis=0)
+
+    def _sum(self, method: str, dtype: np.dtype) -> KernelSum:
+        if (method, dtype) not in self._sums:
+            given: dict[str, Any] = dict(points=self.points, log_weights=self._log_weights, dtype=dtype)
+            made: KernelSum
+            if method == "dense" and self._devices is not None:
+                made = DevicesSum(self.attention, devices=self._devices, **given)
+            elif method == "dense":
+                made = DenseSum(self.attention, **given)
+            elif method == "cutoff":
+                made = CutoffSum(self.attention, rtol=self._rtol, **given)
+            elif method == "gpu":
+                made = GpuSum(self.attention, **given)
+            else:
+                made = FourierSum(self.attention, rtol=self._rtol, **given)
+            self._sums[method, dtype] = made
+        return self._sums[method, dtype]
+
+    def _in_parts(self, kernel_sum: KernelSum, values: np.ndarray, rows: Rows) -> RowSums:
+        """The sums of a method; where memory runs out, of half the rows at a time, of a quarter, of an eighth."""
+        for parts in (1, 2, 4, 8):
+            try:
+                if parts == 1:
+                    return kernel_sum.of_rows(values, rows)
+                some = np.array_split(np.arange(len(rows.points)), parts)
+                done = [kernel_sum.of_rows(values, rows.take(part)) for part in some if len(part)]
+                return RowSums(*map(np.concatenate, zip(*done, strict=True)))
+            except (MemoryError, jax.errors.JaxRuntimeError) as error:
+                if isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" not in str(error):
+                    raise
+        raise ResourceError(
+            f"memory ran out in a {kernel_sum.method} sum of {len(rows.points)} rows over {len(self.points)} points "
+            f"with {values.shape[1]} channels, even for an eighth of the rows at a time. Pass fewer channels at once."
+        )
+
+    def _isolated(self, rows: Rows, bad: np.ndarray) -> DegenerateKernelError:
+        massive = np.flatnonzero(self._log_weights > -np.inf)
+        found = cKDTree(self.points[massive]).query(rows.points[bad], k=min(2, len(massive)))
+        distances, nearest = (np.asarray(part).reshape(len(bad), -1) for part in found)
+        if rows.own is not None:
+            distances[massive[nearest] == rows.own[bad, None]] = np.inf
+        gaps = distances.min(axis=1)
+        worst = int(np.argmax(gaps))
+        workable = -(gaps[worst] ** 2) / (2 * np.log(least_total(self.dtype)))
+        return DegenerateKernelError(
+            f"row {bad[worst]}, query {rows.points[bad[worst]].tolist()}, and {len(bad) - 1} more have no neighbour: "
+            f"the nearest key of this row is at a distance of {gaps[worst]:.4g}, out of reach for `bandwidth` = "
+            f"{self.attention.bandwidth:g} in {self.dtype}. The smallest workable bandwidth is "
+            f'{ROUNDED_UP * workable:.3g}; or pass method="auto".'
+        )
+
+
+def _too_large(predicted: dict[str, Cost], bare: dict[str, Cost], free: float, *, channels: int) -> ResourceError:
+    """The refusal of a sum; `bare` are the costs without channels."""
+    method = min(predicted, key=lambda name: predicted[name].memory)
+    need, least = predicted[method].memory, bare[method].memory
+    fit = int(channels * (free - least) / (need - least)) if free > least else 0
+    remedy = f"Pass at most {fit} of the {channels} channels at a time." if fit else "Use fewer points."
+    return ResourceError(
+        f"a {method} sum needs {need / 1e9:.3g} GB of memory and {free / 1e9:.3g} GB are free. {remedy}"
+    )

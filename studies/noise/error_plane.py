@@ -1,0 +1,218 @@
+"""At which bandwidth are N points closest to the drift-diffusion?
+
+The distance of N tokens from the limit has a part that falls with the bandwidth and one that rises: in the plane of N
+and eps it forms a valley. On S^2 with the uniform density both parts are known for f of degree two with mean square
+one: L f = -3 f and A f = kappa f, kappa(eps) = 1 - 3 eps coth(1/eps) + 3 eps^2. For one layer,
+
+    |(A_N - I) f / eps - L f|^2  =  [(kappa - 1) / eps + 3]^2 + V / (N eps^2),
+
+    V = [1 - 2 kappa(eps) kappa(eps/2) + kappa(eps)^2] int k^2 p / (int k p)^2                                   [Si],
+
+about 9 eps^2 + 3 / (N eps^2): smallest at eps = (3 N)^{-1/4}. For many layers, at t = n eps, and f of degree one with
+mean square one,
+
+    |A_N^n f - e^{tL} f|^2  ~  e^{-2t} [(t eps / 2)^2 + (4 / N) log(1/eps)],
+
+the bias of (coth(1/eps) - eps)^n and the noise of what stays the same in every layer, at x of variance
+|grad e^{tL} f|^2 log(1/eps) / 2 pi N p up to a constant beside the logarithm (see the study `depth_noise_limit`):
+smallest at eps = (8 / N)^{1/2} / t. This is approached from above: where points are few, frozen points slow the flow
+down, and a larger bias makes up for it.
+
+Measured: both distances on grids of bandwidths, root mean squares over 256 queries or over the points (the figure);
+and for one layer the square of the distance over its prediction, at the best bandwidth, at twice and at half of it. The
+part of first order in 1/N, with A_N f - A f times the kernel density of the sample over that of the population for the
+noise, has that prediction for a mean: it serves as control variate. The control claims that the distance at twice the
+best bandwidth is that at the best; its square is 17/8 times as large.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
+
+import attnflow as af
+from attnflow.lab import plots
+
+TIME = 1.0
+BANDWIDTHS = tuple(0.4 * 2 ** (-k / 2) for k in range(10))  # of one layer
+LAYERS = (2, 4, 6, 8, 12, 16, 24)  # n, eps = t/n
+SCALES = {"best": 1.0, "wider": 2.0, "narrower": 0.5}  # of the best bandwidth
+MOST_OF_MANY_LAYERS = 4000  # points
+CONTOURS = 10 ** (np.arange(-30, 11) / 10)  # of the error, in the figure
+RTOL = 1e-8  # of a layer; over eps it stays under 1e-5 of the errors measured
+
+
+class Squares(NamedTuple):
+    """Of the distance for one layer, mean over the queries: as measured, and less its scatter of first order."""
+
+    measured: float
+    steadied: float
+
+
+def test_function(points: np.ndarray) -> np.ndarray:
+    x, y, z = points.T
+    return np.sqrt(7.5) * (x * z + (x**2 - y**2) / 2)
+
+
+def spiral(n: int) -> np.ndarray:
+    """n points spread evenly over S^2: equal heights, golden-angle longitudes."""
+    heights = 1 - (2 * np.arange(n) + 1) / n
+    longitudes = np.pi * (3 - np.sqrt(5)) * np.arange(n)
+    rings = np.sqrt(1 - heights**2)
+    return np.column_stack([rings * np.cos(longitudes), rings * np.sin(longitudes), heights])
+
+
+def symbol(bandwidth: float) -> float:
+    """A f = kappa f for f of degree two."""
+    return 1 - 3 * bandwidth / np.tanh(1 / bandwidth) + 3 * bandwidth**2
+
+
+def predicted_square(n: int, bandwidth: float) -> float:
+    """Bias and noise of one layer; int e^{c x.y} dvol(y) = 4 pi sinh(c) / c, and k^2 is k at half the bandwidth."""
+    inverse_ess = 1 / (bandwidth * np.tanh(1 / bandwidth))  # int k^2 p / (int k p)^2, as sinh 2c = 2 sinh c cosh c
+    full, half = symbol(bandwidth), symbol(bandwidth / 2)
+    variance = inverse_ess * (1 - 2 * full * half + full**2)
+    return ((full - 1) / bandwidth + 3) ** 2 + variance / (n * bandwidth**2)
+
+
+def one_layer(points: np.ndarray, bandwidth: float) -> Squares:
+    queries, n = spiral(256), len(points)
+    layer = af.EmpiricalAttention(af.Attention(af.SquaredDistance(), bandwidth=bandwidth), points, rtol=RTOL)
+    f, kappa = test_function(queries), symbol(bandwidth)
+    noise = (layer.layer(test_function(points), at=queries) - kappa * f) / bandwidth
+    log_mass = np.log(-np.expm1(-2 / bandwidth) * bandwidth / 2)  # of int k p
+    first_order = np.exp(layer.log_normalizer(at=queries) - np.log(n) - log_mass) * noise
+    bias = ((kappa - 1) / bandwidth + 3) * f
+    square, first_square = (np.mean((bias + part) ** 2) for part in (noise, first_order))
+    return Squares(square, square - first_square + predicted_square(n, bandwidth))
+
+
+def many_layers(points: np.ndarray, n: int) -> float:
+    f = np.sqrt(3) * points[:, 2]
+    attention = af.EmpiricalAttention(af.Attention(af.SquaredDistance(), bandwidth=TIME / n), points, rtol=RTOL)
+    return float(np.sqrt(np.mean((attention.evolve(f, times=TIME).values[0] - np.exp(-TIME) * f) ** 2)))
+
+
+def best_bandwidth(n: np.ndarray | int) -> np.ndarray:
+    """Of one layer over n points."""
+    return (3.0 * n) ** -0.25
+
+
+def best_of_many_layers(n: np.ndarray | int) -> np.ndarray:
+    return np.sqrt(8.0 / n) / TIME
+
+
+def measure_one(n: int, key: jax.Array) -> dict[str, np.ndarray]:
+    points = af.Uniform(af.Sphere(2)).sample(n, key=key)
+    best = float(best_bandwidth(n))
+    squares = {name: one_layer(points, scale * best).steadied for name, scale in SCALES.items()}
+    row: dict[str, Any] = {
+        f"valley.{name}": squares[name] / predicted_square(n, scale * best) for name, scale in SCALES.items()
+    }
+    row |= {
+        "valley.flat": squares["wider"] / predicted_square(n, best),
+        "ess": n * best / 2,  # N p 4 pi eps at half the best bandwidth
+        "plane.one_layer": [np.sqrt(one_layer(points, bandwidth).measured) for bandwidth in BANDWIDTHS],
+    }
+    if n <= MOST_OF_MANY_LAYERS:
+        row["plane.many_layers"] = [many_layers(points, layers) for layers in LAYERS]
+    return {name: np.asarray(value) for name, value in row.items()}
+
+
+def measure(case: dict, keys: list) -> dict[str, np.ndarray]:
+    rows = [measure_one(case["points"], key) for key in keys]
+    return {quantity: np.stack([row[quantity] for row in rows]) for quantity in rows[0]}
+
+
+def plane(records: list, quantity: str) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers of points (K,) and root mean squares over the seeds (K, bandwidths)."""
+    squares: dict[int, list[np.ndarray]] = {}
+    for case, arrays in records:
+        if quantity in arrays:
+            squares.setdefault(case["points"], []).append(arrays[quantity] ** 2)
+    errors = [np.sqrt(np.mean(np.concatenate(parts), axis=0)) for parts in squares.values()]
+    return np.array(list(squares)), np.array(errors)
+
+
+def smallest(bandwidths: np.ndarray, errors: np.ndarray) -> float:
+    """Where a parabola through the least error and its neighbours, in logarithms, is lowest, or the end of a slope."""
+    at = int(errors.argmin())
+    if at in (0, len(errors) - 1):
+        return float(bandwidths[at])
+    near = slice(at - 1, at + 2)
+    curvature, slope, _ = np.polyfit(np.log(bandwidths[near]), np.log(errors[near]), 2)
+    return float(np.exp(-slope / (2 * curvature)))
+
+
+def valleys(records: list) -> Figure:
+    """Both planes, the best bandwidth found for each N, and the predicted one."""
+    drawn = plots.figure(width=7.0, height=3.1)
+    panels = (
+        (
+            "one layer, f of degree 2 on S²", "RMS of (A_N − I)f/ε − Lf", "plane.one_layer", np.array(BANDWIDTHS),
+            best_bandwidth, "predicted, $(3N)^{-1/4}$",
+        ),
+        (
+            "layers to t = 1, f of degree 1 on S²", "RMS of A_Nⁿf − exp(tL)f", "plane.many_layers",
+            TIME / np.array(LAYERS), best_of_many_layers, "leading order, $(8/N)^{1/2}/t$",
+        ),
+    )  # fmt: skip
+    for ax, (title, error, quantity, bandwidths, best, formula) in zip(drawn.subplots(1, 2), panels, strict=True):
+        n, errors = plane(records, quantity)
+        look: dict[str, Any] = {"cmap": "cividis", "shading": "gouraud", "rasterized": True}
+        mesh = ax.pcolormesh(n, bandwidths, errors.T, norm=LogNorm(), **look)
+        bar = drawn.colorbar(mesh, ax=ax, label=error, ticks=LogLocator(subs=(1, 2, 5)), format="%.3g")
+        bar.minorticks_off()
+        ax.plot(n, best(n), color="white", linewidth=2.6)
+        ax.plot(n, best(n), color="black", linestyle="--", label=formula)
+        ax.contour(n, bandwidths, errors.T, levels=CONTOURS, colors="white", linewidths=0.4, alpha=0.7)
+        found = [smallest(bandwidths, row) for row in errors]
+        ax.plot(n, found, "o", color="white", markeredgecolor="black", clip_on=False, label="smallest error")
+        ax.set(xscale="log", yscale="log", xlabel="number of points N", ylabel="bandwidth ε")
+        ax.set_ylim(bandwidths.min(), bandwidths.max())
+        ax.set_xticks(n[::2], [f"{size:,}".replace(",", "\u2009") for size in n[::2]])
+        ax.set_yticks([], minor=True)
+        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        ax.yaxis.set_major_formatter("{x:g}")
+        ax.minorticks_off()
+        ax.set_title(title, loc="left", pad=18)
+        ax.legend(loc="lower left", bbox_to_anchor=(-0.02, 0.98), ncols=2, columnspacing=1.0).set_in_layout(False)
+    return drawn
+
+
+def claims() -> list[af.Claim]:
+    common: dict[str, Any] = dict(
+        source="Si", kind="constant", size="points", predicted=1.0, correction_power=0.75,  # 1/nb ~ N^(-3/4)
+        hypotheses="S^2, uniform density, f of degree two, one layer",
+    )  # fmt: skip
+    words = {"best": "(3N)^(-1/4)", "wider": "twice (3N)^(-1/4)", "narrower": "half (3N)^(-1/4)"}
+    return [
+        *(
+            af.Claim(
+                id=f"valley/sphere/{name}", quantity=f"valley.{name}",
+                statement=f"at eps = {words[name]} the squared error over that of bias and noise tends to 1", **common,
+            )
+            for name in SCALES
+        ),
+        af.Claim(
+            id="valley-control/sphere", quantity="valley.flat", control_of="valley/sphere/wider",
+            statement="at eps = twice (3N)^(-1/4) the squared error over that at (3N)^(-1/4) tends to 1", **common,
+        ),
+    ]  # fmt: skip
+
+
+study = af.Study(
+    name="error_plane",
+    measure=measure,
+    ladder=[{"points": 250 * 2**k} for k in range(8)],
+    quick=4,
+    claims=claims(),
+    seeds=32,
+    quick_seeds=16,
+    figures=[valleys],
+    labels={f"valley.{name}": "squared error over bias² + noise²" for name in SCALES}
+    | {"valley.flat": "squared error over that at (3N)^(−1/4)"},
+)

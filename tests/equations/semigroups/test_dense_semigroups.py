@@ -1,0 +1,124 @@
+"""The semigroup of a matrix: closed forms, laws, shared exponentials, modes; an Euler step is not a semigroup."""
+
+import numpy as np
+import pytest
+import scipy.linalg
+from threadpoolctl import threadpool_info
+
+from attnflow.equations.semigroups.dense import (
+    Semigroup,
+    one_blas_thread,
+    real_modes,
+    slowest_modes,
+    stationary_moments,
+)
+from attnflow.errors import ConfigError
+
+TURN = np.array([[-0.1, -2.0], [2.0, -0.1]])  # e^{tA} is a rotation by 2t, contracted by e^{-t/10}
+
+
+def check_rotation():
+    times = np.array([0.0, 0.3, 1.1, 5.0])
+    states = Semigroup(TURN).propagate(np.array([[1.0], [0.0]]), times=times)
+    expected = np.exp(-0.1 * times) * np.stack([np.cos(2 * times), np.sin(2 * times)])
+    np.testing.assert_allclose(
+        states[:, :, 0], expected.T, rtol=0, atol=1e-13
+    )  # the longest step turns by 8: four squarings, each doubles the rounding
+
+
+def a_generator(size=12, seed=0):
+    """A Markov generator in a basis whose first function is constant: first column zero, real spectrum."""
+    generator = np.random.default_rng(seed)
+    matrix = np.diag(-np.arange(size) * 0.7) + 0.05 * np.triu(generator.normal(size=(size, size)), 1)
+    matrix[:, 0] = 0
+    return matrix
+
+
+def test_a_rotation_is_exact():
+    check_rotation()
+
+
+def test_an_euler_step_instead_of_the_exponential_is_caught(monkeypatch):
+    monkeypatch.setattr(scipy.linalg, "expm", lambda a: np.eye(len(a)) + a)
+    with pytest.raises(AssertionError):
+        check_rotation()
+
+
+def test_times_may_be_unordered_and_repeated():
+    initial = np.random.default_rng(1).normal(size=(12, 2))
+    times = np.array([2.0, 0.0, 0.5, 2.0])
+    states = Semigroup(a_generator()).propagate(initial, times=times)
+    assert states.shape == (4, 12, 2)
+    np.testing.assert_array_equal(states[0], states[3])
+    np.testing.assert_array_equal(states[1], initial)
+    alone = Semigroup(a_generator()).propagate(initial, times=np.array([2.0]))
+    np.testing.assert_allclose(states[0], alone[0], rtol=0, atol=1e-14)
+
+
+def test_the_semigroup_law_and_the_adjoint():
+    semigroup, generator = Semigroup(a_generator()), np.random.default_rng(2)
+    u, r = generator.normal(size=(12, 1)), generator.normal(size=(12, 1))
+    through, *_ = semigroup.propagate(semigroup.propagate(u, times=np.array([0.4]))[0], times=np.array([0.7]))
+    np.testing.assert_allclose(semigroup.propagate(u, times=np.array([1.1]))[0], through, rtol=0, atol=1e-14)
+    backward = semigroup.propagate(r, times=np.array([1.1]), adjoint=True)[0]
+    np.testing.assert_allclose(r.T @ through, backward.T @ u, rtol=0, atol=1e-13)
+
+
+def test_equally_spaced_times_share_one_exponential_and_do_not_drift(monkeypatch):
+    calls = []
+    exact = scipy.linalg.expm
+    monkeypatch.setattr(scipy.linalg, "expm", lambda a: calls.append(1) or exact(a))
+    semigroup = Semigroup(TURN)
+    times = 0.1 * np.arange(201)
+    states = semigroup.propagate(np.array([[1.0], [0.0]]), times=times)
+    assert len(calls) == 1
+    # 200 products of size one; 0.1 * 200 itself is only known to 4e-15, turned at speed 2.
+    np.testing.assert_allclose(states[-1, 0, 0], np.exp(-2) * np.cos(40), rtol=0, atol=2e-14)
+    semigroup.propagate(np.array([[0.0], [1.0]]), times=times)
+    assert len(calls) == 1
+
+
+def test_a_very_long_time_reaches_the_stationary_law():
+    matrix = a_generator()
+    moments = stationary_moments(matrix)
+    np.testing.assert_allclose(matrix.T @ moments, 0, rtol=0, atol=1e-13)
+    late = Semigroup(matrix).propagate(np.eye(12), times=np.array([1e6]))[0]
+    expected = np.outer(np.eye(12)[0], moments)  # every function tends to its stationary mean
+    np.testing.assert_allclose(late, expected, rtol=0, atol=1e-13)
+
+
+def test_the_slowest_modes_are_eigenvectors_and_rise_from_zero():
+    matrix = a_generator()
+    values, vectors = real_modes(*slowest_modes(matrix, 5))
+    assert values[0] == 0
+    np.testing.assert_array_equal(vectors[:, 0], np.eye(12)[0])
+    np.testing.assert_allclose(
+        values, 0.7 * np.arange(5), rtol=0, atol=1e-13
+    )  # a triangular matrix shows its eigenvalues
+    np.testing.assert_allclose(-matrix @ vectors, vectors * values, rtol=0, atol=1e-13)
+
+
+def test_complex_modes_raise_and_name_the_eigenvalue():
+    matrix = np.zeros((3, 3))
+    matrix[1:, 1:] = TURN
+    with pytest.raises(ConfigError, match=r"not reversible.*0\.1[+-]2j.*evolve"):
+        real_modes(*slowest_modes(matrix, 3))
+
+
+def test_a_double_eigenvalue_split_by_rounding_is_made_real():
+    matrix = np.zeros((3, 3))
+    matrix[1:, 1:] = [[-1.0, 1e-12], [-1e-12, -1.0]]
+    values, vectors = real_modes(*slowest_modes(matrix, 3))
+    np.testing.assert_allclose(values, [0, 1, 1], rtol=0, atol=1e-11)
+    assert vectors.dtype == float
+    assert np.linalg.matrix_rank(vectors) == 3
+
+
+def test_one_blas_thread_is_used_inside_and_restored_outside():
+    def threads():
+        return [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+
+    before = threads()
+    with one_blas_thread():
+        assert set(threads()) <= {1}
+    assert threads() == before

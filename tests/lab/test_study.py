@@ -1,0 +1,224 @@
+"""Studies: what may be declared, how a run is cut into records, and what makes two records the same."""
+
+import dataclasses
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from attnflow.errors import ConfigError
+from attnflow.judge.claims import Claim
+from attnflow.lab.study import Study, Task, source_digest
+
+LADDER = [{"bandwidth": 0.4 / 2**level, "manifold": "circle"} for level in range(8)]
+
+
+def measure(case, keys):
+    return {"error": np.full(len(keys), case["bandwidth"])}
+
+
+def claim(**changes):
+    fields = {
+        "id": "toy", "source": "RZ", "statement": "errors are of order eps", "kind": "exponent", "quantity": "error",
+        "size": "bandwidth", "hypotheses": "none", "predicted": 1.0,
+    }  # fmt: skip
+    return Claim(**{**fields, **changes})
+
+
+def study(**changes):
+    return Study(**{"name": "toy", "measure": measure, "ladder": LADDER, "quick": 6, "claims": [claim()], **changes})
+
+
+@pytest.mark.parametrize("name", ["../escape", "/etc/passwd", "a b", "Toy", "toy.py", "", "..", "tôy", "toy\n", 3])
+def test_a_study_name_that_could_leave_its_folder_is_refused(name):
+    with pytest.raises(ConfigError, match="may hold only a-z"):
+        study(name=name)
+
+
+def test_duplicate_cases_are_refused():
+    with pytest.raises(ConfigError, match=r'"bandwidth":0.2.*twice'):
+        study(ladder=[*LADDER, dict(LADDER[1])])
+
+
+def test_one_size_written_twice_is_one_case():
+    with pytest.raises(ConfigError, match="twice"):
+        study(ladder=[{"n": 8}, {"n": 16}, {"n": 8.0}], quick=3, claims=[])
+
+
+def test_the_order_of_parameters_makes_no_other_case():
+    reordered = dict(reversed(LADDER[0].items()))
+    with pytest.raises(ConfigError, match="twice"):
+        study(ladder=[*LADDER, reordered])
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), [1, 2], np.ones(2), {"a": 1}, 1j])
+def test_a_parameter_that_json_cannot_hold_is_named(value):
+    with pytest.raises(ConfigError, match="`bandwidth` in a case of study 'toy'"):
+        study(ladder=[{"bandwidth": value}])
+
+
+def test_numpy_scalars_become_python_numbers():
+    plain = study(ladder=[{"bandwidth": np.float64(0.1), "points": np.int64(7)}], quick=1).ladder[0]
+    assert {name: type(value) for name, value in plain.items()} == {"bandwidth": float, "points": int}
+
+
+def test_a_misspelt_size_is_told_the_nearest_parameter():
+    with pytest.raises(ConfigError, match="Did you mean 'bandwidth'"):
+        study(claims=[claim(size="bandwith")])
+
+
+def test_a_control_of_an_unknown_claim_is_told_the_nearest_one():
+    with pytest.raises(ConfigError, match="Did you mean 'toy'"):
+        study(claims=[claim(), claim(id="control", control_of="tov")])
+
+
+def test_two_claims_of_one_id_are_refused():
+    with pytest.raises(ConfigError, match="two claims with the id 'toy'"):
+        study(claims=[claim(), claim(predicted=2.0)])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"quick": 0}, {"quick": 9}, {"quick": 2.5}, {"seeds": 0}, {"seeds": 2, "quick_seeds": 3}, {"measure": 1}],
+)
+def test_a_quick_run_that_is_no_prefix_or_a_wrong_type_is_refused(changes):
+    with pytest.raises(ConfigError):
+        study(**changes)
+
+
+def test_the_quick_run_may_be_given_by_its_cases():
+    assert study(quick=LADDER[:4]).tasks(quick=True) == study(quick=4).tasks(quick=True)
+    with pytest.raises(ConfigError, match="first cases of its ladder"):
+        study(quick=LADDER[1:4])
+
+
+@pytest.mark.parametrize(("seeds", "quick_seeds"), [(1, None), (100, 16), (400, 32), (40, 40), (70, 33), (5, 1)])
+def test_the_records_of_the_quick_run_are_among_those_of_the_full_one(seeds, quick_seeds):
+    both = study(seeds=seeds, quick_seeds=quick_seeds)
+    quick = [task.digest for task in both.tasks(quick=True)]
+    full = [task.digest for task in both.tasks(quick=False)]
+    assert set(quick) <= set(full)
+    assert len(set(full)) == len(full)
+
+
+@pytest.mark.parametrize(("seeds", "quick_seeds"), [(1, None), (100, 16), (400, 32), (40, 40), (70, 33), (5, 1)])
+def test_every_seed_is_in_exactly_one_batch(seeds, quick_seeds):
+    both = study(seeds=seeds, quick_seeds=quick_seeds)
+    assert [seed for batch in both.batches(quick=False) for seed in batch] == list(range(seeds))
+    assert [seed for batch in both.batches(quick=True) for seed in batch] == list(range(quick_seeds or seeds))
+
+
+def task(**changes):
+    fields = {"study": "toy", "case": LADDER[0], "seeds": range(3), "master_seed": 0, "source": "abc"}
+    return Task(**{**fields, **changes})
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"study": "other"}, {"case": LADDER[1]}, {"seeds": range(4)}, {"master_seed": 1}, {"source": "abd"}],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_each_part_of_a_task_changes_the_name_of_its_record(changes):
+    assert task(**changes).digest != task().digest
+
+
+def key_words(task):
+    return np.array([jax.random.key_data(key) for key in task.seed_keys()])
+
+
+def test_keys_depend_on_the_seed_the_study_and_the_master_seed_but_not_on_the_case():
+    words = key_words(task())
+    np.testing.assert_array_equal(key_words(task(case=LADDER[1], source="new code")), words)
+    np.testing.assert_array_equal(key_words(task(seeds=range(1, 5)))[:2], words[1:])
+    assert not np.isin(key_words(task(master_seed=1)), words).any()
+    assert not np.isin(key_words(task(study="other")), words).any()
+    assert len(np.unique(key_words(task(seeds=range(400))), axis=0)) == 400
+
+
+def test_keys_work_alone_and_stacked_in_compiled_code():
+    keys = task().seed_keys()
+    alone = [jax.random.normal(key, (4,)) for key in keys]
+    stacked = jax.jit(jax.vmap(lambda key: jax.random.normal(key, (4,))))(jax.numpy.stack(keys))
+    np.testing.assert_array_equal(stacked, alone)
+
+
+SOURCE = '''
+"""A docstring."""
+import numpy as np
+FACTOR = 2.0
+
+def measure(case, keys):
+    """What it does."""
+    return {"error": FACTOR * np.ones(len(keys))}  # a comment
+
+study = Study(name="toy", measure=measure, ladder=[{"n": 1}], quick=1, claims=[], seeds=4)
+'''
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("A docstring", "Another one"),
+        ("What it does", "What it did"),
+        ("  # a comment", ""),
+        ("FACTOR * np", "FACTOR  *  np"),
+        ('[{"n": 1}]', '[{"n": 1}, {"n": 2}]'),
+        ("claims=[]", "claims=[Claim()]"),
+        ("seeds=4", "seeds=8"),
+    ],
+)
+def test_comments_words_and_declarations_do_not_change_the_source_digest(old, new):
+    assert old in SOURCE
+    assert source_digest(SOURCE.replace(old, new)) == source_digest(SOURCE)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("FACTOR = 2.0", "FACTOR = 2.1"), ("FACTOR * np", "FACTOR + np"), ("measure=measure", "measure=other")],
+)
+def test_code_changes_the_source_digest(old, new):
+    assert old in SOURCE
+    assert source_digest(SOURCE.replace(old, new)) != source_digest(SOURCE)
+
+
+def test_a_function_that_holds_only_a_docstring_can_be_digested():
+    assert source_digest('def f():\n    """Nothing."""\n') == source_digest("def f():\n    pass\n")
+
+
+def test_overriding_a_parameter_changes_every_case_that_has_it():
+    changed = study().with_parameters({"manifold": "sphere"})
+    assert [case["manifold"] for case in changed.ladder] == ["sphere"] * 8
+    assert [case["bandwidth"] for case in changed.ladder] == [case["bandwidth"] for case in LADDER]
+    assert {task.digest for task in changed.tasks(quick=False)}.isdisjoint(
+        task.digest for task in study().tasks(quick=False)
+    )
+
+
+def test_overriding_an_unknown_parameter_is_told_the_nearest_one():
+    with pytest.raises(ConfigError, match="Did you mean 'manifold'"):
+        study().with_parameters({"manifolds": "sphere"})
+
+
+def test_overriding_what_tells_the_cases_apart_leaves_one():
+    one = study().with_parameters({"bandwidth": 0.1})
+    assert [case["bandwidth"] for case in one.ladder] == [0.1]
+    assert one.cases(quick=True) == one.cases(quick=False)
+
+
+def test_a_label_of_nothing_that_is_claimed_is_refused():
+    with pytest.raises(ConfigError, match="Did you mean 'error'"):
+        study(labels={"eror": "error"})
+
+
+def test_a_study_without_a_source_file_says_so():
+    namespace = {}
+    exec(compile("def measure(case, keys): ...", "<stdin>", "exec"), namespace)
+    with pytest.raises(ConfigError, match="Write the study into a file"):
+        study(measure=namespace["measure"]).tasks(quick=True)
+
+
+def test_a_study_cannot_be_changed_and_its_identity_is_plain_json():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        study().name = "other"
+    assert json.loads(task().identity)["case"] == LADDER[0]

@@ -1,0 +1,64 @@
+"""The predictions drawn over the plane of N and eps are closed forms; the figure draws what the records hold."""
+
+import runpy
+from pathlib import Path
+
+import numpy as np
+import pytest
+from witnesses import bessel, direct, quadrature
+
+STUDY = runpy.run_path(str(Path(__file__).parents[2] / "studies" / "noise" / "error_plane.py"))
+
+
+@pytest.mark.parametrize("bandwidth", [0.5, 0.1, 0.02])
+def test_the_symbol_of_degree_two_is_a_bessel_ratio(bandwidth):
+    assert STUDY["symbol"](bandwidth) == pytest.approx(bessel.sphere_symbol(2, m=2, bandwidth=bandwidth), rel=1e-13)
+
+
+@pytest.mark.parametrize("bandwidth", [0.4, 0.1])
+def test_the_predicted_square_is_bias_and_variance_by_quadrature(bandwidth):
+    nodes, weights = quadrature.sphere_rule(40, 80)
+    f = STUDY["test_function"](nodes)
+    logits = direct.distance_logits(nodes, nodes, bandwidth=bandwidth)
+    variance = direct.clt_variance(logits, f, weights=weights / (4 * np.pi))
+    bias = (direct.layer(logits, f, weights=weights) - f) / bandwidth + 3 * f
+    square = weights @ (bias**2 + variance / (1000 * bandwidth**2)) / (4 * np.pi)
+    assert STUDY["predicted_square"](1000, bandwidth) == pytest.approx(square, rel=1e-10)
+    assert weights @ f**2 == pytest.approx(4 * np.pi, rel=1e-12)
+
+
+def test_the_best_bandwidth_is_where_the_leading_orders_are_least():
+    n = 10**9  # where leading orders are all
+    best = STUDY["best_bandwidth"](n)
+    at, twice, half = (STUDY["predicted_square"](n, scale * best) for scale in (1, 2, 0.5))
+    assert twice / at == pytest.approx(17 / 8, rel=0.02)  # the next order is eps^2 = .004 of the noise
+    assert half / at == pytest.approx(17 / 8, rel=0.02)
+
+
+def test_the_smallest_error_lies_between_the_bandwidths():
+    bandwidths = np.geomspace(0.4, 0.02, 9)
+    errors = np.exp(3 * np.log(bandwidths / 0.0731) ** 2)
+    assert STUDY["smallest"](bandwidths, errors) == pytest.approx(0.0731, rel=1e-8)
+    assert STUDY["smallest"](bandwidths, bandwidths) == bandwidths.min()  # a slope ends at the edge
+
+
+def test_the_figure_shows_both_planes_with_their_best_bandwidths():
+    rng = np.random.default_rng(3)
+    shapes = {"plane.one_layer": len(STUDY["BANDWIDTHS"]), "plane.many_layers": len(STUDY["LAYERS"])}
+    records = [
+        ({"points": n}, {name: rng.uniform(0.1, 1, size=(2, count)) for name, count in shapes.items()})
+        for n in (250, 500, 500, 1000)  # a case may come in several records
+    ]
+    axes = STUDY["valleys"](records).axes
+    assert [ax.get_title(loc="left") for ax in axes[:2]] == [
+        "one layer, f of degree 2 on S²",
+        "layers to t = 1, f of degree 1 on S²",
+    ]
+    n, errors = STUDY["plane"](records, "plane.one_layer")
+    assert n.tolist() == [250, 500, 1000]
+    both = np.concatenate([records[1][1]["plane.one_layer"], records[2][1]["plane.one_layer"]])
+    np.testing.assert_allclose(errors[1], np.sqrt(np.mean(both**2, axis=0)), rtol=1e-15)
+    for ax in axes[:2]:
+        labels = [text.get_text() for text in ax.get_legend().get_texts()]
+        assert len(labels) == 2
+        assert labels[1] == "smallest error"

@@ -1,0 +1,110 @@
+"""The project's own studies: the whole quick run, once, and what must hold of it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import attnflow as af
+from attnflow.lab.runs import find_studies
+
+ROOT = Path(__file__).parents[2]
+MAXIMUM_COMPILATIONS = 48  # of one `attnflow verify --quick`, about three for a study: most of the wait of a first run
+
+RUN = """
+import sys
+import jax
+compiled = []
+def listen(event, duration, **_):
+    if event == "/jax/core/compile/backend_compile_duration":
+        compiled.append(duration)
+jax.monitoring.register_event_duration_secs_listener(listen)
+from attnflow.cli import main
+code = main(sys.argv[1:])
+print("compilations:", len(compiled))
+sys.exit(code)
+"""
+
+
+@pytest.fixture(scope="module")
+def quick_run(tmp_path_factory):
+    """Exit code, output and rows of `attnflow verify --quick` in a fresh process with an empty store."""
+    folder = tmp_path_factory.mktemp("verify")
+    words = [
+        "verify",
+        "--quick",
+        "--studies",
+        ROOT / "studies",
+        "--out",
+        folder / "store",
+        "--json",
+        folder / "rows.json",
+    ]
+    done = subprocess.run([sys.executable, "-c", RUN, *map(str, words)], capture_output=True, text=True, check=False)
+    assert (folder / "rows.json").exists(), done.stdout + done.stderr
+    return done.returncode, done.stdout, json.loads((folder / "rows.json").read_text())
+
+
+def test_the_quick_run_ends_as_expected(quick_run):
+    code, output, rows = quick_run
+    surprises = [
+        (row["id"], row["verdict"], row["reason"])
+        for row in rows
+        if row["verdict"] not in (("refuted",) if row["control"] else ("supported", "inconclusive"))
+    ]
+    assert surprises == []
+    assert code == 0, output
+
+
+def test_every_claim_has_a_row_and_ids_are_unique(quick_run):
+    _, _, rows = quick_run
+    ids = [row["id"] for row in rows]
+    assert len(ids) == len(set(ids))
+    assert sorted(ids) == sorted(claim.id for study in find_studies(ROOT / "studies") for claim in study.claims)
+
+
+def test_every_verdict_follows_from_its_row(quick_run):
+    _, _, rows = quick_run
+    assert {row["id"]: af.verdict_from_row(row) for row in rows} == {row["id"]: row["verdict"] for row in rows}
+
+
+@pytest.mark.parametrize("place", ["circle", "torus", "sphere", "three-sphere", "line"])
+def test_the_generator_theorem_is_supported_and_its_control_refuted(quick_run, place):
+    rows = {row["id"]: row for row in quick_run[2]}
+    assert rows[f"RZ3/{place}"]["verdict"] == "supported"
+    assert rows[f"bias/{place}"]["verdict"] == "supported"
+    assert rows[f"RZ3-control/{place}"]["verdict"] == "refuted"
+
+
+def test_the_controls_miss_by_the_predicted_gap(quick_run):
+    gaps = [row for row in quick_run[2] if row["id"].startswith("RZ3-gap/")]
+    assert [row["verdict"] for row in gaps] == ["supported"] * 7
+    for row in gaps:
+        assert abs(row["measured"] - row["predicted"]) < 0.03 * row["predicted"]
+    circle = sorted(row["predicted"] for row in gaps if "circle" in row["id"])
+    assert circle == pytest.approx([0.175, 0.537, 0.875], rel=0.005)  # known beforehand [RZ], to three digits
+
+
+def test_every_claim_family_has_a_control():
+    claims = [claim for study in find_studies(ROOT / "studies") for claim in study.claims]
+    controlled = {claim.control_of for claim in claims if claim.control_of}
+    assert controlled <= {claim.id for claim in claims}
+    families = {claim.id.split("/")[0] for claim in claims if claim.control_of is None}
+    gaps = {family for family in families if family.endswith("-gap")}  # they measure what the controls miss by
+    assert families - gaps - {"maximum-principle"} <= {name.split("/")[0] for name in controlled}
+
+
+def test_the_quick_run_stays_within_its_budget_of_compilations(quick_run):
+    (line,) = [line for line in quick_run[1].splitlines() if line.startswith("compilations:")]
+    assert int(line.split()[1]) <= MAXIMUM_COMPILATIONS
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "studies").rglob("*.py")), ids=lambda path: path.stem)
+def test_a_study_states_its_question_and_full_contains_quick(path):
+    (study,) = [study for study in find_studies(ROOT / "studies") if study.name == path.stem]
+    assert path.read_text(encoding="utf-8").startswith('"""')
+    assert path.read_text(encoding="utf-8").split("\n")[0].endswith("?")
+    quick, full = ({task.digest for task in study.tasks(quick=size)} for size in (True, False))
+    assert quick <= full

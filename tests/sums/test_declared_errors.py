@@ -1,0 +1,108 @@
+"""Every method, on points of every kind: the error that is delivered stays below the one that is declared."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from witnesses import direct
+
+import attnflow as af
+from attnflow.sums.kernel_sums.cutoff import CutoffSum
+from attnflow.sums.kernel_sums.dense import DenseSum
+from attnflow.sums.kernel_sums.fourier import FourierSum
+from attnflow.sums.planning.planner import PlannedSum
+
+KINDS = ("uniform", "peaked", "duplicates", "shifted")
+FLOATS = {"float64": np.dtype(np.float64), "float32": np.dtype(np.float32)}
+
+
+def cloud(kind, dim, n, rng):
+    points = rng.uniform(-1, 1, (n, dim)) * (1 + 0.3 * np.arange(dim))  # no symmetry
+    if kind == "peaked":  # half of the points on 1e-6 of the volume: densities in a ratio of 1e6
+        points[: n // 2] *= 10 ** (-6 / dim)
+    if kind == "duplicates":
+        points[n // 2 :] = points[: n - n // 2]
+    return points + 1e3 if kind == "shifted" else points
+
+
+def kernel_sum(method, points, eps, *, rtol, dtype="float64", log_weights=None):
+    given = dict(
+        points=points, dtype=FLOATS[dtype], log_weights=np.zeros(len(points)) if log_weights is None else log_weights
+    )
+    attention = af.Attention(af.SquaredDistance(), bandwidth=eps)
+    kinds = {"cutoff": CutoffSum, "fourier": FourierSum, "planned": PlannedSum}
+    return DenseSum(attention, **given) if method == "dense" else kinds[method](attention, rtol=rtol, **given)
+
+
+def check(sums, points, values, eps, *, queries=None, log_weights=None, exclude_self=False):
+    """Averages of rough values, and the row sums themselves, against direct differences in NumPy."""
+    logits = direct.distance_logits(points if queries is None else queries, points, bandwidth=eps)
+    logits = logits if log_weights is None else logits + log_weights
+    logits = direct.without_self(logits) if exclude_self else logits
+    with np.errstate(invalid="ignore"):  # 0/0 in rows that the method says it cannot sum
+        error = np.abs(sums.weighted / sums.total[:, None] - direct.layer(logits, values)).max(axis=1, initial=0)
+    # NumPy's own rounding of a logit l is about 1e-16 |l|.
+    rounding = 1e-14 + 4e-16 * np.abs(logits.max(axis=1))
+    sure = np.isfinite(sums.error)
+    assert (error[sure] <= (sums.error + rounding)[sure] * np.abs(values).max(initial=0)).all()
+    normaliser = sums.shift + np.log(np.maximum(sums.total, 1e-300))
+    # A total is off by half of what its average may be, and its logarithm by a little more.
+    assert (np.abs(normaliser - direct.log_normalizer(logits))[sure] <= (1.01 * sums.error + rounding)[sure]).all()
+    return sure
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("dim", [1, 2, 3, 4, 6, 16])
+def test_every_method_keeps_its_promise(dim, kind):
+    rng = np.random.default_rng([dim, KINDS.index(kind)])
+    points, queries = cloud(kind, dim, 500, rng), cloud(kind, dim, 60, rng)
+    values = rng.choice([-1.0, 1.0], (500, dim)) * 10.0 ** rng.uniform(-3, 3, dim)
+    for eps in (1.0, 1e-2, 1e-4):
+        for method in ["dense", "planned", "cutoff"] + ["fourier"] * (dim == 1 or (dim <= 3 and eps >= 1e-2)):
+            for rtol, channels in ((1e-5, values), (1e-10, values[:, :1])):
+                given = kernel_sum(method, points, eps, rtol=rtol)
+                assert check(given(channels), points, channels, eps).all() or method == "fourier"
+                sure = check(given(channels, queries), points, channels, eps, queries=queries)
+                assert sure.all() or method in ("fourier", "cutoff")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("method", ["dense", "cutoff", "fourier", "planned"])
+@pytest.mark.parametrize("dim", [1, 3])
+def test_in_single_precision_too(dim, method, kind):
+    rng = np.random.default_rng(dim)
+    # Float32 rounds coordinates of 1e3 to 6e-5, far more than the declared error allows if they were taken as given.
+    points = cloud(kind, dim, 500, rng)
+    values = rng.choice([-1.0, 1.0], (500, 2))
+    for eps in (1.0, 0.125, 2.0**-7):
+        sums = kernel_sum(method, points, eps, rtol=1e-4, dtype="float32")(values)
+        assert check(sums, points, values, eps).all()
+        if method == "planned":
+            assert (sums.error <= 1e-4).all()
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(data=st.data())
+def test_random_cases(data):
+    dim = data.draw(st.sampled_from([1, 2, 3, 4, 6, 16]))
+    method = data.draw(st.sampled_from(["planned", "cutoff"] + ["fourier"] * (dim <= 3)))
+    eps = 10 ** data.draw(st.floats(-4 if dim == 1 else -2, 0))
+    rtol = 10 ** data.draw(st.floats(-12, -2))
+    n = data.draw(st.integers(2, 300))
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32)))
+    points = cloud(data.draw(st.sampled_from(KINDS)), dim, n, rng)
+    log_weights = rng.normal(0, data.draw(st.sampled_from([0.0, 3.0])), n)
+    values = rng.choice([-1.0, 1.0], (n, data.draw(st.integers(0, 4))))
+    exclude_self = data.draw(st.booleans())
+    sums = kernel_sum(method, points, eps, rtol=rtol, log_weights=log_weights)(values, exclude_self=exclude_self)
+    check(sums, points, values, eps, log_weights=log_weights, exclude_self=exclude_self)
+    if method == "planned":  # a logit of 700 is itself rounded at 1e-12
+        assert (sums.error <= rtol + 2e-15 * np.abs(sums.shift)).all()
+
+
+def test_the_check_could_fail():
+    points = cloud("uniform", 2, 300, np.random.default_rng(0))
+    values = np.random.default_rng(1).choice([-1.0, 1.0], (300, 1))
+    sums = kernel_sum("dense", points, 0.1, rtol=1e-8)(values)
+    with pytest.raises(AssertionError):
+        check(sums._replace(weighted=sums.weighted * (1 + 1e-6)), points, values, 0.1)
