@@ -31,6 +31,9 @@ from attnflow.manifolds.sphere import Circle as Circle
 from attnflow.manifolds.sphere import Sphere as Sphere
 from attnflow.manifolds.torus import FlatTorus as FlatTorus
 from attnflow.measures import DiscreteMeasure as DiscreteMeasure
+from attnflow.normalizations.alpha import AlphaNormalization as AlphaNormalization
+from attnflow.normalizations.base import Normalization as Normalization
+from attnflow.normalizations.key_weights import KeyWeights as KeyWeights
 from attnflow.precision import enable_x64 as enable_x64
 from attnflow.pseudometrics.base import CustomPseudoMetric as CustomPseudoMetric
 from attnflow.pseudometrics.base import PseudoMetric as PseudoMetric
