@@ -4,10 +4,10 @@ from attnflow.attention import Attention as Attention
 from attnflow.attention import bandwidth_from_inverse_temperature as bandwidth_from_inverse_temperature
 from attnflow.comparison.distances import compare as compare
 from attnflow.densities.base import Density as Density
-from attnflow.densities.base import Gaussian as Gaussian
-from attnflow.densities.base import LogDensity as LogDensity
-from attnflow.densities.base import Uniform as Uniform
-from attnflow.densities.base import VonMisesFisher as VonMisesFisher
+from attnflow.densities.gaussian import Gaussian as Gaussian
+from attnflow.densities.log_density import LogDensity as LogDensity
+from attnflow.densities.uniform import Uniform as Uniform
+from attnflow.densities.von_mises_fisher import VonMisesFisher as VonMisesFisher
 from attnflow.distributed import join_processes as join_processes
 from attnflow.equations.continuum import DriftDiffusion as DriftDiffusion
 from attnflow.equations.expansions.laplace import LaplaceExpansion as LaplaceExpansion

@@ -18,7 +18,8 @@ from attnflow._checks import check_integer, check_times, check_tolerance
 from attnflow._lifting import check_function, evaluate
 from attnflow._values import value
 from attnflow.attention import Attention
-from attnflow.densities.base import Density, Gaussian
+from attnflow.densities.base import Density
+from attnflow.densities.gaussian import Gaussian
 from attnflow.equations.discretizations.base import Basis
 from attnflow.equations.discretizations.fourier import FourierBasis
 from attnflow.equations.discretizations.harmonics import HarmonicBasis
@@ -171,8 +172,8 @@ class DriftDiffusion:
 
     def _solve(self, f: Callable, *, times: object, at: object, adjoint: bool) -> Trajectory:
         points, weights = self._queries(at)
-        is_closed = self.density.manifold.is_closed
-        problem = _Evolution(check_function(f), check_times(times), points, weights, adjoint, is_closed)
+        is_compact = self.density.manifold.is_compact
+        problem = _Evolution(check_function(f), check_times(times), points, weights, adjoint, is_compact)
         level, (states, _, _, shape), error = self._refine(problem)
         values = problem.values(level.basis, states, at=points)
         return Trajectory(problem.times, points, values.reshape(*values.shape[:2], *shape), weights, error)
@@ -221,7 +222,7 @@ class _Evolution:
     points: np.ndarray
     weights: np.ndarray | None
     adjoint: bool
-    is_closed: bool
+    is_compact: bool
 
     def solve(self, level: _Level) -> _Solution:
         basis = level.basis
@@ -246,7 +247,7 @@ class _Evolution:
         return values
 
     def _norm(self, basis: Basis, coefficients: np.ndarray) -> float:
-        if self.is_closed:
+        if self.is_compact:
             return float(_lengths(self.values(basis, coefficients)).max())
         lengths = _lengths(self.values(basis, coefficients, at=self.points))
         if self.weights is None:
@@ -259,7 +260,7 @@ class _Evolution:
         On the line the same holds in L2(p) up to a factor sqrt 2. There initial densities with tails twice as wide as
         p have no such norm; their moments still resolve them at later times, so nothing is asked of them initially.
         """
-        if self.is_closed:
+        if self.is_compact:
             return float(_lengths(residual).max())
         return 0.0 if self.adjoint else float(np.sqrt(basis.weights @ _lengths(residual) ** 2))
 
