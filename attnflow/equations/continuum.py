@@ -11,12 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
-import jax
 import numpy as np
 
 from attnflow._checks import check_integer, check_times, check_tolerance
 from attnflow._lifting import check_function, evaluate
-from attnflow._values import value
 from attnflow.attention import Attention
 from attnflow.densities.base import Density
 from attnflow.densities.gaussian import Gaussian
@@ -29,7 +27,7 @@ from attnflow.equations.semigroups.dense import Semigroup, real_modes, slowest_m
 from attnflow.errors import ConfigError, ConvergenceError
 from attnflow.manifolds.sphere import Sphere
 from attnflow.manifolds.torus import FlatTorus
-from attnflow.pseudometrics.base import PseudoMetric
+from attnflow.measures import DiscreteMeasure, as_measure
 from attnflow.trajectories import Spectrum, Trajectory
 
 _DEGREE_STEP = 4  # n and n + 4 degrees are compared; errors fall by about 10^2 per two degrees
@@ -93,9 +91,8 @@ class DriftDiffusion:
         self._search = self._expansion = LaplaceExpansion(attention, density)
         if not attention.pseudometric.vanishes_on_diagonal:
             self._search.require_fixed_minimizer(_cover(density))
-            self._expansion = LaplaceExpansion(
-                Attention(_Centred(attention.pseudometric), attention.bandwidth), density
-            )
+            # Searched for, a minimiser is found to 1e-8 only.
+            self._expansion = LaplaceExpansion(attention, density, at_query=True)
         self._level = functools.cache(self._make_level)
 
     def layer(self, f: Callable, at: object = None) -> np.ndarray:
@@ -105,7 +102,7 @@ class DriftDiffusion:
     def generator(self, f: Callable, at: object = None) -> np.ndarray:
         """L f at points (Q, D), on any manifold, by automatic differentiation: (Q,), or (Q, c) for a vector f."""
         check_function(f)
-        points, _ = self._queries(at)
+        points = self._queries(at).points
         self._search.require_fixed_minimizer(points)
         return self._expansion.generator(f, at=points)
 
@@ -115,7 +112,7 @@ class DriftDiffusion:
         Args:
             f: one ambient point (D,) -> scalar or (c,), in jax.numpy, smooth.
             times: t >= 0, one or many, in any order.
-            at: points (Q, D), or anything with `points` and `weights`; required.
+            at: points (Q, D), or a DiscreteMeasure or Trajectory, whose weights the answer then carries; required.
 
         Returns:
             Values (T, Q), or (T, Q, c) for a vector f.
@@ -171,12 +168,15 @@ class DriftDiffusion:
         return Spectrum(eigenvalues[:count], eigenfunctions, error)
 
     def _solve(self, f: Callable, *, times: object, at: object, adjoint: bool) -> Trajectory:
-        points, weights = self._queries(at)
+        measure = self._queries(at)
+        brought = getattr(at, "weights", None)  # bare points ask for a maximum, weighted ones for an L2 norm
         is_compact = self.density.manifold.is_compact
-        problem = _Evolution(check_function(f), check_times(times), points, weights, adjoint, is_compact)
+        problem = _Evolution(check_function(f), check_times(times), measure.points, brought, adjoint, is_compact)
         level, (states, _, _, shape), error = self._refine(problem)
-        values = problem.values(level.basis, states, at=points)
-        return Trajectory(problem.times, points, values.reshape(*values.shape[:2], *shape), weights, error)
+        values = problem.values(level.basis, states, at=measure.points)
+        return Trajectory(
+            problem.times, measure.points, values.reshape(*values.shape[:2], *shape), measure.masses, error
+        )
 
     def _refine(self, problem: _Problem, *, minimum_size: int = 0) -> tuple[_Level, Any, float]:
         """Raise the resolution until two of them agree to the tolerance; the finer one, its solution, its error."""
@@ -206,11 +206,12 @@ class DriftDiffusion:
         matrix = basis.operator(diffusions=coefficients.diffusions, drifts=coefficients.drifts)
         return _Level(basis, Semigroup(matrix))
 
-    def _queries(self, at: Any) -> tuple[np.ndarray, np.ndarray | None]:
+    def _queries(self, at: object) -> DiscreteMeasure:
         if at is None:
             raise ConfigError("`at` is required: a continuum has no points of its own. Pass points (Q, D).")
-        points = self.density.manifold.check(getattr(at, "points", at), "at")
-        return points, getattr(at, "weights", None)
+        measure = as_measure(at, "at")
+        self.density.manifold.check(measure.points, "at")
+        return measure
 
 
 @dataclass(frozen=True)
@@ -331,21 +332,6 @@ def _discretization(density: Density) -> tuple[range, Callable[[int], Basis]]:
         f"there is no spectral solver for {type(density).__name__} on {manifold}: it offers the circle, FlatTorus(1), "
         "FlatTorus(2), Sphere(2) and a Gaussian on the line. Use `generator`, which works pointwise on every manifold."
     )
-
-
-@value
-class _Centred(PseudoMetric):
-    """D(x, y) - D(x, x): the same attention. Where the minimiser is the query it is smallest, and 0, on the diagonal.
-
-    The expansion then needs no search for the minimiser, which would find it only to 1e-8.
-    """
-
-    pseudometric: PseudoMetric
-
-    vanishes_on_diagonal = True
-
-    def __call__(self, x: jax.Array, y: jax.Array) -> jax.Array:
-        return self.pseudometric(x, y) - self.pseudometric(x, x)
 
 
 def _cover(density: Density) -> np.ndarray:
