@@ -190,13 +190,13 @@ def claims_on(name: str) -> list[af.Claim]:
             quantity=f"{name}.control",
         ),
         rate.control(
-            statement=rf"the distance of {QUOTIENT} from $L' f$, with half the drift of $L f$, is of order $\varepsilon$",
+            statement=rf"the distance of {QUOTIENT} from $L' f$, with half the drift, is of order $\varepsilon$",
             quantity=f"{name}.control",
         ),
         *(
             af.Claim(
                 id=f"RZ3-gap/{name}" + (f"/{i + 1}" if len(gaps) > 1 else ""),
-                statement=rf"the distance of {QUOTIENT} from $L' f$, with half the drift of $L f$, tends to "
+                statement=rf"the distance of {QUOTIENT} from $L' f$, with half the drift, tends to "
                 rf"$|\langle \nabla \log p, \nabla f \rangle| / 2$, $f = {formula}$",
                 kind="constant", quantity=f"{name}.gap.{i}", predicted=gap, margin=0.03 * gap,
                 hypotheses=f"{at_steepest}; {assumed}", **common,
