@@ -162,31 +162,36 @@ def measure(case: dict, key: jax.Array) -> dict[str, float]:
     return row
 
 
+SQUARED_NOISE = r"$N\,\mathrm{E} |A_N^n f - A^n f|^2$"
+C_K = r"$c_k(q) = [\kappa(q+l) - \kappa(l) \kappa(q)] \kappa(q+l)^{n-1-k} \kappa(l)^k$"
+
+
 def claims_in(m: int) -> list[af.Claim]:
     """Return what is claimed in m dimensions."""
     torus = f"flat torus ($m = {m}$), uniform density, chordal distance"
     common: dict[str, Any] = dict(source="derived", kind="constant", size="points", predicted=1.0)
     noise = af.Claim(
         id=f"depth-noise/torus-{m}",
-        statement=r"$N\,\mathrm{E} |A_N^n f - A^n f|^2$ over $\sum_q c(q)^2$, the sum for frozen points, tends to 1",
+        statement=rf"{SQUARED_NOISE} over $\sum_q (\sum_{{k<n}} c_k(q))^2$ tends to 1, {C_K}",
         quantity=f"noise_ratio.{m}d",
         hypotheses=rf"{torus}, $\varepsilon = {DEPTH_BANDWIDTH[m]}$, {LAYERS[m]} layers", **common,
     )  # fmt: skip
     shift = af.Claim(
         id=f"slow-down/torus-{m}",
-        statement="$N$ times the mean shift of the eigenvalues of $A_N$ over its second-order sum tends to 1",
+        statement="$N$ times the mean shift of eigenvalues of $A_N$ over its sum of second order tends to 1",
         quantity=f"slow_down_ratio.{m}d",
         hypotheses=rf"{torus}, $\varepsilon = {MODES_BANDWIDTH[m]}$, waves of length one", **common,
     )  # fmt: skip
     return [
         noise,
         noise.control(
-            statement=r"$N\,\mathrm{E} |A_N^n f - A^n f|^2$ over the sum for points new in every layer tends to 1",
+            statement=rf"{SQUARED_NOISE} over $\sum_q \sum_{{k<n}} c_k(q)^2$ tends to 1, {C_K}",
             quantity=f"noise_ratio_of_new_points.{m}d",
         ),
         shift,
         shift.control(
-            statement="$N$ times the mean shift of the eigenvalues of $A_N$ over the sum of one layer tends to 1",
+            statement="$N$ times the mean shift of eigenvalues of $A_N$ over its sum of second order, without what "
+            "repeated layers add, tends to 1",
             quantity=f"slow_down_ratio_of_one_layer.{m}d",
         ),
     ]

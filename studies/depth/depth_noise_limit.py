@@ -266,10 +266,10 @@ def claims_of_points(m: int) -> list[af.Claim]:
         statement=rf"the best error of many layers is reached at $\varepsilon$ of order $N^{{{bandwidth}}}$",
         kind="exponent", quantity=f"best_bandwidth.{m}d", predicted=float(bandwidth), **common,
     )  # fmt: skip
-    claim = growth if m == 2 else rate
+    claim, one_layer = growth if m == 2 else rate, Fraction(-2, m + 6)
     control = claim.control(
-        statement=f"the best error of many layers is of order $N^{{-2/{m + 6}}}$, that of one layer",
-        kind="exponent", quantity=f"best_error.{m}d", predicted=-2 / (m + 6),
+        statement=f"the best error of many layers is of order $N^{{{one_layer}}}$, as that of one layer",
+        kind="exponent", quantity=f"best_error.{m}d", predicted=float(one_layer),
     )  # fmt: skip
     return [claim, control, place]
 

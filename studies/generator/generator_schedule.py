@@ -19,6 +19,7 @@ interval.
 """
 
 import functools
+from fractions import Fraction
 from typing import Any
 
 import jax
@@ -84,19 +85,18 @@ def claims_on(name: str) -> list[af.Claim]:
         source="Si", kind="exponent", size="points",
         hypotheses=f"{name} ($m = {m}$), $p$ von Mises-Fisher, $f = a.x$",
     )  # fmt: skip
-    one_layer, many_layers = (
-        rf"with $\varepsilon \sim N^{{-2/{m + k}}}$ the error of $(A_N - I) f / \varepsilon$" for k in (6, 2)
-    )
+    order, of_many_layers = Fraction(-2, m + 6), Fraction(-2, m + 2)
+    error = r"the RMS of $(A_N - I) f / \varepsilon - L f$"
     rate = af.Claim(
-        id=f"Si/{name}", statement=f"{one_layer} is of order $N^{{-2/{m + 6}}}$",
-        quantity=f"{name}.one_layer", predicted=-2 / (m + 6), **common,
+        id=f"Si/{name}", statement=rf"with $\varepsilon \sim N^{{{order}}}$ {error} is of order $N^{{{order}}}$",
+        quantity=f"{name}.one_layer", predicted=float(order), **common,
     )  # fmt: skip
     gap = af.Claim(
-        id=f"Si-gap/{name}", statement=f"{many_layers} does not fall",
+        id=f"Si-gap/{name}", statement=rf"with $\varepsilon \sim N^{{{of_many_layers}}}$ {error} does not fall",
         quantity=f"{name}.many_layers", predicted=0.0, **common,
     )  # fmt: skip
     control = rate.control(
-        statement=f"{many_layers} is of order $N^{{-2/{m + 6}}}$",
+        statement=rf"with $\varepsilon \sim N^{{{of_many_layers}}}$ {error} is of order $N^{{{order}}}$",
         quantity=f"{name}.many_layers",
     )
     return [rate, control, gap]

@@ -76,7 +76,9 @@ below = af.Claim(
 )  # fmt: skip
 eight = af.Claim(
     id="breakdown/eight", quantity="variance_at_eight", margin=0.25,
-    statement=r"with 8 neighbours $N\,\mathrm{Var}[A_N f]$ is within a quarter of its asymptote", **common,
+    statement=r"with 8 neighbours $N\,\mathrm{Var}[A_N f]$ is within a quarter of "
+    r"$\int k^2 (f - A f)^2 p / (\int k p)^2$",
+    **common,
 )  # fmt: skip
 study = af.Study(
     name="breakdown",

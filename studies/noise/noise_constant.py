@@ -12,6 +12,7 @@ of the left-hand side in eps. The controls are the noise of A_N f itself, withou
 """
 
 import functools
+from fractions import Fraction
 from typing import Any, NamedTuple
 
 import jax
@@ -89,7 +90,7 @@ LAYER_NOISE = r"$\lim N^{1/2}\,\mathrm{std}[(A_N - A) f]$"
 def claims_on(name: str) -> list[af.Claim]:
     """Return what is claimed on one manifold."""
     m = MANIFOLDS[name].dim
-    exponent = -0.5 - m / 4
+    exponent = Fraction(-2 - m, 4)
     common: dict[str, Any] = dict(
         source="Si", size="bandwidth",
         hypotheses=rf"{name} ($m = {m}$), $p$ von Mises-Fisher, $|\nabla f|$ bounded below",
@@ -97,7 +98,7 @@ def claims_on(name: str) -> list[af.Claim]:
     rate = af.Claim(
         id=f"noise-const/{name}/exponent",
         statement=rf"{GENERATOR_NOISE} is of order $\varepsilon^{{{exponent}}}$",
-        kind="exponent", quantity=f"{name}.noise", predicted=exponent, **common,
+        kind="exponent", quantity=f"{name}.noise", predicted=float(exponent), **common,
     )  # fmt: skip
     constant = af.Claim(
         id=f"noise-const/{name}",

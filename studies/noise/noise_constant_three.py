@@ -13,6 +13,7 @@ over queries. The controls are the noise of A_N f itself, without the division b
 """
 
 import functools
+from fractions import Fraction
 from typing import Any, NamedTuple
 
 import jax
@@ -110,7 +111,7 @@ LAYER_NOISE = r"$\lim N^{1/2}\,\mathrm{std}[(A_N - A) f]$"
 def claims_on(name: str) -> list[af.Claim]:
     """Return what is claimed on one manifold."""
     density = "von Mises-Fisher" if any(DRIFT[name]) else "uniform"
-    exponent = -0.5 - M / 4
+    exponent = Fraction(-2 - M, 4)
     common: dict[str, Any] = dict(
         source="Si", size="bandwidth",
         hypotheses=rf"{name} ($m = 3$), $p$ {density}, $|\nabla f|$ bounded below",
@@ -118,7 +119,7 @@ def claims_on(name: str) -> list[af.Claim]:
     rate = af.Claim(
         id=f"noise-const/{name}/exponent",
         statement=rf"{GENERATOR_NOISE} is of order $\varepsilon^{{{exponent}}}$",
-        kind="exponent", quantity=f"{name}.noise", predicted=exponent, **common,
+        kind="exponent", quantity=f"{name}.noise", predicted=float(exponent), **common,
     )  # fmt: skip
     constant = af.Claim(
         id=f"noise-const/{name}",

@@ -72,7 +72,7 @@ exact = af.Claim(
     kind="identity", quantity="residual", predicted=0.0, margin=1e-13, **common,
 )  # fmt: skip
 sampled = af.Claim(
-    id="invariant/N", statement=r"the moments of $\pi$ tend to those of the population's at order $N^{-1/2}$",
+    id="invariant/N", statement=r"the moments of $\pi$ tend to those of the population's $\pi$ at order $N^{-1/2}$",
     kind="exponent", quantity="moments", predicted=-0.5, **common,
 )  # fmt: skip
 study = af.Study(
