@@ -167,7 +167,8 @@ def claims_on(name: str) -> list[af.Claim]:
     assumed = "$D = |x - y|^2$; $f$ smooth; infinitely many points"
     where = "the line, $p$ Gaussian, in $L^2(p)$" if name == "line" else f"{name}, $p > 0$ smooth, at 128 queries"
     bulk = " among queries of weight over $10^{-3}$" if name == "line" else ""
-    at_steepest = f"{name}, $p > 0$ smooth, at the query where this is largest{bulk}"
+    steep = r"$|\langle \nabla \log p, \nabla f \rangle|$"
+    at_steepest = f"{name}, $p > 0$ smooth, at the query where {steep} is largest{bulk}"
     common: dict[str, Any] = dict(source="RZ", size="bandwidth")
     limit = af.Claim(
         id=f"RZ3/{name}",
@@ -197,7 +198,7 @@ def claims_on(name: str) -> list[af.Claim]:
             af.Claim(
                 id=f"RZ3-gap/{name}" + (f"/{i + 1}" if len(gaps) > 1 else ""),
                 statement=rf"the distance of {QUOTIENT} from $L' f$, with half the drift, tends to "
-                rf"$|\langle \nabla \log p, \nabla f \rangle| / 2$, $f = {formula}$",
+                rf"half of {steep}, $f = {formula}$",
                 kind="constant", quantity=f"{name}.gap.{i}", predicted=gap, margin=0.03 * gap,
                 hypotheses=f"{at_steepest}; {assumed}", **common,
             )
