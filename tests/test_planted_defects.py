@@ -23,7 +23,7 @@ from attnflow.lab.running import run_study
 from attnflow.lab.runs import read_run
 from attnflow.lab.store import Store
 from attnflow.lab.study import Task
-from attnflow.manifolds.base import Quadrature
+from attnflow.measures import DiscreteMeasure
 from attnflow.sums import empirical, population
 from attnflow.sums.kernel_sums.dense import DenseSum
 from attnflow.sums.planning import planner
@@ -250,7 +250,7 @@ def a_wrong_volume(monkeypatch):
 
     def wrong(self, degree):
         points, weights = right(self, degree)
-        return Quadrature(points, 2 * weights)  # of an interval of length 4 pi
+        return DiscreteMeasure(points, 2 * weights)  # of an interval of length 4 pi
 
     monkeypatch.setattr(af.Sphere, "quadrature", wrong)
 
