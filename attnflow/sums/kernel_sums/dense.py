@@ -83,7 +83,7 @@ class DenseSum(KernelSum):
         return RowSums(shift, sums[:, 0], sums[:, 1:], self._rounding(rows, shift, sums[:, 0]))
 
     def _rounding(self, rows: Rows, shift: np.ndarray, total: np.ndarray) -> np.ndarray:
-        """Return a bound for every row: `TERM_ROUNDING` additions of error u each, and (D + 4) u |logit| in exponentials.
+        """Return a bound for every row: `TERM_ROUNDING` additions of error u, and (D + 4) u |logit| in exponentials.
 
         The averages weigh a logit with p_j = w_j e^(logit_j) / sum, and sum_j p_j (shift - logit_j) is at most
         log(sum_j w_j / total), because the relative entropy of p with respect to w is not negative.

@@ -244,7 +244,7 @@ class FourierSum(KernelSum):
         return sums
 
     def _modes(self, strengths: np.ndarray) -> np.ndarray:
-        """Return the Fourier coefficients of strengths (count, N), added up in a fixed order: bytes are the same each time.
+        """Return the Fourier coefficients of strengths (count, N), added up in a fixed order, to the same bytes.
 
         finufft's own threads add theirs up in the order in which they finish.
         """
