@@ -238,7 +238,23 @@ def fit_limit(
 
 
 def seed_interval(values: np.ndarray, *, statistic: str, weights: np.ndarray, confidence: float) -> tuple[float, float]:
-    """Return the weighted sum over levels of the mean or RMS over seeds, and its half-width; values (levels, seeds)."""
+    """Return the weighted sum over levels of the mean or RMS over seeds, and the half-width of its interval.
+
+        sum_l w_l m_l,   m_l = mean_s v_ls   or   (mean_s v_ls^2)^(1/2)
+
+    Args:
+        values: v, shape (levels, seeds).
+        statistic: "mean" or "rms".
+        weights: w, shape (levels,).
+        confidence: level of the interval, in (0, 1).
+
+    Example:
+        >>> import numpy as np
+        >>> from attnflow.judge.rates import seed_interval
+        >>> estimate, _ = seed_interval(np.array([[3.0, 4.0]]), statistic="rms", weights=np.ones(1), confidence=0.95)
+        >>> print(f"{estimate**2:.1f}")
+        12.5
+    """
     if statistic == "rms":
         return jackknife(values**2, np.sqrt, weights=weights, confidence=confidence)
     return jackknife(values, np.asarray, weights=weights, confidence=confidence)
@@ -247,7 +263,7 @@ def seed_interval(values: np.ndarray, *, statistic: str, weights: np.ndarray, co
 def jackknife(
     values: np.ndarray, statistic: Statistic, *, weights: np.ndarray, confidence: float
 ) -> tuple[float, float]:
-    """Return the estimate sum_l weights_l statistic(mean_s values_ls) and the half-width of its jackknife interval.
+    """Return the estimate sum_l w_l statistic(mean_s v_ls) and the half-width of its jackknife interval.
 
     With theta the estimate and theta_s the estimate without seed s, the pseudo-values P_s = S theta - (S-1) theta_s
     act like independent draws [Tukey1958]; the squared standard error is their variance over S. Student's t assumes
@@ -257,6 +273,20 @@ def jackknife(
         nu = (S - 1) / (1 + g (S - 1) / (2 S)),   g >= 0,
 
     cover .94 to .96.
+
+    Args:
+        values: v, shape (levels, seeds).
+        statistic: of the means over seeds, shape (levels,) to (levels,); it is also given the means without one seed.
+        weights: w, shape (levels,).
+        confidence: level of the interval, in (0, 1).
+
+    Example:
+        >>> import numpy as np
+        >>> from attnflow.judge.rates import jackknife
+        >>> draws = np.arange(10.0)[None]
+        >>> estimate, half_width = jackknife(draws, np.asarray, weights=np.ones(1), confidence=0.95)
+        >>> print(f"{estimate:.1f} {half_width:.3f}")  # of a mean, Student's interval
+        4.5 2.166
     """
     seeds = values.shape[1]
     estimate = float(weights @ statistic(values.mean(axis=1)))

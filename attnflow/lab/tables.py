@@ -17,7 +17,7 @@ EXIT_MEANING = {
 
 
 def verdict_table(verdicts: Sequence[Verdict], *, width: int, colour: bool = False) -> str:
-    """One aligned line per verdict; columns are dropped from the right until the table fits.
+    """Return one aligned line per verdict; columns are dropped from the right until the table fits.
 
     Verdicts that are not plainly as expected are followed by their reason.
 
@@ -25,6 +25,19 @@ def verdict_table(verdicts: Sequence[Verdict], *, width: int, colour: bool = Fal
         verdicts: the rows.
         width: of the terminal, in characters.
         colour: green for what is as expected, yellow for inconclusive, red for the rest.
+
+    Example:
+        >>> import attnflow as af
+        >>> from attnflow.lab.tables import last_line, verdict_table
+        >>> claim = af.Claim(
+        ...     id="rows", source="Si", statement="rows sum to one", kind="identity", quantity="sums", size="points",
+        ...     hypotheses="none", predicted=1.0, margin=1e-12)
+        >>> verdicts = [af.judge(claim, [af.Level(size=10, values=[1.0, 1.0])])]
+        >>> print(verdict_table(verdicts, width=40))
+        claim  verdict    measured  predicted
+        rows   supported  1         1
+        >>> print(last_line(verdicts))
+        1 supported. Exit 0: all as expected.
     """
     rows = [_cells(verdict) for verdict in verdicts]
     headers = list(_cells(verdicts[0])) if verdicts else ["claim", "verdict"]
@@ -43,7 +56,7 @@ def verdict_table(verdicts: Sequence[Verdict], *, width: int, colour: bool = Fal
 
 
 def last_line(verdicts: Sequence[Verdict], *, failures: int = 0) -> str:
-    """How many verdicts of each kind, and what the exit code means."""
+    """Return how many verdicts of each sort there are, and what the exit code means."""
     counts = Counter((verdict.control, verdict.verdict) for verdict in verdicts)
     code = 3 if failures else exit_code(verdicts)
     listed = [
@@ -54,7 +67,7 @@ def last_line(verdicts: Sequence[Verdict], *, failures: int = 0) -> str:
 
 
 def _cells(verdict: Verdict) -> dict[str, str]:
-    """The row by column, the most telling first: the last ones are the first to be dropped."""
+    """Return the row by column, the most telling first, as the last ones are the first to be dropped."""
     return {
         "claim": verdict.id,
         "verdict": verdict.verdict + (" (control)" if verdict.control else ""),
