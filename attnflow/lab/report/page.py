@@ -20,13 +20,11 @@ from attnflow.errors import ConfigError
 from attnflow.judge.claims import FAMILY_CONFIDENCE, MINIMUM_LEVELS, Claim, Verdict, is_expected
 from attnflow.lab.plots.drawing import figure_name, records_digest, study_figures
 from attnflow.lab.plots.style import SYMBOLS, image, number, reading
+from attnflow.lab.report.formulas import ascii_mathematics, tex
 from attnflow.lab.runs import different_code, judge_study, latest_run, read_records
 from attnflow.lab.store import Record, Store, write_file
 from attnflow.lab.study import Scalar, Study
 
-SIGNS = {
-    "eps": "ε", "pi": "π", "beta": "β", "kappa": "κ", "zeta": "ζ", "phat": "p̂", "grad": "∇", "Lap": "Δ", "int": "∫",
-}  # fmt: skip
 START, END = "<!-- claims -->", "<!-- /claims -->"
 README, REFERENCES = Path("README.md"), Path("REFERENCES.bib")
 
@@ -115,10 +113,16 @@ def page(runs: Sequence[Run], *, bad_files: Sequence[Path], master_seed: int) ->
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    environment.filters |= {"math": mathematics, "predicted": _predicted, "measured": reading, "levels": _levels}
+    environment.filters |= {
+        "math": ascii_mathematics,
+        "tex": tex,
+        "predicted": _predicted,
+        "measured": reading,
+        "levels": _levels,
+    }
     environment.filters |= {"words": _words, "tone": _tone, "breakable": _breakable}
     verdicts = [verdict for run in runs for verdict in run.verdicts]
-    return environment.get_template("report.html.jinja").render(
+    return environment.get_template("page.html.jinja").render(
         summary=_summary(verdicts),
         settings=_settings(runs),
         master_seed=master_seed,
@@ -131,32 +135,6 @@ def page(runs: Sequence[Run], *, bad_files: Sequence[Path], master_seed: int) ->
         bad_files=[path.name for path in bad_files],
         references=_references({verdict.source for verdict in verdicts}),
     )
-
-
-def mathematics(text: str) -> Markup:
-    """Text with its formulas made legible: eps, pi, grad, Lap, int, ->, x^2, x_1, a - b and <a, b>; all is escaped.
-
-    Example:
-        >>> from attnflow.lab.report.page import mathematics
-        >>> print(mathematics("e^{-|x-y|^2/2eps} <b>"))
-        e<sup>−|x−y|<sup>2</sup>/2ε</sup> &lt;b&gt;
-    """
-    html = str(escape(text))
-    html = re.sub(r"&lt;(\w[^&]*,[^&]*\w)&gt;", r"⟨\1⟩", html).replace("-&gt;", "→")
-    html = re.sub(r"\bsum_", "∑_", re.sub(r"\bprod_", "∏_", html))
-    html = html.replace("&gt;=", "≥").replace("&lt;=", "≤").replace("!=", "≠")
-    for word, sign in SIGNS.items():
-        html = re.sub(rf"(?<![A-Za-z]){word}(?![A-Za-z])", sign, html)
-    html = re.sub(
-        r"(?<=[{(])-(?=\w)|(?<![A-Za-z]{2})(?<!-)-(?=[\W\d_]|[A-Za-z]\b|[A-Za-z]_)(?!-)", "−", html
-    )  # a hyphen joins words
-    html = re.sub(r"((?<![A-Za-z])[A-Za-z]|[π∑∏⟩])_(?:\{([^{}]*)\}|(\w{1,2})\b)", r"\1<sub>\2\3</sub>", html)
-    html = re.sub(r"`([^`]+)`", r"<code>\1</code>", html)
-    previous = None
-    while html != previous:  # from the inside out
-        previous = html
-        html = re.sub(r"\^(?:\{([^{}^]*)\}|\(([^()^]*)\)|(-?\w+))", r"<sup>\1\2\3</sup>", html)
-    return Markup(html)
 
 
 def _runs(studies: Sequence[Study], store: Store, *, master_seed: int) -> list[Run]:

@@ -9,7 +9,7 @@ import pytest
 from attnflow.errors import ConfigError
 from attnflow.judge.claims import Verdict
 from attnflow.lab.plots.drawing import records_digest
-from attnflow.lab.report.page import END, README, START, check, claims_markdown, mathematics, write
+from attnflow.lab.report.page import END, README, START, check, claims_markdown, write
 from attnflow.lab.runs import judge_study, load_study, read_records, run_study
 from attnflow.lab.store import Store
 
@@ -253,25 +253,3 @@ def test_a_report_on_nothing_is_refused(folder):
         write([study], Store("empty"), "page.html")
     with pytest.raises(ConfigError, match="folder does not exist"):
         write([study], Store("out"), "no/page.html")
-
-
-@pytest.mark.parametrize(
-    ("text", "html"),
-    [
-        ("eps -> 0, steps stay", "ε → 0, steps stay"),
-        ("<grad log p, grad f>_G", "⟨∇ log p, ∇ f⟩<sub>G</sub>"),
-        ("1/2 Lap f at x_1", "1/2 Δ f at x<sub>1</sub>"),
-        ("sum_j w_{ij}", "∑<sub>j</sub> w<sub>ij</sub>"),
-        ("e^{-iq.x}", "e<sup>−iq.x</sup>"),
-        ("N^(-1/2) e^{tL}", "N<sup>−1/2</sup> e<sup>tL</sup>"),
-        ("e^{-|x-y|^2/2eps}", "e<sup>−|x−y|<sup>2</sup>/2ε</sup>"),
-        ("kappa(q) - 1 >= phat(l)", "κ(q) − 1 ≥ p̂(l)"),
-        ("von Mises-Fisher, x-axis, (A - I) f, 1e-13", "von Mises-Fisher, x-axis, (A − I) f, 1e−13"),
-        ("solver_error < 2 & b > 3", "solver_error &lt; 2 &amp; b &gt; 3"),
-        ("point in print, a sum of terms", "point in print, a sum of terms"),
-        ("see `noise`", "see <code>noise</code>"),
-        ("<b onclick=x>, </b>", "&lt;b onclick=x&gt;, &lt;/b&gt;"),
-    ],
-)
-def test_formulas_become_legible_and_everything_else_stays(text, html):
-    assert mathematics(text) == html
