@@ -152,7 +152,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _verify(arguments: argparse.Namespace) -> int:
-    from attnflow.judge.claims import exit_code
+    from attnflow.judge.verdicts import exit_code
     from attnflow.lab.runs import find_studies, judge_study, read_records
     from attnflow.lab.store import write_file
     from attnflow.lab.tables import last_line, verdict_table

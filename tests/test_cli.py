@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from attnflow.cli import main
-from attnflow.judge.claims import Verdict, verdict_from_row
+from attnflow.judge.verdicts import Verdict, verdict_from_row
 from attnflow.lab import runs as runner
 from attnflow.lab.tables import last_line, verdict_table
 
@@ -199,7 +199,7 @@ def test_set_overrides_a_parameter_in_every_case(folder, capsys):
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_bad_input_exits_2_with_one_message_and_no_traceback(folder, capsys, monkeypatch, words, message):
-    monkeypatch.setitem(sys.modules, "attnflow.lab.plots", types.SimpleNamespace(draw_study=None))
+    monkeypatch.setitem(sys.modules, "attnflow.lab.plots.drawing", types.SimpleNamespace(draw_study=None))
     assert main(words) == 2
     err = capsys.readouterr().err
     assert message in err
@@ -281,7 +281,7 @@ def test_plot_hands_the_newest_complete_run_to_the_figures(folder, capsys, monke
         calls.append((study.name, len(records), [verdict.id for verdict in verdicts], directory))
         return [directory / "toy.pdf"]
 
-    monkeypatch.setitem(sys.modules, "attnflow.lab.plots", types.SimpleNamespace(draw_study=draw_study))
+    monkeypatch.setitem(sys.modules, "attnflow.lab.plots.drawing", types.SimpleNamespace(draw_study=draw_study))
     assert main(["plot", "--all"]) == 0
     assert calls == []
     assert "toy has not been run" in capsys.readouterr().err

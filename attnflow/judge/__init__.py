@@ -1,1 +1,1 @@
-"""What measurements say about claims: rates with intervals, and verdicts."""
+"""What measurements say about claims: rates with intervals, kinds of claims, and verdicts."""

@@ -34,6 +34,9 @@ class RateFit:
         correction: the fitted d.
         dropped: indices of the levels under the declared floor.
         asymptotic: whether |d| h^q < 0.1 over the finest half of the used levels.
+        constant: the fitted c.
+        correction_power: the power q.
+        orientation: d log h / d log size: 1 if sizes fall, -1 if they rise.
     """
 
     rate: float
@@ -43,6 +46,28 @@ class RateFit:
     correction: float
     dropped: tuple[int, ...]
     asymptotic: bool
+    constant: float
+    correction_power: float
+    orientation: int
+
+    def curve(self, sizes: object) -> np.ndarray:
+        """Return the fitted errors e = exp(c + r log h + d h^q) at any sizes.
+
+        Args:
+            sizes: positive numbers, of any shape.
+
+        Raises:
+            ConfigError: if a size is not positive.
+
+        Example:
+            >>> import attnflow as af
+            >>> fit = af.fit_rate([8, 16, 32, 64], [8**-2, 16**-2, 32**-2, 64**-2])
+            >>> fit.curve([10, 100]).round(8).tolist()
+            [0.01, 0.0001]
+        """
+        h = _small_quantity(sizes, orientation=self.orientation)
+        slope = self.orientation * self.rate
+        return np.exp(self.constant + slope * np.log(h) + self.correction * h**self.correction_power)
 
 
 @dataclass(frozen=True)
@@ -52,12 +77,34 @@ class LimitFit:
     Args:
         limit, low, high: the limit L and its interval.
         correction: the fitted d.
+        correction_power: the power q.
+        orientation: d log h / d log size: 1 if sizes fall, -1 if they rise.
     """
 
     limit: float
     low: float
     high: float
     correction: float
+    correction_power: float
+    orientation: int
+
+    def curve(self, sizes: object) -> np.ndarray:
+        """Return the fitted values L + d h^q at any sizes.
+
+        Args:
+            sizes: positive numbers, of any shape.
+
+        Raises:
+            ConfigError: if a size is not positive.
+
+        Example:
+            >>> import attnflow as af
+            >>> fit = af.fit_limit([100, 200, 400, 800], [1.5, 1.25, 1.125, 1.0625])
+            >>> fit.curve([50, 1600]).round(6).tolist()
+            [2.0, 1.03125]
+        """
+        h = _small_quantity(sizes, orientation=self.orientation)
+        return self.limit + self.correction * h**self.correction_power
 
 
 def fit_rate(
@@ -109,11 +156,12 @@ def fit_rate(
     if (measured == 0).any():
         raise DataError("`errors` must be positive, got 0.0. Declare the `floor` under which an error is round-off.")
 
-    h, orientation = _small_quantity(size)
+    orientation = _orientation(size)
+    h = _small_quantity(size, orientation=orientation)
     ratio, power = h / h[0], check_positive(correction_power, "correction_power")
     columns = np.stack([np.ones_like(ratio), np.log(ratio), ratio**power], axis=1)
     solve = np.linalg.pinv(columns)
-    _, slope, d = map(float, solve @ np.log(rms))
+    level, slope, d = map(float, solve @ np.log(rms))
     if measured.ndim == 1:
         half_width = _extrapolation_error(columns, np.log(rms), coefficient=1, confidence=confidence)
     else:
@@ -129,6 +177,9 @@ def fit_rate(
         correction=d / float(h[0]) ** power,
         dropped=dropped,
         asymptotic=bool((abs(d) * finest**power < SMALL_CORRECTION).all()),
+        constant=level - slope * float(np.log(h[0])),
+        correction_power=power,
+        orientation=orientation,
     )
 
 
@@ -169,7 +220,8 @@ def fit_limit(
     size, measured = _check_ladder(sizes, values, "values")
     check_choice(statistic, "statistic", ("mean", "rms"))
     _check_levels(len(size), 0)
-    h, _ = _small_quantity(size)
+    orientation = _orientation(size)
+    h = _small_quantity(size, orientation=orientation)
     power = check_positive(correction_power, "correction_power")
     columns = np.stack([np.ones_like(h), (h / h[0]) ** power], axis=1)
     solve = np.linalg.pinv(columns)
@@ -179,11 +231,14 @@ def fit_limit(
     else:
         limit, half_width = seed_interval(measured, statistic=statistic, weights=solve[0], confidence=confidence)
         d, _ = seed_interval(measured, statistic=statistic, weights=solve[1], confidence=confidence)
-    return LimitFit(limit=limit, low=limit - half_width, high=limit + half_width, correction=d / float(h[0]) ** power)
+    return LimitFit(
+        limit=limit, low=limit - half_width, high=limit + half_width, correction=d / float(h[0]) ** power,
+        correction_power=power, orientation=orientation,
+    )  # fmt: skip
 
 
 def seed_interval(values: np.ndarray, *, statistic: str, weights: np.ndarray, confidence: float) -> tuple[float, float]:
-    """The weighted sum over levels of the mean or RMS over seeds of values (levels, seeds), and its half-width."""
+    """Return the weighted sum over levels of the mean or RMS over seeds, and its half-width; values (levels, seeds)."""
     if statistic == "rms":
         return jackknife(values**2, np.sqrt, weights=weights, confidence=confidence)
     return jackknife(values, np.asarray, weights=weights, confidence=confidence)
@@ -192,7 +247,7 @@ def seed_interval(values: np.ndarray, *, statistic: str, weights: np.ndarray, co
 def jackknife(
     values: np.ndarray, statistic: Statistic, *, weights: np.ndarray, confidence: float
 ) -> tuple[float, float]:
-    """The estimate sum_l weights_l statistic(mean_s values_ls) and the half-width of its jackknife interval.
+    """Return the estimate sum_l weights_l statistic(mean_s values_ls) and the half-width of its jackknife interval.
 
     With theta the estimate and theta_s the estimate without seed s, the pseudo-values P_s = S theta - (S-1) theta_s
     act like independent draws [Tukey1958]; the squared standard error is their variance over S. Student's t assumes
@@ -213,7 +268,7 @@ def jackknife(
 
 
 def _means_without_one(values: np.ndarray) -> np.ndarray:
-    """The mean over all seeds but s, for each s; sums of both sides, as the total minus a dominant seed cancels."""
+    """Return the mean over all seeds but s, for each s, from sums: the total less a dominant seed would cancel."""
     nothing = np.zeros((len(values), 1))
     before = np.cumsum(np.hstack([nothing, values[:, :-1]]), axis=1)
     after = np.cumsum(np.hstack([nothing, values[:, :0:-1]]), axis=1)[:, ::-1]
@@ -221,7 +276,7 @@ def _means_without_one(values: np.ndarray) -> np.ndarray:
 
 
 def _excess_kurtosis(centred: np.ndarray) -> float:
-    """The unbiased-moment estimate of Fisher's g2; zero where it is not defined."""
+    """Return the unbiased-moment estimate of Fisher's g2; zero where it is not defined."""
     n = len(centred)
     second = float(np.mean(centred**2))
     if n < 4 or second == 0.0:
@@ -231,7 +286,7 @@ def _excess_kurtosis(centred: np.ndarray) -> float:
 
 
 def _extrapolation_error(columns: np.ndarray, levels: np.ndarray, *, coefficient: int, confidence: float) -> float:
-    """Half-width for deterministic levels: t times the residual error, plus the shift without the coarsest level."""
+    """Return t times the residual error of deterministic levels, plus the shift without the coarsest level."""
     solve = np.linalg.pinv(columns)
     freedom = columns.shape[0] - columns.shape[1]
     residual = np.linalg.norm(levels - columns @ (solve @ levels)) / np.sqrt(freedom)
@@ -240,7 +295,7 @@ def _extrapolation_error(columns: np.ndarray, levels: np.ndarray, *, coefficient
 
 
 def _quantile(freedom: float, confidence: float) -> float:
-    """The two-sided Student t quantile."""
+    """Return the two-sided Student t quantile."""
     if check_positive(confidence, "confidence") >= 1.0:
         raise ConfigError(f"`confidence` must lie between 0 and 1, got {confidence!r}. Pass 0.95 or 0.999.")
     return float(stdtrit(freedom, 0.5 + 0.5 * confidence))
@@ -251,16 +306,24 @@ def _half_log(mean_square: np.ndarray) -> np.ndarray:
 
 
 def _root_mean_square(values: np.ndarray) -> np.ndarray:
-    """The root mean square over seeds of each level, scaled so that squares neither overflow nor underflow."""
+    """Return the root mean square over seeds of each level, scaled so that squares neither overflow nor underflow."""
     if values.ndim == 1:
         return np.abs(values)
     scale = np.abs(values).max(axis=1)
     return scale * np.sqrt(np.mean((values / np.where(scale > 0, scale, 1.0)[:, None]) ** 2, axis=1))
 
 
-def _small_quantity(size: np.ndarray) -> tuple[np.ndarray, float]:
-    """h, and the sign of d log h / d log size."""
-    return (1.0 / size, -1.0) if size[-1] > size[0] else (size, 1.0)
+def _orientation(size: np.ndarray) -> int:
+    """Return d log h / d log size: -1 if sizes rise, 1 if they fall."""
+    return -1 if size[-1] > size[0] else 1
+
+
+def _small_quantity(sizes: object, *, orientation: int) -> np.ndarray:
+    """Return h: the size itself, or 1/size where sizes rise."""
+    size = check_finite(sizes, "sizes")
+    if (size <= 0).any():
+        raise ConfigError(f"`sizes` must be positive, got {size.min():.6g}. Leave such sizes out.")
+    return size if orientation == 1 else 1.0 / size
 
 
 def _check_ladder(sizes: object, values: object, name: str) -> tuple[np.ndarray, np.ndarray]:

@@ -27,7 +27,9 @@ from tqdm import tqdm
 
 from attnflow._checks import check_choice
 from attnflow.errors import AttnflowError, ConfigError
-from attnflow.judge.claims import Claim, Level, Verdict, judge
+from attnflow.judge.claims import KINDS, Claim
+from attnflow.judge.levels import Level
+from attnflow.judge.verdicts import Verdict, judge
 from attnflow.lab.store import Record, Store, check_arrays
 from attnflow.lab.study import Study, Task, canonical_json
 from attnflow.precision import require_x64
@@ -204,7 +206,7 @@ def claim_levels(claim: Claim, records: Sequence[Record], *, study: Study) -> li
     if not levels:
         check_choice(claim.quantity, f"quantity of claim {claim.id}", {name for r in records for name in r.arrays})
     for size, count in Counter(level.size for level in levels).items():
-        if count > 1 and claim.kind in ("exponent", "constant"):
+        if count > 1 and KINDS[claim.kind].is_ladder:
             raise ConfigError(f"claim {claim.id!r} has {count} cases with {claim.size} = {size}. Each level needs one.")
     return levels
 

@@ -21,7 +21,7 @@ import numpy as np
 
 from attnflow._checks import check_choice, check_integer
 from attnflow.errors import ConfigError
-from attnflow.judge.claims import Claim
+from attnflow.judge.claims import KINDS, Claim
 
 Scalar = bool | int | float | str | None
 Case = Mapping[str, Scalar]
@@ -293,11 +293,11 @@ def _check_claims(claims: Sequence[Claim], *, ladder: Sequence[Case], study: str
     for claim in claims:
         check_choice(claim.size, f"size of claim {claim.id}", parameters)
         sizes = [case[claim.size] for case in ladder if claim.size in case]
-        for size in sizes if claim.kind == "exponent" else []:
+        for size in sizes if KINDS[claim.kind].takes_logarithms else []:
             if isinstance(size, int | float) and size <= 0:
                 raise ConfigError(
                     f"`{claim.size}` in the ladder of study {study!r} must be positive, got {size!r}: "
-                    f"claim {claim.id!r} fits an exponent in it."
+                    f"claim {claim.id!r} takes its logarithm."
                 )
         if claim.control_of is not None:
             check_choice(claim.control_of, f"control_of of claim {claim.id}", ids)

@@ -6,7 +6,7 @@ import textwrap
 from collections import Counter
 from collections.abc import Sequence
 
-from attnflow.judge.claims import Verdict, exit_code, is_expected
+from attnflow.judge.verdicts import Verdict, exit_code, is_expected
 
 GREEN, YELLOW, RED = 32, 33, 31
 EXIT_MEANING = {

@@ -11,7 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from attnflow.errors import ConfigError
-from attnflow.judge.claims import Claim, Level, Verdict, exit_code, judge, verdict_from_row
+from attnflow.judge.claims import Claim
+from attnflow.judge.levels import Level
+from attnflow.judge.verdicts import Verdict, exit_code, judge, verdict_from_row
 
 BANDWIDTHS = 0.4 * 2.0 ** -np.arange(8.0)
 COUNTS = 64 * 2.0 ** np.arange(8)

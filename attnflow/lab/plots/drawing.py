@@ -11,7 +11,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from attnflow.errors import ConfigError
-from attnflow.judge.claims import Claim, Verdict
+from attnflow.judge.claims import KINDS, Claim
+from attnflow.judge.verdicts import Verdict
 from attnflow.lab.plots.ladders import claim_figure
 from attnflow.lab.plots.style import image, stamp, style
 from attnflow.lab.runs import claim_levels
@@ -74,7 +75,7 @@ def study_figures(study: Study, records: Sequence[Record], verdicts: Sequence[Ve
             if drawn is not None:
                 add(function.__name__, drawn)
         for claim in study.claims:
-            if claim.id in by_id and claim.kind != "flag":  # a flag holds or not: there is nothing to see
+            if claim.id in by_id and KINDS[claim.kind].figure is not None:
                 levels = claim_levels(claim, records, study=study)
                 label = study.labels.get(claim.quantity)
                 if any(level.failed is None for level in levels):

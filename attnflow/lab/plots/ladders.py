@@ -12,9 +12,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
-from attnflow.judge.claims import FAMILY_CONFIDENCE, Claim, Level, Verdict
+from attnflow.judge.claims import KINDS, Claim
+from attnflow.judge.levels import Level
 from attnflow.judge.rates import RateFit, fit_limit, fit_rate, jackknife, seed_interval
-from attnflow.lab.plots.style import BLUE, GREY, INK, PALE, SYMBOLS, VERMILLION, figure, number, reading
+from attnflow.judge.verdicts import FAMILY_CONFIDENCE, Verdict
+from attnflow.judge.words import number
+from attnflow.lab.plots.style import BLUE, GREY, INK, PALE, SYMBOLS, VERMILLION, figure
 
 SIZE_LABELS = {
     "bandwidth": "bandwidth ε",
@@ -49,8 +52,9 @@ class Summary(NamedTuple):
 
 def claim_figure(claim: Claim, levels: Sequence[Level], verdict: Verdict, *, label: str | None = None) -> Figure:
     """The figure of one claim: a ladder over its local slopes, a limit, or the distances of an identity."""
-    made = figure(width=4.2, height=3.9 if claim.kind == "exponent" else 3.0)
-    if claim.kind == "exponent":
+    name = KINDS[claim.kind].figure
+    made = figure(width=4.2, height=3.9 if name == "ladder" else 3.0)
+    if name == "ladder":
         upper, lower = made.subplots(2, 1, sharex=True, height_ratios=[2.6, 1])
         ladder(upper, levels, claim=claim, verdict=verdict, label=label)
         local_slopes(lower, levels, claim=claim, verdict=verdict)
@@ -58,7 +62,7 @@ def claim_figure(claim: Claim, levels: Sequence[Level], verdict: Verdict, *, lab
         upper.tick_params(labelbottom=False)
         made.align_ylabels([upper, lower])
     else:
-        draw = limit if claim.kind == "constant" else identity
+        draw = limit if name == "limit" else identity
         upper = draw(made.subplots(), levels, claim=claim, verdict=verdict, label=label)
     _title(upper, verdict)
     return made
@@ -217,7 +221,7 @@ def _title(ax: Axes, verdict: Verdict) -> None:
     """The claim's id and its verdict in words, above the legend; they take height of the layout, never width."""
     words = f"{SYMBOLS[verdict.verdict]} {verdict.verdict}{' (control)' if verdict.control else ''}"
     if verdict.measured is not None:
-        words += f":  {reading(verdict)}"
+        words += f":  {verdict.measured_in_words}"
     legend = ax.get_legend()
     above = 4 + LEGEND_ROW * -(-len(legend.get_texts()) // 2 if legend else 0)
     ax.set_title(verdict.id, loc="left", weight="bold", color=INK, pad=above + 12)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import math
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -13,7 +12,6 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from attnflow.judge.claims import Verdict
 from attnflow.lab.plots.svg import compact
 
 # The palette of Okabe and Ito: told apart by colour-blind readers; figures also differ in marker and dash.
@@ -58,8 +56,6 @@ LOOK: Any = {
     "svg.fonttype": "none",  # a third of the size, and text can be searched; other fonts are narrower
 }
 
-SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-
 
 def style() -> AbstractContextManager[None]:
     """The look of all figures, for the time of a `with` block.
@@ -83,30 +79,6 @@ def stamp(drawn: Figure, text: str) -> Figure:
     x, y = (0.05 / side for side in drawn.get_size_inches())
     drawn.text(1 - x, y, text, ha="right", va="bottom", fontsize=5.5, color=GREY, gid="stamp").set_in_layout(False)
     return drawn
-
-
-def number(value: float, *, margin: float | None = None, digits: int = 4) -> str:
-    """A number for a reader: to a hundredth of its margin where that is legible, else to so many digits."""
-    decimals = 2 - math.floor(math.log10(margin)) if margin else -1
-    text = f"{round(value, decimals) + 0.0:.{decimals}f}" if 0 <= decimals <= 6 else f"{value:.{digits}g}"
-    mantissa, _, exponent = text.replace("-", "−").partition("e")
-    if not exponent:
-        return mantissa
-    power = "10" + f"{int(exponent.replace('−', '-'))}".translate(SUPERSCRIPTS)
-    return power if mantissa == "1" else f"{mantissa}·{power}"
-
-
-def reading(verdict: Verdict) -> str:
-    """What was measured, with its interval where it has one; one too narrow to be spelled is given by its half."""
-    if verdict.measured is None:
-        return "–"
-    if verdict.kind == "flag":
-        return "true" if verdict.measured else "false"
-    if verdict.low is None or verdict.high is None or verdict.low == verdict.high:
-        return number(verdict.measured)
-    measured, low, high = (number(x, margin=verdict.margin) for x in (verdict.measured, verdict.low, verdict.high))
-    half = number((verdict.high - verdict.low) / 2, digits=1)
-    return f"{measured} ± {half}" if low == high else f"{measured} [{low}, {high}]"
 
 
 def image(drawn: Figure, format: str) -> bytes:

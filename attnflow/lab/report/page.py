@@ -17,9 +17,11 @@ from markupsafe import Markup, escape
 from matplotlib.figure import Figure
 
 from attnflow.errors import ConfigError
-from attnflow.judge.claims import FAMILY_CONFIDENCE, MINIMUM_LEVELS, Claim, Verdict, is_expected
+from attnflow.judge.claims import Claim
+from attnflow.judge.rates import MINIMUM_LEVELS
+from attnflow.judge.verdicts import FAMILY_CONFIDENCE, Verdict, is_expected
 from attnflow.lab.plots.drawing import figure_name, records_digest, study_figures
-from attnflow.lab.plots.style import SYMBOLS, image, number, reading
+from attnflow.lab.plots.style import SYMBOLS, image
 from attnflow.lab.report.formulas import ascii_mathematics, tex
 from attnflow.lab.runs import different_code, judge_study, latest_run, read_records
 from attnflow.lab.store import Record, Store, write_file
@@ -102,7 +104,14 @@ def claims_markdown(verdicts: Sequence[Verdict]) -> str:
     lines = ["| claim | source | predicted | measured | levels | verdict |", "|---|---|---|---|---|---|"]
     for verdict in verdicts:
         words = f"{SYMBOLS[verdict.verdict]} {verdict.verdict}" + (" (control)" if verdict.control else "")
-        cells = [verdict.id, verdict.source, _predicted(verdict), reading(verdict), _levels(verdict), words]
+        cells = [
+            verdict.id,
+            verdict.source,
+            verdict.predicted_in_words,
+            verdict.measured_in_words,
+            _levels(verdict),
+            words,
+        ]
         lines.append("| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |")
     return "\n".join(lines)
 
@@ -113,13 +122,7 @@ def page(runs: Sequence[Run], *, bad_files: Sequence[Path], master_seed: int) ->
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    environment.filters |= {
-        "math": ascii_mathematics,
-        "tex": tex,
-        "predicted": _predicted,
-        "measured": reading,
-        "levels": _levels,
-    }
+    environment.filters |= {"math": ascii_mathematics, "tex": tex, "levels": _levels}
     environment.filters |= {"words": _words, "tone": _tone, "breakable": _breakable}
     verdicts = [verdict for run in runs for verdict in run.verdicts]
     return environment.get_template("page.html.jinja").render(
@@ -310,12 +313,6 @@ def _tone(verdict: Verdict) -> str:
     if not is_expected(verdict):
         return "bad"
     return "open" if verdict.verdict == "inconclusive" else "control" if verdict.control else "good"
-
-
-def _predicted(verdict: Verdict) -> str:
-    if verdict.kind == "flag":
-        return "true" if verdict.predicted else "false"
-    return f"{number(verdict.predicted)} ± {number(verdict.margin, digits=2)}"
 
 
 def _levels(verdict: Verdict) -> str:

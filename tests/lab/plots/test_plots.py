@@ -9,11 +9,12 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from attnflow.errors import ConfigError, DataError
-from attnflow.judge.claims import Claim, Level, judge
+from attnflow.judge.claims import Claim
+from attnflow.judge.levels import Level
+from attnflow.judge.verdicts import judge
 from attnflow.lab import plots
 from attnflow.lab.plots.drawing import measured_cases
 from attnflow.lab.plots.flows import LABEL_DISTANCE, MAXIMUM_DOTS, _spread
-from attnflow.lab.plots.style import number
 from attnflow.lab.store import Record
 from attnflow.lab.study import Study, Task
 
@@ -343,15 +344,6 @@ def test_a_failed_level_is_left_out_and_a_flag_has_no_figure():
 def test_a_figure_of_the_study_is_left_out_if_its_case_failed():
     study = toy(figures=[scatter, lambda cases: next(arrays for case, arrays in cases if case["bandwidth"] == 0.4)])
     assert set(drawn_study(study, records_of(study, errors(), failed=[0]))) == {"scatter", "toy-error"}
-
-
-@pytest.mark.parametrize(
-    ("value", "margin", "text"),
-    [(0.99961234, 0.05, "0.9996"), (-0.00002, 0.05, "0.0000"), (-1.25, 0.3, "−1.250"), (2.2e-16, 1e-12, "2.2·10⁻¹⁶"),
-     (1e10, None, "10¹⁰"), (12.3456, None, "12.35"), (1234.5, 60.0, "1234.5")],
-)  # fmt: skip
-def test_numbers_are_given_to_a_hundredth_of_their_margin(value, margin, text):
-    assert number(value, margin=margin) == text
 
 
 def test_a_study_of_which_everything_failed_has_no_ladder():

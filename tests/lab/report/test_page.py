@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from attnflow.errors import ConfigError
-from attnflow.judge.claims import Verdict
+from attnflow.judge.verdicts import Verdict
 from attnflow.lab.plots.drawing import records_digest
 from attnflow.lab.report.page import END, README, START, check, claims_markdown, write
 from attnflow.lab.runs import judge_study, load_study, read_records, run_study

@@ -1,0 +1,90 @@
+"""What a kind of claim is: how it is checked, read off the levels, said in words and drawn."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from attnflow._checks import check_real
+from attnflow.errors import ConfigError
+from attnflow.judge.levels import Level
+from attnflow.judge.rates import LimitFit, RateFit
+from attnflow.judge.words import interval, number
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """The numbers of a claim, which is all that its kind reads of it; see `Claim` for their meaning."""
+
+    predicted: float
+    margin: float | None = None
+    floor: float | Sequence[float] | None = None
+    statistic: str = "mean"
+    correction_power: float = 1.0
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A measured number with its interval and the fit it comes from, or why there is none.
+
+    Args:
+        reason: one sentence: how the number was measured, or why there is none.
+        measured, low, high: the number and its interval, None where there is none.
+        dropped: how many levels lie under the declared floor.
+        fit: the fit that gave the number, None where none was made.
+    """
+
+    reason: str
+    measured: float | None = None
+    low: float | None = None
+    high: float | None = None
+    dropped: int = 0
+    fit: RateFit | LimitFit | None = None
+
+
+class Kind(ABC):
+    """A kind of claim.
+
+    Attributes:
+        name: as in `Claim.kind`.
+        plural: as in error messages.
+        figure: which figure of plots/ shows its levels, None if there is nothing to see.
+        admits: the optional fields of a claim that mean something for this kind.
+        is_ladder: whether the levels give one number together, so that each size stands once and levels share seeds.
+        takes_logarithms: whether it takes logarithms of the sizes, which must then be positive.
+    """
+
+    name: str
+    plural: str
+    figure: str | None
+    admits: frozenset[str] = frozenset()
+    is_ladder: bool = False
+    takes_logarithms: bool = False
+
+    @abstractmethod
+    def default_margin(self, predicted: float) -> float | None:
+        """Return the margin of a claim that states none, or None if it must state one."""
+
+    @abstractmethod
+    def read(self, claim: Prediction, levels: Sequence[Level], *, confidence: float) -> Reading:
+        """Return the number that levels without a flaw measure, with its interval at this confidence."""
+
+    def check_predicted(self, value: object) -> float:
+        """Return the prediction as a float; raise ConfigError if it is no finite number."""
+        return check_real(value, "predicted")
+
+    def check_margin(self, given: object, *, predicted: float) -> float:
+        """Return the margin of a claim, its default if none is given; raise ConfigError unless it is positive."""
+        margin = self.default_margin(predicted) if given is None else check_real(given, "margin")
+        if margin is None or margin <= 0:
+            raise ConfigError(f"`margin` must be positive, got {margin!r}. It is absolute, in units of `predicted`.")
+        return margin
+
+    def say_predicted(self, predicted: float, *, margin: float) -> str:
+        """Return the prediction with its margin as text."""
+        return f"{number(predicted)} ± {number(margin, digits=2)}"
+
+    def say_measured(self, measured: float, *, low: float | None, high: float | None, margin: float) -> str:
+        """Return what was measured, with its interval where it has one, as text."""
+        return interval(measured, low=low, high=high, margin=margin)

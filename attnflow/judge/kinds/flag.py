@@ -1,0 +1,45 @@
+"""Flags: every value is true."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from attnflow._checks import check_real
+from attnflow.errors import ConfigError
+from attnflow.judge.kinds.base import Kind, Prediction, Reading
+from attnflow.judge.kinds.identity import worst_value
+from attnflow.judge.levels import Level
+
+
+class Flag(Kind):
+    """Something that holds or not, at every level and for every seed."""
+
+    name, plural, figure = "flag", "flags", None
+
+    def default_margin(self, predicted: float) -> float:
+        """Return 0: there is nothing between true and false."""
+        return 0.0
+
+    def check_predicted(self, value: object) -> float:
+        """Return 1.0 for True and 0.0 for False; raise ConfigError if it is neither a truth value nor a number."""
+        return float(value) if isinstance(value, bool | np.bool_) else check_real(value, "predicted")
+
+    def check_margin(self, given: object, *, predicted: float) -> float:
+        """Return 0; raise ConfigError if another margin is given."""
+        if given is not None and check_real(given, "margin") != 0:
+            raise ConfigError(f"`margin` of a flag is 0, got {given!r}. Leave it out.")
+        return 0.0
+
+    def read(self, claim: Prediction, levels: Sequence[Level], *, confidence: float) -> Reading:
+        """Return the value farthest from the prediction: a false one, if there is any."""
+        return worst_value(claim, levels)
+
+    def say_predicted(self, predicted: float, *, margin: float) -> str:
+        """Return "true" or "false"."""
+        return "true" if predicted else "false"
+
+    def say_measured(self, measured: float, *, low: float | None, high: float | None, margin: float) -> str:
+        """Return "true" or "false"."""
+        return "true" if measured else "false"

@@ -1,0 +1,248 @@
+"""What the measurements say about a claim.
+
+A claim fixes beforehand what is measured, what is predicted and within which margin. Its verdict is read off the
+interval of the measurement: supported if the interval lies inside predicted +- margin, refuted if it is disjoint from
+it, inconclusive otherwise, invalid if the measurement does not qualify. A control is a claim known to be false: it
+must come out refuted.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from attnflow.judge.claims import KINDS, Claim
+from attnflow.judge.kinds.base import Reading
+from attnflow.judge.levels import Level, table_of
+from attnflow.judge.rates import LimitFit, RateFit
+
+FAMILY_CONFIDENCE = 0.999  # about fifty rows are read together
+MINIMUM_NEIGHBOURS = 2.0  # with fewer, a softmax is a nearest-neighbour map and no limit theorem speaks about it
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One row of the table of claims; the verdict follows from the row's own numbers, see `verdict_from_row`.
+
+    Args:
+        id, source, kind, control_of: as in the claim.
+        control: whether the row is a negative control.
+        verdict: "supported", "refuted", "inconclusive" or "invalid".
+        predicted, margin: the prediction and its absolute margin.
+        measured: the measured exponent, constant or worst value; None if invalid.
+        low, high: its interval; None if invalid, or if too few levels allow no interval to be relied on.
+        levels: levels measured, the dropped included.
+        dropped: levels under the declared floor.
+        seconds: time of all levels.
+        reason: one sentence.
+    """
+
+    id: str
+    source: str
+    kind: str
+    control: bool
+    control_of: str | None
+    verdict: str
+    predicted: float
+    measured: float | None
+    low: float | None
+    high: float | None
+    margin: float
+    levels: int
+    dropped: int
+    seconds: float
+    reason: str
+
+    def row(self) -> dict[str, object]:
+        """Return the fields as JSON values: null for what is absent or not finite."""
+        return {
+            name: None if isinstance(value, float) and not math.isfinite(value) else value
+            for name, value in asdict(self).items()
+        }
+
+    @property
+    def predicted_in_words(self) -> str:
+        """The prediction with its margin, or what a flag must be."""
+        return KINDS[self.kind].say_predicted(self.predicted, margin=self.margin)
+
+    @property
+    def measured_in_words(self) -> str:
+        """What was measured, with its interval where it has one; a dash if nothing qualifies."""
+        if self.measured is None:
+            return "–"
+        kind = KINDS[self.kind]
+        return kind.say_measured(self.measured, low=self.low, high=self.high, margin=self.margin)
+
+
+@dataclass(frozen=True, eq=False)
+class Judgement:
+    """A claim, the levels that decide it, the verdict on it, and the fit that the verdict was read off.
+
+    Args:
+        claim: what is claimed.
+        levels: the measurements, coarse to fine.
+        verdict: what they say about the claim.
+        fit: of an exponent or a limit; None where no fit was made, as for identities and flags.
+    """
+
+    claim: Claim
+    levels: tuple[Level, ...]
+    verdict: Verdict
+    fit: RateFit | LimitFit | None
+
+
+def judge(claim: Claim, levels: Sequence[Level], *, confidence: float = FAMILY_CONFIDENCE) -> Verdict:
+    """Return the verdict on a claim from its measured levels.
+
+    Args:
+        claim: what is claimed.
+        levels: the measurements, coarse to fine.
+        confidence: level of the interval of this row.
+
+    Returns:
+        A Verdict; a measurement that does not qualify is data, and its verdict is "invalid".
+
+    Raises:
+        ConfigError: if the sizes of a ladder are not strictly monotone and positive.
+
+    Example:
+        >>> import attnflow as af
+        >>> claim = af.Claim(
+        ...     id="bias", source="RZ", statement="The bias is of order eps.", kind="exponent", quantity="bias",
+        ...     size="bandwidth", hypotheses="p smooth", predicted=1.0)
+        >>> sizes = [0.4, 0.2, 0.1, 0.05, 0.025, 0.0125]
+        >>> ladder = [af.Level(size=h, values=[h + h**2 / 4], deterministic=True) for h in sizes]
+        >>> af.judge(claim, ladder).verdict
+        'supported'
+    """
+    return examine(claim, levels, confidence=confidence).verdict
+
+
+def examine(claim: Claim, levels: Sequence[Level], *, confidence: float = FAMILY_CONFIDENCE) -> Judgement:
+    """Judge a claim and return the verdict together with the fit that it was read off.
+
+    Args:
+        claim: what is claimed.
+        levels: the measurements, coarse to fine.
+        confidence: level of the interval of this row.
+
+    Raises:
+        ConfigError: if the sizes of a ladder are not strictly monotone and positive.
+
+    Example:
+        >>> import attnflow as af
+        >>> from attnflow.judge.verdicts import examine
+        >>> claim = af.Claim(
+        ...     id="limit", source="RZ", statement="The ratio tends to 1.", kind="constant", quantity="ratio",
+        ...     size="points", hypotheses="p smooth", predicted=1.0)
+        >>> ladder = [af.Level(size=n, values=[1 + 3 / n], deterministic=True) for n in (100, 200, 400, 800)]
+        >>> judgement = examine(claim, ladder)
+        >>> judgement.verdict.verdict, judgement.fit.curve([300]).round(6).tolist()
+        ('supported', [1.01])
+    """
+    flaw = _flaw(claim, levels)
+    reading = KINDS[claim.kind].read(claim, levels, confidence=confidence) if flaw is None else Reading(flaw)
+    assert claim.margin is not None
+    numbers = {
+        "predicted": claim.predicted,
+        "margin": claim.margin,
+        "measured": reading.measured,
+        "low": reading.low,
+        "high": reading.high,
+    }
+    verdict = Verdict(
+        id=claim.id,
+        source=claim.source,
+        kind=claim.kind,
+        control=claim.control_of is not None,
+        control_of=claim.control_of,
+        verdict=verdict_from_row(numbers),
+        levels=len(levels),
+        dropped=reading.dropped,
+        seconds=float(sum(level.seconds for level in levels)),
+        reason=reading.reason,
+        **numbers,  # type: ignore[arg-type]
+    )
+    return Judgement(claim=claim, levels=tuple(levels), verdict=verdict, fit=reading.fit)
+
+
+def verdict_from_row(row: Mapping[str, object]) -> str:
+    """Return the verdict that follows from a row's own numbers.
+
+    Without a measured number: invalid. Without an interval: inconclusive. Otherwise supported if [low, high] lies
+    inside predicted +- margin, refuted if it is disjoint from it, inconclusive if neither.
+
+    Args:
+        row: a mapping with predicted, margin, measured, low and high.
+
+    Example:
+        >>> import attnflow as af
+        >>> af.verdict_from_row({"predicted": 1.0, "margin": 0.05, "measured": 1.01, "low": 0.98, "high": 1.04})
+        'supported'
+    """
+    if row["measured"] is None:
+        return "invalid"
+    if row["low"] is None or row["high"] is None:
+        return "inconclusive"
+    predicted, margin, low, high = (float(row[name]) for name in ("predicted", "margin", "low", "high"))  # type: ignore[arg-type]
+    if low - predicted > margin or predicted - high > margin:
+        return "refuted"
+    if predicted - low <= margin and high - predicted <= margin:
+        return "supported"
+    return "inconclusive"
+
+
+def exit_code(verdicts: Iterable[Verdict]) -> int:
+    """Return 0 if all is as expected, 1 if a claim is refuted or invalid, or a control anything but refuted.
+
+    Example:
+        >>> import attnflow as af
+        >>> af.exit_code([])
+        0
+    """
+    return int(not all(is_expected(verdict) for verdict in verdicts))
+
+
+def is_expected(verdict: Verdict) -> bool:
+    """Return whether a row is as it should be: a control refuted, a claim supported or inconclusive."""
+    return verdict.verdict == "refuted" if verdict.control else verdict.verdict in ("supported", "inconclusive")
+
+
+def _flaw(claim: Claim, levels: Sequence[Level]) -> str | None:
+    """Return why the measurement does not qualify, by what is known before any fit, or None."""
+    if not levels:
+        return "nothing was measured"
+    for level in levels:
+        values = level.values
+        where = f"at {claim.size} = {level.size:g}"
+        if level.failed is not None:
+            return f"the case {where} failed: {level.failed}"
+        if values.ndim != 1 or values.size == 0:
+            return f"values {where} have shape {values.shape} instead of one number per seed"
+        if not np.isfinite(values).all():
+            return f"{np.count_nonzero(~np.isfinite(values))} of {values.size} values are NaN or Inf {where}"
+        if level.deterministic and np.ptp(values) > 0:
+            return f"values {where} are declared deterministic but differ between seeds"
+        if level.ess is not None and not level.ess >= MINIMUM_NEIGHBOURS:
+            return f"only {level.ess:.3g} effective neighbours {where}, at least {MINIMUM_NEIGHBOURS:g} are needed"
+        if level.solver_error is not None and not math.isfinite(level.solver_error):
+            return f"the solver error {where} is not finite"
+    if not KINDS[claim.kind].is_ladder:
+        return None
+    if len({level.deterministic for level in levels}) > 1:
+        return "some levels are deterministic and some are not"
+    return None if levels[0].deterministic else _flaw_of_seeds(levels)
+
+
+def _flaw_of_seeds(levels: Sequence[Level]) -> str | None:
+    counts = sorted({len(level.values) for level in levels})
+    if len(counts) > 1:
+        return f"levels have different numbers of seeds: {counts}"
+    if counts[0] < 2:
+        return "one seed gives no interval"
+    if len(np.unique(table_of(levels), axis=1).T) < counts[0]:
+        return "two seeds have identical values at every level: a seed was used twice"
+    return None
