@@ -18,7 +18,7 @@ from attnflow.errors import AttnflowError, ConfigError, ResultFileError
 
 if TYPE_CHECKING:
     from attnflow.judge.claims import Claim
-    from attnflow.lab.runs import RunSummary
+    from attnflow.lab.running import RunSummary
     from attnflow.lab.store import Record, Store
     from attnflow.lab.study import Study
 
@@ -120,16 +120,15 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
 
 
 def _list(arguments: argparse.Namespace) -> int:
-    from attnflow.lab.runs import find_studies, judge_study, latest_run
+    from attnflow.lab.loading import find_studies
+    from attnflow.lab.runs import read_run
 
     store = _store(arguments)
     for study in find_studies(arguments.studies):
-        tasks = study.tasks(quick=False, master_seed=arguments.seed)
-        done = sum(record is not None and record.failed is None for record in map(store.find, tasks))
-        latest = latest_run(study, store, master_seed=arguments.seed)
-        print(f"{study.name}: {done} of {len(tasks)} records, {latest or 'no'} run complete")
-        verdicts = judge_study(study, store, quick=latest == "quick", master_seed=arguments.seed) if latest else []
-        words = {verdict.id: verdict.verdict for verdict in verdicts}
+        run = read_run(study, store, master_seed=arguments.seed)
+        done = sum(record.failed is None for record in run.found)
+        print(f"{study.name}: {done} of {len(study.tasks(quick=False))} records, {run.setting or 'no'} run complete")
+        words = {verdict.id: verdict.verdict for verdict in run.verdicts}
         for claim in study.claims:
             control = f", control of {claim.control_of}" if claim.control_of else ""
             print(f"    {claim.id} ({claim.kind}{control}): {words.get(claim.id, 'not yet')}")
@@ -137,7 +136,7 @@ def _list(arguments: argparse.Namespace) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from attnflow.lab.runs import load_study
+    from attnflow.lab.loading import load_study
     from attnflow.precision import enable_x64
 
     enable_x64()
@@ -146,14 +145,14 @@ def _run(arguments: argparse.Namespace) -> int:
         study = study.with_parameters(dict(map(_parameter, arguments.set)))
     store = _store(arguments)
     store.prepare()
-    summary = _run_all([study], store, arguments, quick=arguments.quick)
+    (summary,) = _run_all([study], store, arguments, quick=arguments.quick)
     print(f"{summary.computed} records computed, {summary.reused} reused, {len(summary.failures)} failed.")
     return 128 + summary.signal if summary.signal else 3 if summary.failures else 0
 
 
 def _verify(arguments: argparse.Namespace) -> int:
     from attnflow.judge.verdicts import exit_code
-    from attnflow.lab.runs import find_studies, judge_study, read_records
+    from attnflow.lab.loading import find_studies
     from attnflow.lab.store import write_file
     from attnflow.lab.tables import last_line, verdict_table
     from attnflow.precision import enable_x64
@@ -165,31 +164,28 @@ def _verify(arguments: argparse.Namespace) -> int:
     studies = [study for study in studies if any(claim.id in chosen for claim in study.claims)]
     store = _store(arguments)
     store.prepare()
-    quick = not arguments.full
-    summary = _run_all(studies, store, arguments, quick=quick)
-    if summary.signal:
-        return 128 + summary.signal
-    records = [r for s in studies for r in read_records(s, store, quick=quick, master_seed=arguments.seed)]
-    _warn_of_other_code(records, strict=arguments.strict)
-    verdicts = [
-        verdict
-        for study in studies
-        for verdict in judge_study(study, store, quick=quick, master_seed=arguments.seed)
-        if verdict.id in chosen
-    ]
+    summaries = _run_all(studies, store, arguments, quick=not arguments.full)
+    for summary in summaries:
+        if summary.signal:
+            return 128 + summary.signal
+    runs = [summary.run for summary in summaries]
+    _warn_of_other_code([record for run in runs for record in run.records], strict=arguments.strict)
+    verdicts = [verdict for run in runs for verdict in run.verdicts if verdict.id in chosen]
+    failures = sum(len(summary.failures) for summary in summaries)
     colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
     width = shutil.get_terminal_size(fallback=(100, 24)).columns
     print(verdict_table(verdicts, width=width, colour=colour))
-    print(last_line(verdicts, failures=len(summary.failures)))
+    print(last_line(verdicts, failures=failures))
     if arguments.json:
         rows = [verdict.row() for verdict in verdicts]
         write_file(arguments.json, (json.dumps(rows, indent=2, allow_nan=False) + "\n").encode())
-    return 3 if summary.failures else exit_code(verdicts)
+    return 3 if failures else exit_code(verdicts)
 
 
 def _plot(arguments: argparse.Namespace) -> int:
+    from attnflow.lab.loading import find_studies
     from attnflow.lab.plots.drawing import draw_study
-    from attnflow.lab.runs import find_studies, judge_study, latest_run, read_records
+    from attnflow.lab.runs import read_run
 
     studies = {study.name: study for study in find_studies(arguments.studies)}
     for name in arguments.names:
@@ -198,20 +194,18 @@ def _plot(arguments: argparse.Namespace) -> int:
         raise ConfigError("name the studies to plot, or pass `--all`, not both.")
     store = _store(arguments)
     for study in [studies[name] for name in arguments.names] or studies.values():
-        latest = latest_run(study, store, master_seed=arguments.seed)
-        if latest is None:
+        run = read_run(study, store, master_seed=arguments.seed)
+        if run.setting is None:
             print(f"attnflow: {study.name} has not been run, left out", file=sys.stderr)
             continue
-        which = {"quick": latest == "quick", "master_seed": arguments.seed}
-        records, verdicts = read_records(study, store, **which), judge_study(study, store, **which)
-        for path in draw_study(study, records, verdicts, arguments.o):
+        for path in draw_study(study, run.records, run.verdicts, arguments.o):
             print(path)
     return 0
 
 
 def _report(arguments: argparse.Namespace) -> int:
+    from attnflow.lab.loading import find_studies
     from attnflow.lab.report.page import check, write
-    from attnflow.lab.runs import find_studies
 
     studies, store = find_studies(arguments.studies), _store(arguments)
     if not arguments.check:
@@ -224,14 +218,13 @@ def _report(arguments: argparse.Namespace) -> int:
 
 def _export(arguments: argparse.Namespace) -> int:
     from attnflow.lab.export import export
-    from attnflow.lab.runs import find_studies
+    from attnflow.lab.loading import find_studies
+    from attnflow.lab.runs import read_run
 
     studies = {study.name: study for study in find_studies(arguments.studies)}
     study = studies[check_choice(arguments.name, "STUDY", studies)]
-    store = _store(arguments)
-    found = map(store.find, study.tasks(quick=False, master_seed=arguments.seed))
     path = arguments.o or Path(f"{study.name}.h5")
-    export([record for record in found if record is not None], path)
+    export(read_run(study, _store(arguments), master_seed=arguments.seed).found, path)
     print(path)
     return 0
 
@@ -287,27 +280,27 @@ def _store(arguments: argparse.Namespace) -> Store:
     return Store(arguments.out)
 
 
-def _run_all(studies: Iterable[Study], store: Store, arguments: argparse.Namespace, *, quick: bool) -> RunSummary:
-    """Run several studies as one; failures and set-aside files are told on stderr."""
-    from attnflow.lab.runs import RunSummary, run_study
+def _run_all(studies: Iterable[Study], store: Store, arguments: argparse.Namespace, *, quick: bool) -> list[RunSummary]:
+    """Run studies until a signal stops one; tell failures and files that were set aside on stderr."""
+    from attnflow.lab.running import run_study
 
     known = set(store.bad_files())
-    total = RunSummary()
+    summaries: list[RunSummary] = []
     for study in studies:
-        total += run_study(study, store, quick=quick, master_seed=arguments.seed, debug=arguments.debug)
-        if total.signal:
+        summaries.append(run_study(study, store, quick=quick, master_seed=arguments.seed, debug=arguments.debug))
+        if summaries[-1].signal:
             break
     for path in sorted(set(store.bad_files()) - known):
         print(f"attnflow: a damaged record was set aside as {path} and is computed again", file=sys.stderr)
-    for failure in total.failures:
+    for failure in (failure for summary in summaries for failure in summary.failures):
         print(f"attnflow: failed: {failure}", file=sys.stderr)
-    if total.signal:
+    if any(summary.signal for summary in summaries):
         print("attnflow: interrupted; repeat the command to resume", file=sys.stderr)
-    return total
+    return summaries
 
 
 def _warn_of_other_code(records: Sequence[Record], *, strict: bool) -> None:
-    from attnflow.lab.runs import different_code
+    from attnflow.lab.provenance import different_code
 
     warning = different_code(records)
     if warning and strict:

@@ -14,7 +14,7 @@ import pytest
 
 from attnflow.cli import main
 from attnflow.judge.verdicts import Verdict, verdict_from_row
-from attnflow.lab import runs as runner
+from attnflow.lab import loading, provenance
 from attnflow.lab.tables import last_line, verdict_table
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -214,7 +214,7 @@ def test_debug_lets_the_traceback_through(folder):
 
 
 def test_an_unexpected_error_is_one_message_that_names_debug(folder, capsys, monkeypatch):
-    monkeypatch.setattr(runner, "find_studies", lambda folder: 1 / 0)
+    monkeypatch.setattr(loading, "find_studies", lambda folder: 1 / 0)
     assert main(["list"]) == 2
     err = capsys.readouterr().err
     assert "unexpected ZeroDivisionError" in err
@@ -223,7 +223,7 @@ def test_an_unexpected_error_is_one_message_that_names_debug(folder, capsys, mon
 
 def test_records_of_other_code_warn_and_with_strict_fail(folder, capsys, monkeypatch):
     main(["verify"])
-    monkeypatch.setattr(runner, "code_digest", lambda: "newer")
+    monkeypatch.setattr(provenance, "code_digest", lambda: "newer")
     assert main(["verify"]) == 0
     assert "warning: 8 of 8 records were computed by another version" in capsys.readouterr().err
     assert main(["verify", "--strict"]) == 2
@@ -247,7 +247,7 @@ def test_an_interrupt_before_the_run_exits_130(folder, capsys, monkeypatch):
     def interrupted(folder):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(runner, "find_studies", interrupted)
+    monkeypatch.setattr(loading, "find_studies", interrupted)
     assert main(["verify"]) == 130
     assert "resume" in capsys.readouterr().err
 

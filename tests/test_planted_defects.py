@@ -19,7 +19,8 @@ from attnflow.densities import base as densities
 from attnflow.equations.expansions import laplace as expansions
 from attnflow.equations.semigroups import dense as semigroups
 from attnflow.errors import ConvergenceError
-from attnflow.lab.runs import judge_study, run_study
+from attnflow.lab.running import run_study
+from attnflow.lab.runs import read_run
 from attnflow.lab.store import Store
 from attnflow.lab.study import Task
 from attnflow.manifolds.base import Quadrature
@@ -298,7 +299,7 @@ def noise_verdict(folder):
     store = Store(folder)
     store.prepare()
     run_study(noise_study(), store, quick=True)
-    return judge_study(noise_study(), store, quick=True)[0]
+    return read_run(noise_study(), store, setting="quick").verdicts[0]
 
 
 def test_a_reused_seed_turns_the_verdict(tmp_path, monkeypatch):

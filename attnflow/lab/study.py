@@ -117,6 +117,11 @@ class Study:
         """Whether nothing in the study is random: it has one seed."""
         return self.seeds == 1
 
+    @property
+    def quick_is_full(self) -> bool:
+        """Whether the study is so small that its two runs are one."""
+        return self.quick == len(self.ladder) and self.quick_seeds == self.seeds
+
     def cases(self, *, quick: bool) -> tuple[Case, ...]:
         """The cases of the quick or of the full run, coarse to fine."""
         assert isinstance(self.quick, int)

@@ -15,7 +15,9 @@ import numpy as np
 import pytest
 
 from attnflow.lab import store as store_module
-from attnflow.lab.runs import load_study, read_records, run_study
+from attnflow.lab.loading import load_study
+from attnflow.lab.running import run_study
+from attnflow.lab.runs import read_run
 from attnflow.lab.store import FileSystem, Record, Store
 from attnflow.lab.study import Task
 
@@ -249,7 +251,7 @@ class Launcher:
 
 def payloads(path, out):
     """The bytes of every array of every record."""
-    records = read_records(load_study(path), Store(out), quick=False)
+    records = read_run(load_study(path), Store(out), setting="full").records
     return [(r.task.identity, {name: array.tobytes() for name, array in r.arrays.items()}) for r in records]
 
 

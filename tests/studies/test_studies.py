@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import attnflow as af
-from attnflow.lab.runs import find_studies
+from attnflow.lab.loading import find_studies
 
 ROOT = Path(__file__).parents[2]
 MAXIMUM_COMPILATIONS = 48  # of one `attnflow verify --quick`, about three for a study: most of the wait of a first run

@@ -7,8 +7,6 @@ import re
 import textwrap
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -22,33 +20,14 @@ from attnflow.judge.rates import MINIMUM_LEVELS
 from attnflow.judge.verdicts import FAMILY_CONFIDENCE, Verdict, is_expected
 from attnflow.lab.plots.drawing import figure_name, records_digest, study_figures
 from attnflow.lab.plots.style import SYMBOLS, image
+from attnflow.lab.provenance import different_code
 from attnflow.lab.report.formulas import ascii_mathematics, tex
-from attnflow.lab.runs import different_code, judge_study, latest_run, read_records
-from attnflow.lab.store import Record, Store, write_file
+from attnflow.lab.runs import Run, read_run
+from attnflow.lab.store import Store, write_file
 from attnflow.lab.study import Scalar, Study
 
 START, END = "<!-- claims -->", "<!-- /claims -->"
 README, REFERENCES = Path("README.md"), Path("REFERENCES.bib")
-
-
-@dataclass(frozen=True, eq=False)
-class Run:
-    """The newest complete run of a study on the disk: "full", "quick", or None with nothing in it."""
-
-    study: Study
-    setting: str | None
-    records: Sequence[Record]
-    verdicts: Sequence[Verdict]
-
-    @property
-    def quick_is_full(self) -> bool:
-        """Whether the study is so small that its two runs are one."""
-        return len(self.study.tasks(quick=True)) == len(self.study.tasks(quick=False))
-
-    @cached_property
-    def figures(self) -> dict[str, Figure]:
-        """Its figures by name."""
-        return study_figures(self.study, self.records, self.verdicts)
 
 
 def write(
@@ -141,15 +120,7 @@ def page(runs: Sequence[Run], *, bad_files: Sequence[Path], master_seed: int) ->
 
 
 def _runs(studies: Sequence[Study], store: Store, *, master_seed: int) -> list[Run]:
-    runs = []
-    for study in studies:
-        setting = latest_run(study, store, master_seed=master_seed)
-        if setting is None:
-            runs.append(Run(study, None, [], []))
-            continue
-        records = read_records(study, store, quick=setting == "quick", master_seed=master_seed)
-        verdicts = judge_study(study, store, quick=setting == "quick", master_seed=master_seed)
-        runs.append(Run(study, setting, records, verdicts))
+    runs = [read_run(study, store, master_seed=master_seed) for study in studies]
     if all(run.setting is None for run in runs):
         raise ConfigError(f"no study has been run in {store.folder} with master seed {master_seed}. "
                           "Run `attnflow verify` first.")  # fmt: skip
@@ -175,7 +146,7 @@ def _inserted(text: str, table: str) -> str:
 def _settings(runs: Sequence[Run]) -> str:
     """Which runs the verdicts come from: "Full run", or each setting with its studies."""
     names = {"full": "Full run", "quick": "Quick run", None: "Not run"}
-    telling = [run for run in runs if run.setting != "full" or not run.quick_is_full] or runs
+    telling = [run for run in runs if run.setting != "full" or not run.study.quick_is_full] or runs
     groups = {setting: [run.study.name for run in telling if run.setting == setting] for setting in names}
     found = [setting for setting in names if groups[setting]]
     if len(found) == 1:
@@ -198,9 +169,10 @@ def _summary(verdicts: Sequence[Verdict]) -> str:
 def _section(run: Run, *, prefix: str) -> dict[str, Any]:
     """What the page says about one study."""
     title, *blocks = _docstring_blocks(run.study.source)
+    drawn = study_figures(run.study, run.records, run.verdicts) if run.setting else {}
     figures = {
-        name: _inline_svg(drawn, prefix=f"{prefix}-{number}-", title=name)
-        for number, (name, drawn) in enumerate(run.figures.items())
+        name: _inline_svg(figure, prefix=f"{prefix}-{number}-", title=name)
+        for number, (name, figure) in enumerate(drawn.items())
     }
     by_id = {verdict.id: verdict for verdict in run.verdicts}
     claims: list[tuple[Claim, Verdict | None, Markup | None]] = [

@@ -8,9 +8,11 @@ import pytest
 
 from attnflow.errors import ConfigError
 from attnflow.judge.verdicts import Verdict
+from attnflow.lab.loading import load_study
 from attnflow.lab.plots.drawing import records_digest
 from attnflow.lab.report.page import END, README, START, check, claims_markdown, write
-from attnflow.lab.runs import judge_study, load_study, read_records, run_study
+from attnflow.lab.running import run_study
+from attnflow.lab.runs import read_run
 from attnflow.lab.store import Store
 
 SOURCE = '''"""How small is a toy's error? <script>alert("title")</script>
@@ -125,7 +127,7 @@ def test_the_page_is_complete_in_itself_and_its_ids_are_unique(folder):
 def test_the_page_says_what_was_claimed_run_and_seen(folder):
     study, store = ran()
     shown = words_of(written(study, store))
-    verdicts = judge_study(study, store, quick=True)
+    verdicts = read_run(study, store, setting="quick").verdicts
     for verdict in verdicts:
         assert verdict.id in shown
         assert verdict.reason in shown
@@ -135,7 +137,7 @@ def test_the_page_says_what_was_claimed_run_and_seen(folder):
     assert "kind = plain" in shown
     assert "8 of 16 seeds each" in shown
     assert "Control of toy/rate" in shown
-    assert records_digest(read_records(study, store, quick=True)) in shown
+    assert records_digest(read_run(study, store, setting="quick").records) in shown
     assert study.digest in shown
     assert f"numpy {np.__version__}" in shown
     assert "Claims: 3 supported, 0 refuted, 0 inconclusive, 0 invalid." in shown
@@ -182,7 +184,7 @@ def test_files_that_were_set_aside_are_listed(folder, no_figures):
 
 def test_records_of_other_code_are_told(folder, no_figures, monkeypatch):
     study, store = ran()
-    monkeypatch.setattr("attnflow.lab.runs.code_digest", lambda: "another")
+    monkeypatch.setattr("attnflow.lab.provenance.code_digest", lambda: "another")
     assert "computed by another version of attnflow's code" in words_of(written(study, store))
 
 
@@ -224,7 +226,7 @@ def test_the_readme_gets_the_table_and_an_edited_one_is_detected(folder, no_figu
     text = README.read_text(encoding="utf-8")
     assert text.startswith(f"# Before\n\n{START}\nQuick run, master seed 0.")
     assert text.endswith(f"{END}\n\nAfter\n")
-    assert claims_markdown(judge_study(study, store, quick=True)) in text
+    assert claims_markdown(read_run(study, store, setting="quick").verdicts) in text
     assert check([study], store)
     README.write_text(text.replace("| ● supported |", "| ✕ refuted |", 1), encoding="utf-8")
     assert not check([study], store)
