@@ -90,9 +90,12 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
     size.add_argument("--quick", action="store_true", help="the quick cases and seeds (the default)")
     size.add_argument("--full", action="store_true", help="all cases and seeds")
     verify.add_argument("--json", type=Path, metavar="FILE", help="also write the rows as JSON")
-    plot = command("plot", _plot, "draw the figures of studies that have been run, PDF and PNG")
+    plot = command("plot", _plot, "draw the figures of studies that have been run")
     plot.add_argument("names", nargs="*", metavar="STUDY", help="a name that `attnflow list` shows")
     plot.add_argument("--all", action="store_true", help="all studies that have been run")
+    plot.add_argument(
+        "--format", action="append", choices=("svg", "pdf", "png"), help="default svg; repeat it for several formats"
+    )
     plot.add_argument("-o", type=Path, default=Path("figures"), metavar="DIR", help="default ./figures")
     report = command("report", _report, "write one HTML page of all claims, figures and provenance")
     report.add_argument("-o", type=Path, default=Path("report.html"), metavar="FILE", help="default ./report.html")
@@ -198,7 +201,7 @@ def _plot(arguments: argparse.Namespace) -> int:
         if run.setting is None:
             print(f"attnflow: {study.name} has not been run, left out", file=sys.stderr)
             continue
-        for path in draw_study(study, run.records, run.verdicts, arguments.o):
+        for path in draw_study(run, arguments.o, formats=tuple(dict.fromkeys(arguments.format or ("svg",)))):
             print(path)
     return 0
 

@@ -169,7 +169,7 @@ def _summary(verdicts: Sequence[Verdict]) -> str:
 def _section(run: Run, *, prefix: str) -> dict[str, Any]:
     """What the page says about one study."""
     title, *blocks = _docstring_blocks(run.study.source)
-    drawn = study_figures(run.study, run.records, run.verdicts) if run.setting else {}
+    drawn = study_figures(run) if run.setting else {}
     figures = {
         name: _inline_svg(figure, prefix=f"{prefix}-{number}-", title=name)
         for number, (name, figure) in enumerate(drawn.items())

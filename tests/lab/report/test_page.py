@@ -120,7 +120,9 @@ def test_the_page_is_complete_in_itself_and_its_ids_are_unique(folder):
     references = set(re.findall(r'(?:url\(#|href="#)([^")]+)', html))
     assert references
     assert references <= set(ids)
-    assert html.count("<svg") == html.count("</svg>") == 4  # three claims with numbers, one figure of its own
+    assert (
+        html.count("<svg") == html.count("</svg>") == 3
+    )  # of a claim with its control, of a limit, and one of its own
     assert len(html) < 5e6
 
 
