@@ -37,7 +37,7 @@ def test_the_model_itself_is_recovered_exactly(rate: float, correction: float, p
     assert fit.rate == pytest.approx(rate, abs=1e-10)
     assert fit.high - fit.low < 1e-9
     assert fit.correction == pytest.approx(correction, abs=1e-6)
-    # Between the levels and beyond them by a factor of two; there log h and h^q are no larger than at the levels times two.
+    # Between the levels and a factor of two beyond: the errors of c, r and d, bounded above, times log h <= 10 and h^q.
     between = np.geomspace(sizes[0] * (0.5 if rising else 2), sizes[-1], 40)
     hs = 1 / between if rising else between
     np.testing.assert_allclose(fit.curve(between), 3.0 * between**rate * np.exp(correction * hs**power), rtol=1e-8)
