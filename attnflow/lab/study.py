@@ -20,7 +20,7 @@ import jax
 import numpy as np
 
 from attnflow._checks import check_choice, check_integer
-from attnflow.errors import ConfigError
+from attnflow.errors import ConfigError, DataError
 from attnflow.judge.claims import KINDS, Claim
 
 Scalar = bool | int | float | str | None
@@ -223,12 +223,15 @@ class Task:
         return [jax.random.wrap_key_data(row, impl="threefry2x32") for row in data]  # type: ignore[arg-type]
 
 
-def per_seed(measure_one: Callable[[dict[str, Any], jax.Array], Mapping[str, float]]) -> Measure:
+def per_seed(measure_one: Callable[[dict[str, Any], jax.Array], Mapping[str, Any]]) -> Measure:
     """Return the `measure` of a study that measures one seed at a time.
 
     Args:
         measure_one: (case, key) -> {quantity: number or array}; one call for each seed. A deterministic study, which
             has one seed, leaves the key unused.
+
+    Raises:
+        DataError: raised by the returned function if two seeds give different quantities.
 
     Example:
         >>> import attnflow as af, jax
@@ -242,6 +245,12 @@ def per_seed(measure_one: Callable[[dict[str, Any], jax.Array], Mapping[str, flo
     @functools.wraps(measure_one)
     def measure(case: dict[str, Any], keys: list[jax.Array]) -> dict[str, np.ndarray]:
         rows = [measure_one(case, key) for key in keys]
+        for row in rows:
+            if row.keys() != rows[0].keys():
+                one, other = (", ".join(sorted(each)) for each in (rows[0], row))
+                raise DataError(
+                    f"`measure` gave {one} for one seed and {other} for another. Return the same for every seed."
+                )
         return {quantity: np.array([row[quantity] for row in rows]) for quantity in rows[0]}
 
     return measure
