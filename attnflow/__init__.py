@@ -4,10 +4,10 @@ from attnflow.attention import Attention as Attention
 from attnflow.attention import bandwidth_from_inverse_temperature as bandwidth_from_inverse_temperature
 from attnflow.comparison.distances import compare as compare
 from attnflow.densities.base import Density as Density
-from attnflow.densities.base import Gaussian as Gaussian
-from attnflow.densities.base import LogDensity as LogDensity
-from attnflow.densities.base import Uniform as Uniform
-from attnflow.densities.base import VonMisesFisher as VonMisesFisher
+from attnflow.densities.gaussian import Gaussian as Gaussian
+from attnflow.densities.log_density import LogDensity as LogDensity
+from attnflow.densities.uniform import Uniform as Uniform
+from attnflow.densities.von_mises_fisher import VonMisesFisher as VonMisesFisher
 from attnflow.distributed import join_processes as join_processes
 from attnflow.equations.continuum import DriftDiffusion as DriftDiffusion
 from attnflow.equations.expansions.laplace import LaplaceExpansion as LaplaceExpansion
@@ -31,6 +31,9 @@ from attnflow.manifolds.sphere import Circle as Circle
 from attnflow.manifolds.sphere import Sphere as Sphere
 from attnflow.manifolds.torus import FlatTorus as FlatTorus
 from attnflow.measures import DiscreteMeasure as DiscreteMeasure
+from attnflow.normalizations.alpha import AlphaNormalization as AlphaNormalization
+from attnflow.normalizations.base import Normalization as Normalization
+from attnflow.normalizations.key_weights import KeyWeights as KeyWeights
 from attnflow.precision import enable_x64 as enable_x64
 from attnflow.pseudometrics.base import CustomPseudoMetric as CustomPseudoMetric
 from attnflow.pseudometrics.base import PseudoMetric as PseudoMetric

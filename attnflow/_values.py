@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import Any, TypeVar, dataclass_transform
 
 T = TypeVar("T")
@@ -31,7 +32,10 @@ def freeze(obj: Any, **fields: Any) -> None:
 
 
 def comparable(content: Any) -> Any:
-    """Return the content where it can be hashed and compared; else, as of an array, its identity."""
+    """Return what stands for some content in comparisons: itself, or, of an array, its identity."""
+    if isinstance(content, functools.partial):  # two of one function are alike
+        arguments = (*content.args, *(part for item in sorted(content.keywords.items()) for part in item))
+        return (content.func, *map(comparable, arguments))
     try:
         hash(content)
     except TypeError:

@@ -2,37 +2,65 @@
 
 from __future__ import annotations
 
+import dataclasses
+from typing import Any
+
+import jax
 import numpy as np
 
-from attnflow._checks import check_positive
+from attnflow._checks import check_choice, check_positive
 from attnflow._tracing import Traceable, is_known, is_traced, primal
-from attnflow._values import freeze, value
+from attnflow._values import freeze, static, value
 from attnflow.errors import ConfigError
+from attnflow.normalizations.base import Normalization
+from attnflow.normalizations.softmax import Softmax
+from attnflow.profiles import PROFILES
 from attnflow.pseudometrics.base import PseudoMetric
+from attnflow.pseudometrics.exchanged import Exchanged
+from attnflow.pseudometrics.plain import SquaredDistance
+
+NORMALIZATIONS = {"softmax": Softmax}  # those that have no parameters go by their names
 
 
 @value
 class Attention(Traceable):
-    """Softmax attention with the logit -D(x, y) / (2 eps) [RZ].
+    """Attention with the logit log h(D(x, y) / eps), h the profile [RZ].
 
-        A f(x) = sum_j w_j(x) f(X_j),   w_j(x) = exp(-D(x, X_j)/2eps) / sum_k exp(-D(x, X_k)/2eps)
+        A f(x) = sum_j a_j(x) f(X_j),   a_j(x) = e^{u_j} h(D(x, X_j)/eps) / sum_k e^{u_k} h(D(x, X_k)/eps)
+
+    The Gaussian profile has the logit -D(x, y) / 2eps; softmax normalisation has u = 0.
 
     Args:
         pseudometric: the cost D(x, y).
         bandwidth: eps > 0, in units of D. One layer is the time eps.
+        normalization: where the log key weights u come from: "softmax" or a Normalization.
+        profile: h(s): "gaussian", e^{-s/2}.
 
     Raises:
-        ConfigError: if the bandwidth is not positive and finite, or the pseudo-metric is not a PseudoMetric.
+        ConfigError: if the bandwidth is not positive and finite, the pseudo-metric is not a PseudoMetric, or the
+            normalization or the profile is unknown.
 
     Example:
         >>> import attnflow as af
         >>> attention = af.Attention(af.SquaredDistance(), bandwidth=0.05)
+        >>> float(attention.logit(np.array([0.0, 0.0]), np.array([0.3, 0.1])))
+        -1.0
+        >>> attention
+        Attention(SquaredDistance(), bandwidth=0.05)
     """
 
     pseudometric: PseudoMetric
     bandwidth: float
+    normalization: Normalization
+    profile: str = static()
 
-    def __init__(self, pseudometric: PseudoMetric, bandwidth: float) -> None:
+    def __init__(
+        self,
+        pseudometric: PseudoMetric,
+        bandwidth: float,
+        normalization: str | Normalization = "softmax",
+        profile: str = "gaussian",
+    ) -> None:
         if not isinstance(pseudometric, PseudoMetric):
             raise ConfigError(
                 f"`pseudometric` must be a PseudoMetric such as SquaredDistance(), got {pseudometric!r}. "
@@ -46,11 +74,58 @@ class Attention(Traceable):
             bandwidth = check_positive(bandwidth, "bandwidth")
         elif is_known(bandwidth):
             check_positive(float(primal(bandwidth)), "bandwidth")
-        freeze(self, pseudometric=pseudometric, bandwidth=bandwidth)
+        if isinstance(normalization, str):
+            normalization = NORMALIZATIONS[check_choice(normalization, "normalization", NORMALIZATIONS)]()
+        if not isinstance(normalization, Normalization):
+            raise ConfigError(
+                f"`normalization` must be {' or '.join(map(repr, NORMALIZATIONS))} or a Normalization such as "
+                f"AlphaNormalization(1.0), got {normalization!r}."
+            )
+        profile = check_choice(profile, "profile", PROFILES)
+        freeze(self, pseudometric=pseudometric, bandwidth=bandwidth, normalization=normalization, profile=profile)
+
+    def __repr__(self) -> str:
+        words = [repr(self.pseudometric), f"bandwidth={self.bandwidth!r}"]
+        words += [] if self.normalization == Softmax() else [f"normalization={self.normalization!r}"]
+        words += [] if self.profile == "gaussian" else [f"profile={self.profile!r}"]
+        return f"Attention({', '.join(words)})"
+
+    def logit(self, x: jax.Array, y: jax.Array, *, unit: float = 1.0) -> jax.Array:
+        """Return the logit of one query and one key, log h(D(x, y) / eps).
+
+        Args:
+            x: the query, shape (D,).
+            y: the key, shape (D,).
+            unit: 1 for the natural logarithm; 1 / log 2 makes it the logarithm to base 2.
+        """
+        return PROFILES[self.profile](self.pseudometric(x, y), bandwidth=self.bandwidth, unit=unit)
+
+    @property
+    def is_gaussian(self) -> bool:
+        """Whether the kernel is exp(-|x - y|^2 / 2eps), for which there are faster sums than over all pairs."""
+        return isinstance(self.pseudometric, SquaredDistance) and self.profile == "gaussian"
+
+    def replace(self, **changes: Any) -> Attention:
+        """Return the same attention with some fields changed.
+
+        Example:
+            >>> import attnflow as af
+            >>> af.Attention(af.SquaredDistance(), bandwidth=0.1).replace(bandwidth=0.05)
+            Attention(SquaredDistance(), bandwidth=0.05)
+        """
+        for name in changes:
+            check_choice(name, "changes", [field.name for field in dataclasses.fields(self)])
+        return Attention(**{field.name: getattr(self, field.name) for field in dataclasses.fields(self)} | changes)
+
+    def exchanged(self) -> Attention:
+        """Return the attention in which keys attend to queries; a symmetric cost stays as it is."""
+        if self.pseudometric.is_symmetric:
+            return self
+        return self.replace(pseudometric=Exchanged(self.pseudometric))
 
 
 def check_attention(attention: object, *, known: bool = False) -> Attention:
-    """An Attention, of `known` numbers if so asked; ConfigError for anything else, such as a bare pseudo-metric."""
+    """Return an Attention, of `known` numbers if so asked; raise ConfigError for all else, such as a bare cost."""
     if not isinstance(attention, Attention):
         raise ConfigError(
             f"`attention` must be an Attention, got {type(attention).__name__}. "
@@ -65,7 +140,7 @@ def check_attention(attention: object, *, known: bool = False) -> Attention:
 
 
 def bandwidth_from_inverse_temperature(beta: float) -> float:
-    """The bandwidth eps = 1/beta of softmax(beta <x, y>).
+    """Return the bandwidth eps = 1/beta of softmax(beta <x, y>).
 
     Args:
         beta: inverse temperature, positive.

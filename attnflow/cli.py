@@ -233,48 +233,20 @@ def _export(arguments: argparse.Namespace) -> int:
 
 
 def _bench(arguments: argparse.Namespace) -> int:
-    from attnflow.lab import bench
-    from attnflow.lab.store import write_file
+    from attnflow.lab.bench.command import bench
     from attnflow.precision import enable_x64
 
     enable_x64()
     _check_folder(arguments.json, "--json")
     _check_folder(arguments.figure, "--figure")
+    special = [name for name in ("planner", "growth") if getattr(arguments, name)]
     if arguments.figure:
         check_choice(arguments.figure.suffix, "--figure", ["", ".png", ".pdf"])
-        if arguments.planner or arguments.growth:
+        if special:
             raise ConfigError("`--planner` and `--growth` draw no `--figure`. Leave it out.")
-    width = shutil.get_terminal_size(fallback=(140, 24)).columns
-    facts = bench.machine()
-    print(*bench.wrapped(bench.head(facts), width=width), sep="\n", flush=True)
-    tables: dict[str, Any] = {"machine": facts}
-    others = bench.OtherLoad()
-    if not (arguments.planner or arguments.growth):
-        tables["one_step"] = step = bench.one_step(quick=arguments.quick)
-        print("", *bench.step_text(step, bench.peers()[1], width=width), sep="\n", flush=True)
-        tables["sizes"] = rows = _with_bar(bench.sizes(step, quick=arguments.quick))
-        print("", *bench.sizes_text(rows, width=width), sep="\n", flush=True)
-        figure = arguments.figure or arguments.out / "bench.png"
-        for path in bench.save(bench.cost_curves(rows, about=bench.head(facts)[0]), figure):
-            print(path)
-    if arguments.planner:
-        tables["planner"] = choices = _with_bar(bench.planner_check(bench.planner_grid(quick=arguments.quick)))
-        print("", *bench.planner_text(choices, width=width), sep="\n")
-    if arguments.growth:
-        tables["growth"] = growths = _with_bar(bench.growth(quick=arguments.quick))
-        print("", *bench.growth_text(growths, width=width), sep="\n")
-    tables["other_cores"] = others.cores()
-    print("", *bench.wrapped([bench.load_line(tables["other_cores"])], width=width), sep="\n")
-    if arguments.json:
-        write_file(arguments.json, bench.as_json(tables))
+    figure = arguments.figure or arguments.out / "bench.png"
+    bench(tables=special or ["methods"], quick=arguments.quick, figure=figure, json=arguments.json)
     return 0
-
-
-def _with_bar(rows: Iterable[Any]) -> list[Any]:
-    """The rows of a table that takes minutes; a bar counts them on a terminal."""
-    from tqdm import tqdm
-
-    return list(tqdm(rows, leave=False, unit="row", disable=not sys.stderr.isatty()))
 
 
 def _store(arguments: argparse.Namespace) -> Store:
@@ -313,7 +285,7 @@ def _warn_of_other_code(records: Sequence[Record], *, strict: bool) -> None:
 
 
 def _choose(words: Sequence[str], claims: Sequence[Claim]) -> set[str]:
-    """The claims that the words name, by id or by the part before the slash, and the controls of these claims."""
+    """Return the ids that the words name, in full or by the part before the slash, and those of their controls."""
     ids = [claim.id for claim in claims]
     families = {id.split("/")[0] for id in ids}
     for word in words:

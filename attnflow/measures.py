@@ -11,6 +11,7 @@ from attnflow._checks import check_finite, check_rows
 from attnflow._tracing import is_known, is_traced, primal
 from attnflow._values import freeze
 from attnflow.errors import DataError
+from attnflow.trajectories import Trajectory
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +75,15 @@ class DiscreteMeasure:
 
 
 def as_measure(points: object, name: str, *, ambient_dim: int | None = None) -> DiscreteMeasure:
-    """A DiscreteMeasure as it is; points (N, D) with equal masses."""
+    """Return points (N, D) with mass 1 each, a DiscreteMeasure unchanged, or the weighted points of a Trajectory.
+
+    This is what `at` is in all three lives.
+
+    Raises:
+        DataError: if the points are not finite or do not have the shape (N, D).
+    """
+    if isinstance(points, Trajectory):
+        points = DiscreteMeasure(points.points, points.weights)
     if isinstance(points, DiscreteMeasure):
         check_rows(points.points, name, ambient_dim=ambient_dim)
         return points

@@ -22,6 +22,7 @@ class Trajectory:
         values: u(t_k, x_q), shape (T, Q) or (T, Q, c).
         weights: nonnegative weights of the points, shape (Q,); None means equal weights.
         solver_error: declared bound on the absolute error of `values`.
+        method: how the values were found, such as "Fourier, degree 24".
 
     Raises:
         DataError: if the shapes do not fit together or a number is not finite.
@@ -39,6 +40,7 @@ class Trajectory:
     values: np.ndarray
     weights: np.ndarray | None = None
     solver_error: float = 0.0
+    method: str = ""
 
     def __post_init__(self) -> None:
         times = _frozen(check_finite(self.times, "times"))
@@ -73,7 +75,7 @@ class Spectrum(NamedTuple):
 
 
 def count_layers(times: object, bandwidth: float) -> np.ndarray:
-    """The numbers of layers n with times = n eps, shape (T,).
+    """Return the numbers of layers n with times = n eps, shape (T,).
 
     Raises:
         ConfigError: if a time is negative or not a whole number of layers to |t - n eps| <= 1e-9 max(1, t).

@@ -13,9 +13,8 @@ import numpy as np
 import pytest
 
 from attnflow.cli import main
-from attnflow.judge.verdicts import Verdict, verdict_from_row
+from attnflow.judge.verdicts import verdict_from_row
 from attnflow.lab import loading, provenance
-from attnflow.lab.tables import last_line, verdict_table
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -322,47 +321,7 @@ def test_help_imports_nothing_that_draws_or_stores():
     assert "exit codes" in done.stdout
 
 
-def verdict(**changes):
-    fields = {
-        "id": "noise-const/circle", "source": "RZ", "kind": "constant", "control": False, "control_of": None,
-        "verdict": "supported", "predicted": 1.0, "measured": 1.0123456, "low": 0.98, "high": 1.04, "margin": 0.05,
-        "levels": 8, "dropped": 1, "seconds": 12.3, "reason": "limit of 8 levels, 400 seeds",
-    }  # fmt: skip
-    return Verdict(**{**fields, **changes})
-
-
-VERDICTS = [
-    verdict(),
-    verdict(id="RZ3-control/circle", verdict="refuted", control=True, control_of="RZ3/circle"),
-    verdict(id="bias/line", verdict="inconclusive", reason="a long reason " * 9),
-    verdict(id="depth", verdict="invalid", measured=None, low=None, high=None, reason="nothing was measured"),
-]
-
-
-@pytest.mark.parametrize("width", [60, 80, 120])
-def test_the_table_fits_the_terminal_and_keeps_what_matters(width):
-    table = verdict_table(VERDICTS, width=width)
-    assert max(map(len, table.splitlines())) <= width
-    for word in ("noise-const/circle", "refuted (control)", "inconclusive", "1.012", "nothing was measured"):
-        assert word in table
-    assert ("seconds" in table) == (width == 120)
-
-
-def test_reasons_are_given_where_a_verdict_is_not_as_expected():
-    table = verdict_table(VERDICTS, width=80)
-    assert "limit of 8 levels, 400 seeds" not in table
-    assert " ".join(table.split()).count("a long reason") == 9
-
-
-def test_colour_is_green_as_expected_yellow_inconclusive_and_red_otherwise():
-    table = verdict_table(VERDICTS, width=80, colour=True)
-    codes = [line.split("\033[")[1][:2] for line in table.splitlines() if "\033[" in line]
-    assert codes == ["32", "32", "33", "31"]
-    assert "\033" not in verdict_table(VERDICTS, width=80)
-
-
-def test_the_last_line_counts_and_says_what_the_exit_code_means():
-    assert last_line(VERDICTS).startswith("1 control refuted, 1 inconclusive, 1 invalid, 1 supported. Exit 1:")
-    assert last_line([*VERDICTS, *VERDICTS]).startswith("2 controls refuted, 2 inconclusive,")
-    assert "Exit 3: partial" in last_line(VERDICTS, failures=2)
-    assert last_line(VERDICTS[:3]).endswith("Exit 0: all as expected.")
+def test_studies_without_claims_have_an_empty_table(folder, capsys):
+    edit(folder, 'claims=[claim("toy/rate", 1.0), claim("toy/half", 0.5, "toy/rate")]', "claims=[]")
+    assert main(["verify"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "no claims. Exit 0: all as expected."

@@ -31,6 +31,9 @@ def imports_of(source):
     """The modules that a file imports and whether it does so at its top level."""
     tree = ast.parse(source)
     top = {id(node) for node in tree.body}
+    for node in tree.body:
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":  # for readers of types alone
+            top |= {id(inner) for inner in node.body}
     found = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):

@@ -16,7 +16,7 @@ from witnesses import bessel, direct
 import attnflow as af
 from attnflow._values import value
 from attnflow.densities import base as densities
-from attnflow.equations.expansions import laplace as expansions
+from attnflow.equations.expansions import coefficients as expansions
 from attnflow.equations.semigroups import dense as semigroups
 from attnflow.errors import ConvergenceError
 from attnflow.lab.running import run_study
@@ -137,7 +137,7 @@ CLAIMS = [generator_claim, depth_claim, layers_claim, normalizer_claim, cloud_cl
 @pytest.fixture(autouse=True)
 def nothing_compiled_survives():
     """A defect inside compiled code must neither be missed, as compiled before, nor stay for later tests."""
-    compiled = (expansions._coefficients, expansions._apply, densities._log_densities)
+    compiled = (expansions.raw_coefficients, expansions.applied, densities._log_densities)
     for function in compiled:
         function.clear_cache()
     yield

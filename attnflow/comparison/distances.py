@@ -13,7 +13,7 @@ POINT_TOLERANCE = 1e-12  # relative to max(1, |x|): the same points after a roun
 
 
 def compare(a: Trajectory, b: Trajectory, *, norm: str = "L2") -> np.ndarray:
-    """The distance of two trajectories at each time.
+    """Return the distance of two trajectories at each time.
 
     L2: e(t) = (sum_q w_q |a(t, x_q) - b(t, x_q)|^2 / sum_q w_q)^(1/2);  sup: e(t) = max_q |a(t, x_q) - b(t, x_q)|,
     with |.| the Euclidean norm over the components of a vector-valued function.

@@ -41,7 +41,7 @@ def export(records: Sequence[Record], path: Path | str) -> None:
 
 
 def _by_case(records: Sequence[Record]) -> list[tuple[Case, dict[str, np.ndarray]]]:
-    """For each case its seeds and quantities, all records of the case one after another."""
+    """Return for each case its seeds and quantities, all records of the case one after another."""
     groups: dict[str, list[Record]] = {}
     for record in records:
         groups.setdefault(canonical_json(dict(record.task.case)), []).append(record)

@@ -59,7 +59,7 @@ class Record:
 
 
 def check_arrays(arrays: object, *, rows: int) -> dict[str, np.ndarray]:
-    """What `measure` returned, as arrays of plain numbers with one row per seed.
+    """Return what `measure` returned as arrays of plain numbers with one row per seed.
 
     Raises:
         DataError: no mapping, a name that is no plain word, an array of objects, a wrong number of rows.
@@ -190,7 +190,7 @@ class Store:
                 self.filesystem.remove(path)
 
     def path(self, task: Task) -> Path:
-        """Where the record of a task is or will be."""
+        """Return where the record of a task is or will be."""
         return self.folder / "records" / task.study / f"{task.digest[:32]}.h5"
 
     def save(self, record: Record) -> Path:
@@ -208,7 +208,7 @@ class Store:
         return path
 
     def find(self, task: Task) -> Record | None:
-        """The record of a task, or None if there is none that is whole.
+        """Return the record of a task, or None if there is none that is whole.
 
         A truncated, altered or foreign file is set aside under the ending `.bad`, so that it is computed again.
 
@@ -235,7 +235,7 @@ class Store:
         return record
 
     def bad_files(self) -> list[Path]:
-        """The files that were set aside because they were truncated, altered or foreign."""
+        """Return the files that were set aside because they were truncated, altered or foreign."""
         return sorted(self.folder.glob("records/*/*.bad"))
 
     def _set_aside(self, path: Path) -> None:
@@ -256,7 +256,7 @@ class Store:
 
 
 def to_bytes(record: Record) -> bytes:
-    """The record as the image of an HDF5 file, headed by the sha256 of the rest."""
+    """Return the record as the image of an HDF5 file, headed by the sha256 of the rest."""
     buffer = io.BytesIO()
     with h5py.File(buffer, "w", userblock_size=HEADER_SIZE) as file:
         file.attrs["schema"] = SCHEMA
@@ -272,12 +272,12 @@ def to_bytes(record: Record) -> bytes:
 
 
 def is_whole(data: bytes) -> bool:
-    """Whether the bytes are a record as it was written."""
+    """Return whether the bytes are a record as it was written."""
     return len(data) > HEADER_SIZE and data[:HEADER_SIZE] == _header(data[HEADER_SIZE:])
 
 
 def from_bytes(data: bytes, *, path: Path) -> Record:
-    """The record held by the bytes of a whole file; the path is for messages.
+    """Return the record held by the bytes of a whole file; the path is for messages.
 
     Raises:
         SchemaError: it was written by another schema.
@@ -325,7 +325,7 @@ def _host() -> str:
 
 
 def _is_stale(temporary: Path) -> bool:
-    """Whether the process that writes a temporary file is certainly gone: `.<name>.<pid>.<host>.<time>.tmp`."""
+    """Return whether the process that writes a temporary file is certainly gone: `.<name>.<pid>.<host>.<time>.tmp`."""
     try:
         pid, host = temporary.name.split(".")[-4:-2]
         if host == _host() and not _is_alive(int(pid)):

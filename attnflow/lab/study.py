@@ -20,7 +20,7 @@ import jax
 import numpy as np
 
 from attnflow._checks import check_choice, check_integer
-from attnflow.errors import ConfigError
+from attnflow.errors import ConfigError, DataError
 from attnflow.judge.claims import KINDS, Claim
 
 Scalar = bool | int | float | str | None
@@ -123,19 +123,19 @@ class Study:
         return self.quick == len(self.ladder) and self.quick_seeds == self.seeds
 
     def cases(self, *, quick: bool) -> tuple[Case, ...]:
-        """The cases of the quick or of the full run, coarse to fine."""
+        """Return the cases of the quick or of the full run, coarse to fine."""
         assert isinstance(self.quick, int)
         return tuple(self.ladder[: self.quick if quick else None])
 
     def batches(self, *, quick: bool) -> list[range]:
-        """The seeds of the quick or of the full run in ranges of one record each; quick's are the first of full's."""
+        """Return the seeds of the quick or of the full run in ranges of one record each, quick's first."""
         assert self.quick_seeds is not None
         cuts = [*range(0, self.quick_seeds, SEEDS_PER_RECORD), *range(self.quick_seeds, self.seeds, SEEDS_PER_RECORD)]
         batches = [range(start, stop) for start, stop in zip(cuts, [*cuts[1:], self.seeds], strict=True)]
         return [batch for batch in batches if not quick or batch.stop <= self.quick_seeds]
 
     def tasks(self, *, quick: bool, master_seed: int = 0) -> list[Task]:
-        """What the quick or the full run consists of: every case with every range of seeds, case by case."""
+        """Return what the quick or the full run consists of: every case with every range of seeds, case by case."""
         return [
             Task(study=self.name, case=case, seeds=seeds, master_seed=master_seed, source=self.digest)
             for case in self.cases(quick=quick)
@@ -143,7 +143,7 @@ class Study:
         ]
 
     def with_parameters(self, parameters: Case) -> Study:
-        """The same study with some parameters overridden in every case that has them; its claims no longer apply.
+        """Return the study with some parameters overridden in every case that has them, without its claims.
 
         Cases that become equal are one.
 
@@ -210,7 +210,7 @@ class Task:
         return hashlib.sha256(self.identity.encode()).hexdigest()
 
     def seed_keys(self) -> list[jax.Array]:
-        """One JAX key per seed, folded from (master seed, study, seed) only.
+        """Return one JAX key per seed, folded from (master seed, study, seed) only.
 
         The case stays out, so that the levels of a ladder are prefixes of one draw and a new case changes no other.
         """
@@ -223,12 +223,15 @@ class Task:
         return [jax.random.wrap_key_data(row, impl="threefry2x32") for row in data]  # type: ignore[arg-type]
 
 
-def per_seed(measure_one: Callable[[dict[str, Any], jax.Array], Mapping[str, float]]) -> Measure:
+def per_seed(measure_one: Callable[[dict[str, Any], jax.Array], Mapping[str, Any]]) -> Measure:
     """Return the `measure` of a study that measures one seed at a time.
 
     Args:
         measure_one: (case, key) -> {quantity: number or array}; one call for each seed. A deterministic study, which
             has one seed, leaves the key unused.
+
+    Raises:
+        DataError: raised by the returned function if two seeds give different quantities.
 
     Example:
         >>> import attnflow as af, jax
@@ -242,18 +245,24 @@ def per_seed(measure_one: Callable[[dict[str, Any], jax.Array], Mapping[str, flo
     @functools.wraps(measure_one)
     def measure(case: dict[str, Any], keys: list[jax.Array]) -> dict[str, np.ndarray]:
         rows = [measure_one(case, key) for key in keys]
+        for row in rows:
+            if row.keys() != rows[0].keys():
+                one, other = (", ".join(sorted(each)) for each in (rows[0], row))
+                raise DataError(
+                    f"`measure` gave {one} for one seed and {other} for another. Return the same for every seed."
+                )
         return {quantity: np.array([row[quantity] for row in rows]) for quantity in rows[0]}
 
     return measure
 
 
 def canonical_json(value: object) -> str:
-    """JSON with sorted names and no spaces: equal values give equal text."""
+    """Return JSON with sorted names and no spaces, so that equal values give equal text."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
 
 
 def source_digest(source: str) -> str:
-    """sha256 of what a study's file computes: its syntax tree without comments, docstrings and declarations.
+    """Return the sha256 of what a study's file computes: its syntax tree without comments, docstrings and declarations.
 
     Of `study = Study(...)` only `measure` counts: the ladder and the seeds are in each record's identity already, and
     claims and figures only read records. So a new case, a sharper sentence or a reformatted line recomputes nothing.

@@ -17,7 +17,7 @@ EXIT_MEANING = {
 
 
 def verdict_table(verdicts: Sequence[Verdict], *, width: int, colour: bool = False) -> str:
-    """One aligned line per verdict; columns are dropped from the right until the table fits.
+    """Return one aligned line per verdict; columns are dropped from the right until the table fits.
 
     Verdicts that are not plainly as expected are followed by their reason.
 
@@ -43,7 +43,7 @@ def verdict_table(verdicts: Sequence[Verdict], *, width: int, colour: bool = Fal
 
 
 def last_line(verdicts: Sequence[Verdict], *, failures: int = 0) -> str:
-    """How many verdicts of each kind, and what the exit code means."""
+    """Return how many verdicts of each sort there are, and what the exit code means."""
     counts = Counter((verdict.control, verdict.verdict) for verdict in verdicts)
     code = 3 if failures else exit_code(verdicts)
     listed = [
@@ -54,7 +54,7 @@ def last_line(verdicts: Sequence[Verdict], *, failures: int = 0) -> str:
 
 
 def _cells(verdict: Verdict) -> dict[str, str]:
-    """The row by column, the most telling first: the last ones are the first to be dropped."""
+    """Return the row by column, the most telling first, as the last ones are the first to be dropped."""
     return {
         "claim": verdict.id,
         "verdict": verdict.verdict + (" (control)" if verdict.control else ""),

@@ -1,18 +1,43 @@
-"""What a manifold must offer: a retraction, a tangent frame, a quadrature, membership."""
+"""What a manifold must offer, what it may offer, and what follows from these."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Self
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from attnflow._checks import check_points
-from attnflow.errors import DataError
+from attnflow._lifting import evaluate
+from attnflow.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from builtins import property as required
+else:
+
+    class required:  # noqa: N801
+        """An attribute that a subclass must give: in its class, as a property, as a field, or in its `__init__`.
+
+        An abstract `property` would stand in the way of the last two: Python finds it before what is set on an object,
+        and it cannot be set.
+        """
+
+        def __init__(self, describe: Callable) -> None:
+            self.__doc__ = describe.__doc__
+
+        def __set_name__(self, owner: type, name: str) -> None:
+            self.name = name
+
+        def __get__(self, obj: Any, cls: type) -> NoReturn:
+            raise AttributeError(f"`{cls.__name__}` does not say its `{self.name}`.")  # hasattr answers no
+
 
 MEMBERSHIP_TOLERANCE = 1e-8
+REQUIRED = ("dim", "ambient_dim", "volume", "is_compact", "has_boundary")
+MAX_DEGREE = 10_000  # of a rule whose nodes are to be many: one that is not larger by then does not grow
 
 
 class Quadrature(NamedTuple):
@@ -23,45 +48,133 @@ class Quadrature(NamedTuple):
 
 
 class Manifold(ABC):
-    """An m-dimensional Riemannian manifold embedded in R^D with the induced metric.
+    """An m-dimensional Riemannian manifold M embedded in R^D with the induced metric.
 
-    Attributes:
-        dim: the intrinsic dimension m.
-        ambient_dim: the dimension D of the space that holds the points.
-        volume: vol(M), infinite on Euclidean space.
-        is_closed: compact without boundary.
+    A manifold of your own is a subclass that says `dim`, `ambient_dim`, `volume`, `is_compact` and `has_boundary` and
+    writes `retract` and `quadrature`: densities, LaplaceExpansion, PopulationAttention and DriftDiffusion.generator
+    then serve it. Whatever it holds, JAX never looks into it. The rest is optional and brings:
+
+        sample_uniform    samples of every density, by rejection
+        along             curves: samples of every density by inversion, without rejection
+        tangent_frame     a frame cheaper than the one found from the derivative of `retract`
+        residual          a membership test cheaper than the distance to `retract`
+        quadrature_size   the refusal of a rule that is too large before it is made
+        spread            another choice of the points where minimisers are looked for
+
+    Example:
+        >>> import jax.numpy as jnp, numpy as np, attnflow as af
+        >>> from attnflow.manifolds.base import Quadrature
+        >>> class LargeCircle(af.Manifold):
+        ...     dim, ambient_dim, volume, is_compact, has_boundary = 1, 2, 4 * np.pi, True, False
+        ...
+        ...     def retract(self, y):
+        ...         return 2 * y / jnp.linalg.norm(y)
+        ...
+        ...     def quadrature(self, degree):
+        ...         angles = 2 * np.pi * np.arange(degree + 1) / (degree + 1)
+        ...         weights = np.full(degree + 1, self.volume / (degree + 1))
+        ...         return Quadrature(2 * np.column_stack([np.cos(angles), np.sin(angles)]), weights)
+        >>> af.enable_x64()
+        >>> p = af.LogDensity(LargeCircle(), lambda x: 0.4 * x[0])
+        >>> limit = af.LaplaceExpansion(af.Attention(af.SquaredDistance(), bandwidth=0.1), p)
+        >>> np.round(limit.drift(np.array([0.0, 2.0])), 12)  # the tangential part of grad log p
+        array([0.4, 0. ])
     """
 
-    dim: int
-    ambient_dim: int
-    volume: float
-    is_closed: bool
+    @required
+    @abstractmethod
+    def dim(self) -> int:
+        """The intrinsic dimension m."""
+
+    @required
+    @abstractmethod
+    def ambient_dim(self) -> int:
+        """The dimension D of the space that holds the points."""
+
+    @required
+    @abstractmethod
+    def volume(self) -> float:
+        """vol(M), infinite on Euclidean space."""
+
+    @required
+    @abstractmethod
+    def is_compact(self) -> bool:
+        """Whether M is compact: then it has a quadrature and a uniform density."""
+
+    @required
+    @abstractmethod
+    def has_boundary(self) -> bool:
+        """Whether M ends somewhere, as an interval does."""
+
+    def __new__(cls, *_: Any, **__: Any) -> Self:
+        missing = sorted(cls.__abstractmethods__)
+        if missing:
+            raise ConfigError(
+                f"`{cls.__name__}` lacks {' and '.join(f'`{name}`' for name in missing)}, which every manifold must "
+                "offer. Write it in this class; af.Manifold says what it returns."
+            )
+        return super().__new__(cls)
+
+    def __repr__(self) -> str:
+        return type(self).__name__
 
     @abstractmethod
     def retract(self, y: jax.Array) -> jax.Array:
-        """The point of M nearest to y (D,); smooth near M, written in jax.numpy."""
+        """Return the point of M nearest to y (D,); smooth near M, written in jax.numpy.
 
-    @abstractmethod
-    def tangent_frame(self, x: jax.Array) -> jax.Array:
-        """An orthonormal basis (D, m) of the tangent space at x (D,)."""
-
-    @abstractmethod
-    def quadrature(self, degree: int) -> Quadrature:
-        """Nodes and weights that integrate every smooth function of degree at most `degree` exactly.
-
-        Degree is that of a polynomial in the ambient coordinates, per angle on a torus.
+        Generators are right for any smooth map onto M that leaves the points of M where they are.
         """
 
     @abstractmethod
-    def quadrature_size(self, degree: int) -> int:
-        """The number of nodes of `quadrature(degree)`, known before it is made."""
+    def quadrature(self, degree: int) -> Quadrature:
+        """Return nodes and weights whose error vanishes rapidly as `degree` grows.
 
-    @abstractmethod
+        On spheres and tori every polynomial in the ambient coordinates (per angle on a torus) of degree at most
+        `degree` is integrated exactly; elsewhere the number of nodes per dimension should grow like the degree.
+        """
+
+    def quadrature_size(self, degree: int) -> int:
+        """Return the number of nodes of `quadrature(degree)`."""
+        return len(self.quadrature(degree).points)
+
+    def tangent_frame(self, x: jax.Array) -> jax.Array:
+        """Return an orthonormal basis (D, m) of the tangent space at x (D,).
+
+        Unless written otherwise: the range of the derivative of `retract` at x, which is a projection.
+        """
+        return jnp.linalg.svd(jax.jacfwd(self.retract)(x))[0][:, : self.dim]
+
+    def residual(self, points: np.ndarray) -> np.ndarray:
+        """Return the distance (N,) of each point (N, D) to M."""
+        return np.linalg.norm(points - evaluate(self.retract, points), axis=1)
+
+    @property
+    def along(self) -> Callable[[np.ndarray], np.ndarray] | None:
+        """The map from arc lengths s (N,) in [0, volume) to points (N, D) of a curve; None where there is none.
+
+        It starts anywhere and runs through M once with speed one. A curve of your own just has a method of this name.
+        """
+        return None
+
     def sample_uniform(self, n: int, generator: np.random.Generator) -> np.ndarray:
-        """n independent points (n, D) of the normalised volume."""
+        """Return n independent points (n, D) of the normalised volume.
+
+        Raises:
+            ConfigError: if the manifold offers neither this nor `along`.
+        """
+        if self.along is None:
+            raise ConfigError(
+                f"{self} cannot be sampled: it offers neither `sample_uniform(n, generator)` nor, as a curve may, "
+                "`along(lengths)`. Write one of them in its class."
+            )
+        return self.along(self.volume * generator.random(n))
+
+    def spread(self, n: int) -> np.ndarray:
+        """Return at least n points (N, D) spread over M: there minimisers are looked for, and maxima of errors."""
+        return spread_nodes(self.quadrature, n, on=self)
 
     def chart_at(self, x: jax.Array) -> Callable[[jax.Array], jax.Array]:
-        """A smooth chart u (m,) -> retract(x + E(x) u) around x, with chart(0) = x.
+        """Return a smooth chart u (m,) -> retract(x + E(x) u) around x, with chart(0) = x.
 
         The retraction is the nearest-point map, so the chart agrees with normal coordinates to second order: at u = 0
         derivatives of order one and two are the covariant ones.
@@ -69,12 +182,12 @@ class Manifold(ABC):
         frame = self.tangent_frame(x)
         return lambda u: self.retract(x + frame @ u)
 
-    @abstractmethod
-    def residual(self, points: np.ndarray) -> np.ndarray:
-        """The distance (N,) of each point (N, D) to M."""
-
     def check(self, points: object, name: str) -> np.ndarray:
-        """Points as (N, D) float64 on M; DataError with the largest distance otherwise."""
+        """Return points as (N, D) float64 on M.
+
+        Raises:
+            DataError: if a point is not on M, with the largest distance.
+        """
         array = check_points(points, name, ambient_dim=self.ambient_dim)
         residual = self.residual(array)
         if residual.max() > MEMBERSHIP_TOLERANCE:
@@ -84,3 +197,22 @@ class Manifold(ABC):
                 "Project them first, in float64: jax.vmap(manifold.retract)(np.asarray(points, float))."
             )
         return array
+
+
+def spread_nodes(quadrature: Callable[[int], Quadrature], n: int, *, on: Manifold) -> np.ndarray:
+    """Return the nodes (N, D) of the first of a few rules on a manifold that has at least n of them.
+
+    Raises:
+        DataError: if the rules do not grow.
+    """
+    degree = 4
+    nodes = quadrature(degree).points
+    while len(nodes) < n:
+        degree = 3 * degree // 2
+        if degree > MAX_DEGREE:
+            raise DataError(
+                f"`quadrature` of {on} has only {len(nodes)} nodes at degree {MAX_DEGREE}. Let it have more nodes as "
+                "the degree grows."
+            )
+        nodes = quadrature(degree).points
+    return nodes

@@ -16,7 +16,7 @@ from attnflow.manifolds.base import Manifold, Quadrature
 
 @value
 class EuclideanSpace(Manifold):
-    """Euclidean space R^d. It is not closed: results hold in L2(p), not in sup norm.
+    """Euclidean space R^d. It is not compact: results hold in L2(p), not in sup norm.
 
     Args:
         dim: d >= 1.
@@ -26,7 +26,7 @@ class EuclideanSpace(Manifold):
 
     Example:
         >>> import attnflow as af
-        >>> af.EuclideanSpace(1).is_closed
+        >>> af.EuclideanSpace(1).is_compact
         False
     """
 
@@ -35,11 +35,12 @@ class EuclideanSpace(Manifold):
     def __init__(self, dim: int) -> None:
         freeze(self, dim=check_integer(dim, "dim", minimum=1))
 
-    is_closed = False
+    is_compact = False
+    has_boundary = False
     volume = math.inf
 
     @property
-    def ambient_dim(self) -> int:  # type: ignore[override]
+    def ambient_dim(self) -> int:
         return self.dim
 
     def retract(self, y: jax.Array) -> jax.Array:

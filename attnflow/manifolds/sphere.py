@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -36,15 +37,20 @@ class Sphere(Manifold):
     def __init__(self, dim: int) -> None:
         freeze(self, dim=check_integer(dim, "dim", minimum=1))
 
-    is_closed = True
+    is_compact = True
+    has_boundary = False
 
     @property
-    def ambient_dim(self) -> int:  # type: ignore[override]
+    def ambient_dim(self) -> int:
         return self.dim + 1
 
     @property
-    def volume(self) -> float:  # type: ignore[override]
+    def volume(self) -> float:
         return 2 * math.pi ** (self.ambient_dim / 2) / math.gamma(self.ambient_dim / 2)
+
+    @property
+    def along(self) -> Callable[[np.ndarray], np.ndarray] | None:
+        return _on_circle if self.dim == 1 else None
 
     def retract(self, y: jax.Array) -> jax.Array:
         return y / jnp.sqrt(jnp.sum(y * y))
@@ -60,7 +66,7 @@ class Sphere(Manifold):
         return np.abs(np.linalg.norm(points, axis=1) - 1)
 
     def quadrature(self, degree: int) -> Quadrature:
-        """Product rule: equally spaced longitudes, Gauss-Gegenbauer in each further polar angle.
+        """Return a product rule: equally spaced longitudes, Gauss-Gegenbauer in each further polar angle.
 
         Exact for polynomials of total degree <= `degree` restricted to the sphere.
         """
@@ -86,6 +92,10 @@ class Sphere(Manifold):
         return normal / np.linalg.norm(normal, axis=1, keepdims=True)
 
 
+def _on_circle(lengths: np.ndarray) -> np.ndarray:
+    return np.column_stack([np.cos(lengths), np.sin(lengths)])
+
+
 def Circle() -> Sphere:
-    """The unit circle, Sphere(1)."""
+    """Return the unit circle, Sphere(1)."""
     return Sphere(1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -34,15 +35,20 @@ class FlatTorus(Manifold):
     def __init__(self, dim: int) -> None:
         freeze(self, dim=check_integer(dim, "dim", minimum=1))
 
-    is_closed = True
+    is_compact = True
+    has_boundary = False
 
     @property
-    def ambient_dim(self) -> int:  # type: ignore[override]
+    def ambient_dim(self) -> int:
         return 2 * self.dim
 
     @property
-    def volume(self) -> float:  # type: ignore[override]
+    def volume(self) -> float:
         return (2 * math.pi) ** self.dim
+
+    @property
+    def along(self) -> Callable[[np.ndarray], np.ndarray] | None:
+        return self.from_angles if self.dim == 1 else None
 
     def retract(self, y: jax.Array) -> jax.Array:
         circles = y.reshape(self.dim, 2)
@@ -58,17 +64,17 @@ class FlatTorus(Manifold):
         return np.sqrt(np.sum((radii - 1) ** 2, axis=1))
 
     def from_angles(self, angles: np.ndarray) -> np.ndarray:
-        """The points (N, 2m) of angles (N, m), in radians."""
+        """Return the points (N, 2m) of angles (N, m), in radians."""
         angles = np.asarray(angles, dtype=np.float64).reshape(-1, self.dim)
         return np.stack([np.cos(angles), np.sin(angles)], axis=2).reshape(len(angles), 2 * self.dim)
 
     def angles(self, points: np.ndarray) -> np.ndarray:
-        """The angles (N, m) in (-pi, pi] of points (N, 2m)."""
+        """Return the angles (N, m) in (-pi, pi] of points (N, 2m)."""
         circles = np.asarray(points).reshape(-1, self.dim, 2)
         return np.arctan2(circles[..., 1], circles[..., 0])
 
     def quadrature(self, degree: int) -> Quadrature:
-        """The product trapezoidal rule, exact for trigonometric polynomials of degree <= `degree` per angle."""
+        """Return the product trapezoidal rule, exact for trigonometric polynomials of `degree` per angle."""
         n = degree + 1
         grid = 2 * np.pi * (np.arange(n) + 0.5) / n
         mesh = np.stack(np.meshgrid(*[grid] * self.dim, indexing="ij"), axis=-1)

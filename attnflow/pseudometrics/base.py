@@ -20,24 +20,29 @@ class PseudoMetric(Traceable, ABC):
 
     Attributes:
         vanishes_on_diagonal: whether D(x, x) = 0 <= D(x, y) for all y, so that no logit exceeds that of x itself.
+        is_symmetric: whether D(x, y) = D(y, x) for all x and y; said by the class, not tested.
+
+    Parameters that are numbers or arrays are seen by JAX; a subclass needs no registration.
 
     Example:
-        >>> import dataclasses, jax, jax.numpy as jnp, attnflow as af
-        >>> @jax.tree_util.register_dataclass
-        ... @dataclasses.dataclass(frozen=True)
-        ... class Mahalanobis(af.PseudoMetric):
-        ...     matrix: jax.Array
+        >>> import jax.numpy as jnp, attnflow as af
+        >>> class Weighted(af.PseudoMetric):
+        ...     vanishes_on_diagonal = is_symmetric = True
+        ...
+        ...     def __init__(self, matrix):
+        ...         self.matrix = matrix
         ...
         ...     def __call__(self, x, y):
         ...         return (x - y) @ self.matrix @ (x - y)
-        >>> attention = af.Attention(Mahalanobis(jnp.diag(jnp.array([1.0, 4.0]))), bandwidth=0.1)
+        >>> attention = af.Attention(Weighted(jnp.diag(jnp.array([1.0, 4.0]))), bandwidth=0.1)
     """
 
     vanishes_on_diagonal: bool = False
+    is_symmetric: bool = False
 
     @abstractmethod
     def __call__(self, x: jax.Array, y: jax.Array) -> jax.Array:
-        """D of one query x (D,) and one key y (D,), written in jax.numpy and smooth in y."""
+        """Return D of one query x (D,) and one key y (D,), written in jax.numpy and smooth in y."""
 
 
 @value
@@ -76,10 +81,10 @@ class CustomPseudoMetric(PseudoMetric):
 
 
 def check_cost(cost: PseudoMetric, dim: int) -> None:
-    """Whether JAX can compute a cost of two points (dim,).
+    """Raise an error unless JAX can compute a cost of two points (dim,).
 
     Raises:
-        ConfigError: if the cost is no pytree, or depends on a value that JAX is tracing and does not know of.
+        ConfigError: if the cost depends on a value that JAX is tracing and does not know of.
         DataError: if it is not written with jax.numpy for two points, or not a scalar.
     """
     (_check_cost if jax.tree.leaves(cost) else _check_cost_once)(cost, dim)
@@ -87,11 +92,6 @@ def check_cost(cost: PseudoMetric, dim: int) -> None:
 
 def _check_cost(cost: PseudoMetric, dim: int) -> None:
     name = type(cost).__name__
-    if any(leaf is cost for leaf in jax.tree.leaves(cost)):
-        raise ConfigError(
-            f"`pseudometric` {name} is no pytree: JAX does not know its parameters. Register the class, such as with "
-            "jax.tree_util.register_dataclass, or use CustomPseudoMetric."
-        )
     point = jax.ShapeDtypeStruct((dim,), jnp.result_type(float))
     try:
         program = jax.make_jaxpr(cost)(point, point)

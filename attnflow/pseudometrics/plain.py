@@ -21,7 +21,7 @@ class SquaredDistance(PseudoMetric):
         25.0
     """
 
-    vanishes_on_diagonal = True
+    vanishes_on_diagonal = is_symmetric = True
 
     def __call__(self, x: jax.Array, y: jax.Array) -> jax.Array:
         return sum((x[i] - y[i]) ** 2 for i in range(x.shape[0]))  # type: ignore[return-value]
@@ -39,6 +39,8 @@ class DotProduct(PseudoMetric):
         >>> float(af.DotProduct()(np.array([1.0, 2.0]), np.array([4.0, 6.0])))
         -32.0
     """
+
+    is_symmetric = True
 
     def __call__(self, x: jax.Array, y: jax.Array) -> jax.Array:
         return -2 * sum(x[i] * y[i] for i in range(x.shape[0]))  # type: ignore[return-value]

@@ -23,62 +23,67 @@ TIME = 0.5
 
 
 def log_weight(x: jax.Array) -> jax.Array:
-    return 0.7 * x[0] + 0.6 * x[0] * x[1]  # .7 cos t + .3 sin 2t
+    """Return .7 cos t + .3 sin 2t."""
+    return 0.7 * x[0] + 0.6 * x[0] * x[1]
 
 
 def test_function(x: jax.Array) -> jax.Array:
-    return x[1] + (4 * x[0] ** 3 - 3 * x[0]) / 2  # sin t + cos(3t)/2
+    """Return f = sin t + cos(3t)/2."""
+    return x[1] + (4 * x[0] ** 3 - 3 * x[0]) / 2
 
 
 @functools.cache
 def density() -> af.LogDensity:
+    """Return p, which is normalised once."""
     return af.LogDensity(af.Circle(), log_weight)
 
 
-def measure(case: dict, keys: list) -> dict[str, np.ndarray]:
+@af.per_seed
+def measure(case: dict, key: jax.Array) -> dict[str, float]:
+    """Return the distances of n layers from both limits, and the second less the distance between the limits."""
     attention = af.Attention(af.SquaredDistance(), bandwidth=TIME / case["layers"])
     angles = 2 * np.pi * np.arange(128) / 128
     at = np.column_stack([np.cos(angles), np.sin(angles)])
     layers = af.PopulationAttention(attention, density()).evolve(test_function, times=TIME, at=at)
     limit = af.DriftDiffusion(attention, density(), rtol=1e-10).evolve(test_function, times=[TIME, TIME / 2], at=at)
     distance, slow = (np.abs(layers.values[0] - values).max() for values in limit.values)
-    between = np.abs(limit.values[0] - limit.values[1]).max()
-    measured = {
+    return {
         "distance": distance,
         "slow_clock": slow,
-        "slow_clock_excess": slow - between,
+        "slow_clock_excess": slow - np.abs(limit.values[0] - limit.values[1]).max(),
         "distance.solver_error": layers.solver_error + limit.solver_error,
     }
-    return {quantity: np.full(len(keys), value) for quantity, value in measured.items()}
 
 
 common: dict[str, Any] = dict(
-    source="derived",
-    size="layers",
-    hypotheses="circle, p > 0 smooth, f smooth, points frozen and infinitely many, t = 1/2",
-)
+    source="derived", size="layers",
+    hypotheses=r"circle, $p > 0$ smooth, $f$ smooth, points frozen and infinitely many, $t = 1/2$",
+)  # fmt: skip
+rate = af.Claim(
+    id="depth/circle", statement=r"$A^n f - e^{tL} f$ at $t = n\varepsilon$ is of order $\varepsilon = t/n$",
+    kind="exponent", quantity="distance", predicted=-1.0, **common,
+)  # fmt: skip
+gap = af.Claim(
+    id="depth-gap/circle",
+    statement=r"the maximum of $|A^n f - e^{tL/2} f|$, half the clock, tends to that of $|e^{tL} f - e^{tL/2} f|$",
+    kind="constant", quantity="slow_clock_excess", predicted=0.0, margin=0.01, **common,
+)  # fmt: skip
 study = af.Study(
     name="depth",
     measure=measure,
     ladder=[{"layers": n} for n in (5, 7, 10, 14, 20, 28, 40, 56, 80, 112)],
     quick=8,
     claims=[
-        af.Claim(
-            id="depth/circle", statement="A^n f - e^(tL) f at t = n eps is of order eps = t/n",
-            kind="exponent", quantity="distance", predicted=-1.0, **common,
+        rate,
+        rate.control(
+            statement=r"$A^n f - e^{tL/2} f$, half the clock, at $t = n\varepsilon$ is of order $\varepsilon = t/n$",
+            quantity="slow_clock",
         ),
-        af.Claim(
-            id="depth-control/circle", statement="A^n f - e^(tL/2) f, half the clock, is of order eps = t/n",
-            kind="exponent", quantity="slow_clock", predicted=-1.0, control_of="depth/circle", **common,
-        ),
-        af.Claim(
-            id="depth-gap/circle", statement="with half the clock the distance tends to sup |e^(tL) f - e^(tL/2) f|",
-            kind="constant", quantity="slow_clock_excess", predicted=0.0, margin=0.01, **common,
-        ),
+        gap,
     ],
     labels={
-        "distance": "max |Aⁿf − exp(tL)f|",
-        "slow_clock": "max |Aⁿf − exp(tL/2)f|",
-        "slow_clock_excess": "max |Aⁿf − exp(tL/2)f|, less its limit",
+        "distance": r"$\max |A^n f - e^{tL} f|$",
+        "slow_clock": r"$\max |A^n f - e^{tL/2} f|$",
+        "slow_clock_excess": r"$\max |A^n f - e^{tL/2} f|$, less its limit",
     },
-)  # fmt: skip
+)

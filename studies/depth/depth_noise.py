@@ -34,7 +34,6 @@ from scipy.special import ive
 
 import attnflow as af
 
-DIMENSIONS = (1, 2, 3)
 DEPTH_BANDWIDTH = {1: 0.05, 2: 0.1, 3: 0.25}
 LAYERS = {1: 10, 2: 10, 3: 4}
 WAVE = {1: (1,), 2: (1, 1), 3: (1, 1, 0)}  # l of the depth noise
@@ -52,12 +51,13 @@ class Response(NamedTuple):
 
 
 def symbols(waves: np.ndarray, *, bandwidth: float, shift: tuple[int, ...]) -> np.ndarray:
-    """kappa(q + shift) for all q with components in `waves`, shape (len(waves),) * m."""
+    """Return kappa(q + shift) for all q with components in `waves`, shape (len(waves),) * m."""
     factors = [ive(np.abs(waves + s), 1 / bandwidth) / ive(0, 1 / bandwidth) for s in shift]
     return functools.reduce(np.multiply.outer, factors)
 
 
 def visible_waves(bandwidth: float) -> np.ndarray:
+    """Return the waves of an axis, of both signs, whose symbol is not negligible."""
     orders = np.arange(1000)
     largest = np.count_nonzero(ive(orders, 1 / bandwidth) > SMALLEST_SYMBOL * ive(0, 1 / bandwidth))
     return np.arange(-largest, largest + 1)
@@ -65,7 +65,7 @@ def visible_waves(bandwidth: float) -> np.ndarray:
 
 @functools.cache
 def depth_response(wave: tuple[int, ...], *, bandwidth: float, layers: int) -> Response:
-    """c(q)^2, and the same with new points in every layer."""
+    """Return c(q)^2, and the same with new points in every layer."""
     waves, n = visible_waves(bandwidth), layers
     at_q, at_sum = (symbols(waves, bandwidth=bandwidth, shift=shift) for shift in ((0,) * len(wave), wave))
     at_wave = symbols(np.zeros(1), bandwidth=bandwidth, shift=wave).item()
@@ -77,7 +77,7 @@ def depth_response(wave: tuple[int, ...], *, bandwidth: float, layers: int) -> R
 
 @functools.cache
 def modes_response(m: int, *, bandwidth: float) -> Response:
-    """What moves the mean eigenvalue of the waves +-e_i, and one layer's part of it."""
+    """Return what moves the mean eigenvalue of the waves +-e_i, and one layer's part of it."""
     waves, zero = visible_waves(bandwidth), (0,) * m
     at_q = symbols(waves, bandwidth=bandwidth, shift=zero)
     length = functools.reduce(np.add.outer, [waves**2] * m)
@@ -98,12 +98,12 @@ def modes_response(m: int, *, bandwidth: float) -> Response:
 
 
 def angles_of(points: np.ndarray) -> np.ndarray:
-    """The angles (m, N) of points (N, 2m)."""
+    """Return the angles (m, N) of points (N, 2m)."""
     return np.arctan2(points[:, 1::2], points[:, 0::2]).T
 
 
 def powers(points: np.ndarray, waves: np.ndarray) -> np.ndarray:
-    """N |phat(q)|^2 for all q, shape (len(waves),) * m."""
+    """Return N |phat(q)|^2 for all q, shape (len(waves),) * m."""
     phases = [np.exp(-1j * np.outer(angle, waves)) for angle in angles_of(points)]
     products = np.ones((len(points), 1))
     for phase in phases[:-1]:
@@ -113,7 +113,7 @@ def powers(points: np.ndarray, waves: np.ndarray) -> np.ndarray:
 
 
 def depth(m: int, points: np.ndarray) -> dict[str, float]:
-    """N |A_N^n f - A^n f|^2 over its predicted mean, f = e^{il.x} as its two real parts."""
+    """Return N |A_N^n f - A^n f|^2 over its predicted mean, f = e^{il.x} as its two real parts."""
     eps, n, wave = DEPTH_BANDWIDTH[m], LAYERS[m], WAVE[m]
     response = depth_response(wave, bandwidth=eps, layers=n)
     phase = np.array(wave) @ angles_of(points)
@@ -130,7 +130,7 @@ def depth(m: int, points: np.ndarray) -> dict[str, float]:
 
 
 def modes(m: int, points: np.ndarray) -> dict[str, float]:
-    """N times the mean shift of the 2m first eigenvalues of A over its prediction."""
+    """Return N times the mean shift of the 2m first eigenvalues of A over its prediction."""
     eps = MODES_BANDWIDTH[m]
     response = modes_response(m, bandwidth=eps)
     attention = af.EmpiricalAttention(af.Attention(af.SquaredDistance(), bandwidth=eps), points)
@@ -146,47 +146,65 @@ def modes(m: int, points: np.ndarray) -> dict[str, float]:
 
 
 def neighbours(m: int, n: int, bandwidth: float) -> float:
-    return n * (bandwidth / (2 * np.pi)) ** (m / 2)  # N p (2 pi eps)^(m/2)
+    """Return nb = N p (2 pi eps)^{m/2}."""
+    return n * (bandwidth / (2 * np.pi)) ** (m / 2)
 
 
-def measure_one(effect: str, n: int, key: jax.Array) -> dict[str, float]:
+@af.per_seed
+def measure(case: dict, key: jax.Array) -> dict[str, float]:
+    """Return the means over the clouds of what the case asks for, in every dimension."""
+    n, measure_cloud = case["points"], {"depth": depth, "modes": modes}[case["effect"]]
     row: dict[str, float] = {}
-    for m, count in CLOUDS[effect].items():
+    for m, count in CLOUDS[case["effect"]].items():
         clouds = af.Uniform(af.FlatTorus(m)).sample(count * n, key=key).reshape(count, n, 2 * m)
-        found = [{"depth": depth, "modes": modes}[effect](m, points) for points in clouds]
+        found = [measure_cloud(m, points) for points in clouds]
         row |= {name: float(np.mean([one[name] for one in found])) for name in found[0]}
     return row
 
 
-def measure(case: dict, keys: list) -> dict[str, np.ndarray]:
-    rows = [measure_one(case["effect"], case["points"], key) for key in keys]
-    return {quantity: np.array([row[quantity] for row in rows]) for quantity in rows[0]}
+SQUARED_NOISE = r"$N\,\mathrm{E} |A_N^n f - A^n f|^2$"
+C_K = r"$c_k(q) = [\kappa(q+l) - \kappa(l) \kappa(q)] \kappa(q+l)^{n-1-k} \kappa(l)^k$"
 
 
 def claims_in(m: int) -> list[af.Claim]:
-    torus = f"flat torus (m = {m}), uniform density, chordal distance"
+    """Return what is claimed in m dimensions."""
+    torus = f"flat torus ($m = {m}$), uniform density, chordal distance"
     common: dict[str, Any] = dict(source="derived", kind="constant", size="points", predicted=1.0)
-    deep = f"{torus}, eps = {DEPTH_BANDWIDTH[m]}, {LAYERS[m]} layers"
-    slow = f"{torus}, eps = {MODES_BANDWIDTH[m]}, waves of length one"
+    noise = af.Claim(
+        id=f"depth-noise/torus-{m}",
+        statement=rf"{SQUARED_NOISE} over $\sum_q (\sum_{{k<n}} c_k(q))^2$ tends to 1, {C_K}",
+        quantity=f"noise_ratio.{m}d",
+        hypotheses=rf"{torus}, $\varepsilon = {DEPTH_BANDWIDTH[m]}$, {LAYERS[m]} layers", **common,
+    )  # fmt: skip
+    shift = af.Claim(
+        id=f"slow-down/torus-{m}",
+        statement="$N$ times the mean shift of eigenvalues of $A_N$ over its sum of second order tends to 1",
+        quantity=f"slow_down_ratio.{m}d",
+        hypotheses=rf"{torus}, $\varepsilon = {MODES_BANDWIDTH[m]}$, waves of length one", **common,
+    )  # fmt: skip
     return [
-        af.Claim(
-            id=f"depth-noise/torus-{m}", statement="N E |A_N^n f - A^n f|^2 over sum_q c(q)^2 tends to 1",
-            quantity=f"noise_ratio.{m}d", hypotheses=deep, **common,
+        noise,
+        noise.control(
+            statement=rf"{SQUARED_NOISE} over $\sum_q \sum_{{k<n}} c_k(q)^2$ tends to 1, {C_K}",
+            quantity=f"noise_ratio_of_new_points.{m}d",
         ),
-        af.Claim(
-            id=f"depth-noise-control/torus-{m}", statement="the same, were the points new in every layer",
-            quantity=f"noise_ratio_of_new_points.{m}d", hypotheses=deep, control_of=f"depth-noise/torus-{m}", **common,
+        shift,
+        shift.control(
+            statement="$N$ times the mean shift of eigenvalues of $A_N$ over its sum of second order, without what "
+            "repeated layers add, tends to 1",
+            quantity=f"slow_down_ratio_of_one_layer.{m}d",
         ),
-        af.Claim(
-            id=f"slow-down/torus-{m}",
-            statement="N times the mean shift of an eigenvalue of A_N over its second-order sum tends to 1",
-            quantity=f"slow_down_ratio.{m}d", hypotheses=slow, **common,
-        ),
-        af.Claim(
-            id=f"slow-down-control/torus-{m}", statement="the same with the term of one layer only",
-            quantity=f"slow_down_ratio_of_one_layer.{m}d", hypotheses=slow, control_of=f"slow-down/torus-{m}", **common,
-        ),
-    ]  # fmt: skip
+    ]
+
+
+def labels_in(m: int) -> dict[str, str]:
+    """Return what figures call the quantities in m dimensions."""
+    return {
+        f"noise_ratio.{m}d": "squared noise over its sum",
+        f"noise_ratio_of_new_points.{m}d": "squared noise over that of new points",
+        f"slow_down_ratio.{m}d": "eigenvalue shift over its sum",
+        f"slow_down_ratio_of_one_layer.{m}d": "eigenvalue shift over that of one layer",
+    }
 
 
 quick = [
@@ -202,17 +220,8 @@ study = af.Study(
         *({"effect": "depth", "points": n} for n in (4000, 5600)),
     ],
     quick=quick,
-    claims=[claim for m in DIMENSIONS for claim in claims_in(m)],
+    claims=[*claims_in(1), *claims_in(2), *claims_in(3)],
     seeds=64,
     quick_seeds=16,
-    labels={
-        f"{quantity}.{m}d": label
-        for m in DIMENSIONS
-        for quantity, label in {
-            "noise_ratio": "squared noise over its sum",
-            "noise_ratio_of_new_points": "squared noise over that of new points",
-            "slow_down_ratio": "eigenvalue shift over its sum",
-            "slow_down_ratio_of_one_layer": "eigenvalue shift over that of one layer",
-        }.items()
-    },
+    labels=labels_in(1) | labels_in(2) | labels_in(3),
 )

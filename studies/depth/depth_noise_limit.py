@@ -29,15 +29,16 @@ The controls take new points for every layer, leave kappa(l) kappa(q) out of the
 """
 
 import functools
+from fractions import Fraction
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 from scipy.interpolate import CubicSpline
 from scipy.special import ive, zeta
 
 import attnflow as af
 
-DIMENSIONS = (1, 2, 3)
 TIME = 0.5
 SMALLEST_SYMBOL = 1e-7
 LAST_POWER = {1: 19, 2: 14, 3: 8}  # of 2: most layers of the search for the best bandwidth
@@ -45,6 +46,12 @@ LAST_POWER = {1: 19, 2: 14, 3: 8}  # of 2: most layers of the search for the bes
 # noise has both .2 eps^(1/2) and -7 eps, and the second is the larger one down to eps = .001.
 NOISE_CORRECTION = {1: 0.5, 2: 1.0, 3: 1.0}
 SLOW_DOWN_CORRECTION = {1: 0.5, 2: 1.0, 3: 0.5}
+BEST_ORDERS = {  # in N, of the best error and its bandwidth; and the power of the next term in 1/N
+    1: (Fraction(-1, 2), Fraction(-2, 3), Fraction(1, 3)),
+    2: (Fraction(-1, 2), Fraction(-1, 2), Fraction(1, 2)),
+    3: (Fraction(-2, 5), Fraction(-2, 5), Fraction(2, 5)),
+}
+ROOT_NOISE = r"$N^{1/2}$ times the RMS of $A_N^n f - A^n f$"
 
 
 class Symbols(NamedTuple):
@@ -58,6 +65,7 @@ class Symbols(NamedTuple):
 
 
 def symbols(m: int, bandwidth: float) -> Symbols:
+    """Return the symbols of every wave vector where they are not negligible."""
     largest = int(np.sqrt(-2 * np.log(SMALLEST_SYMBOL) / bandwidth)) + 1
     first, other = np.arange(-largest, largest + 1), np.arange(largest + 1)
 
@@ -77,13 +85,13 @@ def symbols(m: int, bandwidth: float) -> Symbols:
 
 
 def powers_sum(a: np.ndarray, b: float, n: int, *, equal: np.ndarray) -> np.ndarray:
-    """sum_{k < n} a^{n-1-k} b^k."""
+    """Return sum_{k < n} a^{n-1-k} b^k."""
     return np.where(equal, n * b ** (n - 1), (a**n - b**n) / np.where(equal, 1, a - b))
 
 
 @functools.cache
 def noise(m: int, n: int) -> dict[str, float]:
-    """N E |A_N^n f - A^n f|^2 at t = n eps: as it is, with new points in every layer, and without the centring."""
+    """Return N E |A_N^n f - A^n f|^2 at t = n eps: as it is, with new points in every layer, and not centred."""
     s = symbols(m, TIME / n)
     one_layer, equal = s.at_sum - s.at_wave * s.at_q, s.excess == 0
     frozen = powers_sum(s.at_sum, s.at_wave, n, equal=equal) ** 2
@@ -99,7 +107,7 @@ def noise(m: int, n: int) -> dict[str, float]:
 
 
 def slow_down(m: int, bandwidth: float) -> float:
-    """c with which an eigenvalue of the generator goes down by the factor 1 - c / nb, at this bandwidth."""
+    """Return c of the factor 1 - c / nb by which an eigenvalue of the generator goes down, at this bandwidth."""
     s = symbols(m, bandwidth)
     one_layer, other = s.at_sum - s.at_wave * s.at_q, s.excess != 0
     repeated = np.zeros_like(s.at_q)
@@ -111,7 +119,7 @@ def slow_down(m: int, bandwidth: float) -> float:
 
 @functools.cache
 def circle_limit() -> float:
-    """The limit of the noise for m = 1: q_1 / (|q+1|^2 - 1) = 1 / (q + 2); the tail of 4 e^{-t} / q^2 is added."""
+    """Return the limit of the noise for m = 1: q_1 / (|q+1|^2 - 1) = 1 / (q + 2), with the tail of 4 e^{-t} / q^2."""
     q = np.arange(-100_000, 100_001)
     shift = np.where(q == -2, 1, q + 2)
     c = 2 * (np.exp(-TIME * (q + 1.0) ** 2 / 2) - np.exp(-TIME / 2)) / shift
@@ -120,7 +128,7 @@ def circle_limit() -> float:
 
 
 def scaled(m: int, n: int, kind: str) -> float:
-    """The noise over its predicted size; for m = 2 what a halved bandwidth adds to it, over what is predicted."""
+    """Return the noise over its predicted size; for m = 2 what a halved bandwidth adds, over what is predicted."""
     value = noise(m, n)[kind]
     if m == 1:
         return value / circle_limit()
@@ -132,7 +140,7 @@ def scaled(m: int, n: int, kind: str) -> float:
 
 @functools.cache
 def error_table(m: int) -> tuple[np.ndarray, CubicSpline]:
-    """log n, and as functions of it the logarithms of minus the bias of A^n f and of the noise, and c."""
+    """Return log n, and functions of it: the logarithms of minus the bias of A^n f and of the noise, and c."""
     layers = np.unique(np.round(2 ** np.arange(1, LAST_POWER[m] + 0.25, 0.5)))
     rows = []
     for n in layers.astype(int).tolist():
@@ -142,7 +150,7 @@ def error_table(m: int) -> tuple[np.ndarray, CubicSpline]:
 
 
 def best(m: int, n_points: float) -> tuple[float, float]:
-    """The smallest root mean square of A_N^n f - e^{tL} f over the bandwidths with 8 neighbours, and where it is."""
+    """Return the least root mean square of A_N^n f - e^{tL} f over bandwidths with 8 neighbours, and where it is."""
     log_n, table = error_table(m)
     fine = np.linspace(log_n[0], log_n[-1], 100_001)
     bandwidths = TIME / np.exp(fine)
@@ -155,143 +163,139 @@ def best(m: int, n_points: float) -> tuple[float, float]:
     return float(errors[at]), float(bandwidths[at])
 
 
-def measure_best(m: int, n_points: float) -> dict[str, float]:
+def of_layers(m: int, n: int) -> dict[str, float]:
+    """Return the root mean square noise, centred and not, the noise over its predicted size, and c."""
+    return {
+        "noise": np.sqrt(noise(m, n)["noise"]),
+        "noise_not_centred": np.sqrt(noise(m, n)["noise_not_centred"]),
+        "noise_over_limit": scaled(m, n, "noise"),
+        "noise_of_new_points_over_limit": scaled(m, n, "noise_of_new_points"),
+        "slow_down_constant": slow_down(m, TIME / n),
+    }
+
+
+def of_points(m: int, n_points: float) -> dict[str, float]:
+    """Return the best error and its bandwidth; for m = 2 the growth of N times its square over what is predicted."""
     error, bandwidth = best(m, n_points)
-    measured = {f"best_error.{m}d": error, f"best_bandwidth.{m}d": bandwidth}
+    found = {"best_error": error, "best_bandwidth": bandwidth}
     if m == 2:
         further, _ = best(m, 10 * n_points)
         growth = 10 * n_points * further**2 - n_points * error**2
-        measured["best_growth.2d"] = growth / (np.pi * np.exp(-TIME) * np.log(10))
-    return measured
+        found["best_growth"] = growth / (np.pi * np.exp(-TIME) * np.log(10))
+    return found
 
 
-def measure(case: dict, keys: list) -> dict[str, np.ndarray]:
+@af.per_seed
+def measure(case: dict, key: jax.Array) -> dict[str, float]:
+    """Return what depends on the number of layers or of points, in one dimension."""
     m = case["dimension"]
-    if "points" in case:
-        return {name: np.full(len(keys), value) for name, value in measure_best(m, case["points"]).items()}
-    n = case["layers"]
-    measured = {
-        f"noise.{m}d": np.sqrt(noise(m, n)["noise"]),
-        f"noise_not_centred.{m}d": np.sqrt(noise(m, n)["noise_not_centred"]),
-        f"noise_over_limit.{m}d": scaled(m, n, "noise"),
-        f"noise_of_new_points_over_limit.{m}d": scaled(m, n, "noise_of_new_points"),
-        f"slow_down_constant.{m}d": slow_down(m, TIME / n),
-    }
-    return {quantity: np.full(len(keys), value) for quantity, value in measured.items()}
+    found = of_points(m, case["points"]) if "points" in case else of_layers(m, case["layers"])
+    return {f"{quantity}.{m}d": value for quantity, value in found.items()}
 
 
-SIZES = {
-    1: "sum_q [2 q_1 (e^(-t|q+l|^2/2) - e^(-t/2)) / (|q+l|^2 - 1)]^2",
-    2: "2 pi e^(-t) log(1/eps), in what a halved bandwidth adds,",
-    3: "(2 pi)^(3/2) e^(-t) [zeta(3/2) - zeta(5/2)] eps^(-1/2)",
+TORUS = "flat torus ($m = {m}$), uniform density, $f = e^{{i x_1}}$"
+SQUARED_NOISE = r"$N\,\mathrm{E} |A_N^n f - A^n f|^2$ at $t = n\varepsilon$"
+NOISE_RATIO = {
+    1: SQUARED_NOISE + r" over $\sum_q [2 q_1 (e^{-t |q+l|^2 / 2} - e^{-t/2}) / (|q+l|^2 - 1)]^2$",
+    2: rf"what a halved bandwidth adds to {SQUARED_NOISE} over $2\pi e^{{-t}} \log 2$",
+    3: SQUARED_NOISE + r" over $(2\pi)^{3/2} e^{-t} [\zeta(3/2) - \zeta(5/2)] \varepsilon^{-1/2}$",
 }
 
 
-def claims_in(m: int) -> list[af.Claim]:
+def claims_of_layers(m: int) -> list[af.Claim]:
+    """Return what is claimed of noise and slow-down as eps -> 0."""
     common: dict[str, Any] = dict(
-        source="derived", size="layers",
-        hypotheses=f"flat torus (m = {m}), uniform density, chordal distance, leading order in 1/N, f = e^(i x_1)",
+        source="derived", size="layers", hypotheses=TORUS.format(m=m) + ", chordal distance, leading order in $1/N$"
+    )
+    ratio = af.Claim(
+        id=f"depth-noise-limit/torus-{m}", statement=f"{NOISE_RATIO[m]} tends to 1",
+        kind="constant", quantity=f"noise_over_limit.{m}d", predicted=1.0,
+        correction_power=NOISE_CORRECTION[m], **common,
     )  # fmt: skip
-    noise = f"N E |A_N^n f - A^n f|^2 at t = n eps over {SIZES[m]} tends to 1"
+    slower = r"$-L e^{i x_1}$ goes down by the factor $1 - c/\mathrm{nb}$"
+    constant = af.Claim(
+        id=f"slow-down-limit/torus-{m}", statement=rf"{slower} with $c = 2 \zeta(1 + m/2) - 1$",
+        kind="constant", quantity=f"slow_down_constant.{m}d", predicted=float(2 * zeta(1 + m / 2) - 1),
+        correction_power=SLOW_DOWN_CORRECTION[m], **common,
+    )  # fmt: skip
     claims = [
-        af.Claim(
-            id=f"depth-noise-limit/torus-{m}", statement=noise, kind="constant", predicted=1.0,
-            quantity=f"noise_over_limit.{m}d", correction_power=NOISE_CORRECTION[m], **common,
+        ratio,
+        ratio.control(
+            statement=f"with points new in every layer {NOISE_RATIO[m]} tends to 1",
+            quantity=f"noise_of_new_points_over_limit.{m}d",
         ),
-        af.Claim(
-            id=f"depth-noise-limit-control/torus-{m}", statement=f"{noise}, were the points new in every layer",
-            kind="constant", predicted=1.0, quantity=f"noise_of_new_points_over_limit.{m}d",
-            correction_power=NOISE_CORRECTION[m], control_of=f"depth-noise-limit/torus-{m}", **common,
-        ),
-        af.Claim(
-            id=f"slow-down-limit/torus-{m}", kind="constant",
-            statement="-L e^(i x_1) goes down by the factor 1 - c/nb with c = 2 zeta(1 + m/2) - 1",
-            predicted=float(2 * zeta(1 + m / 2) - 1), quantity=f"slow_down_constant.{m}d",
-            correction_power=SLOW_DOWN_CORRECTION[m], **common,
-        ),
-        af.Claim(
-            id=f"slow-down-limit-control/torus-{m}", kind="constant",
-            statement="-L e^(i x_1) goes down by the factor 1 - c/nb with c = 1 + 4 / (m 2^(m/2))",
-            predicted=1 + 4 / (m * 2 ** (m / 2)), quantity=f"slow_down_constant.{m}d",
-            correction_power=SLOW_DOWN_CORRECTION[m], control_of=f"slow-down-limit/torus-{m}", **common,
-        ),
-    ]  # fmt: skip
-    if m == 2:  # a logarithm has no exponent
-        return claims
-    rate = {1: 0.0, 3: 0.25}[m]
-    exponent: dict[str, Any] = dict(kind="exponent", predicted=rate, correction_power=NOISE_CORRECTION[m], **common)
-    return [
-        *claims,
-        af.Claim(
-            id=f"depth-noise-limit/torus-{m}/exponent",
-            statement=f"N^(1/2) times the root mean square of A_N^n f - A^n f is of order n^{rate:g}",
-            quantity=f"noise.{m}d",
-            **exponent,
-        ),
-        af.Claim(
-            id=f"depth-noise-limit-control/torus-{m}/exponent",
-            statement=f"without kappa(l) kappa(q) in the response of a layer it is of order n^{rate:g}",
-            quantity=f"noise_not_centred.{m}d",
-            control_of=f"depth-noise-limit/torus-{m}/exponent",
-            **exponent,
+        constant,
+        constant.control(
+            statement=rf"{slower} with $c = 1 + 4 / (m 2^{{m/2}})$",
+            predicted=1 + 4 / (m * 2 ** (m / 2)),
         ),
     ]
-
-
-def claims_of_best(m: int) -> list[af.Claim]:
-    common: dict[str, Any] = dict(
-        source="derived", size="points",
-        hypotheses=f"flat torus (m = {m}), uniform density, f = e^(i x_1), t = 1/2, leading orders, 8 neighbours",
+    if m == 2:  # a logarithm has no exponent
+        return claims
+    order = {1: Fraction(0), 3: Fraction(1, 4)}[m]
+    exponent = af.Claim(
+        id=f"depth-noise-limit/torus-{m}/exponent",
+        statement=rf"{ROOT_NOISE} at $t = n\varepsilon$ is of order $n^{{{order}}}$",
+        kind="exponent", quantity=f"noise.{m}d", predicted=float(order),
+        correction_power=NOISE_CORRECTION[m], **common,
     )  # fmt: skip
-    rates = {1: (-1 / 2, -2 / 3, 1 / 3), 2: (-1 / 2, -1 / 2, 1 / 2), 3: (-2 / 5, -2 / 5, 2 / 5)}
-    error, bandwidth, power = rates[m]
-    if m == 2:
-        main = af.Claim(
-            id="depth-best/torus-2", statement="N times the best squared error grows like pi e^(-t) log N",
-            kind="constant", predicted=1.0, quantity="best_growth.2d", correction_power=power, **common,
-        )  # fmt: skip
-    else:
-        main = af.Claim(
-            id=f"depth-best/torus-{m}", statement=f"the best error of many layers is of order N^({error:g})",
-            kind="exponent", predicted=error, quantity=f"best_error.{m}d", correction_power=power, **common,
-        )  # fmt: skip
-    return [
-        main,
-        af.Claim(
-            id=f"depth-best-control/torus-{m}", statement=f"the best error of many layers is of order N^(-2/{m + 6})",
-            kind="exponent", predicted=-2 / (m + 6), quantity=f"best_error.{m}d", correction_power=power,
-            control_of=f"depth-best/torus-{m}", **common,
-        ),
-        af.Claim(
-            id=f"depth-best/torus-{m}/bandwidth", statement=f"it is reached at eps of order N^({bandwidth:.3g})",
-            kind="exponent", predicted=bandwidth, quantity=f"best_bandwidth.{m}d", correction_power=power, **common,
-        ),
-    ]  # fmt: skip
+    control = exponent.control(
+        statement=rf"without $\kappa(l) \kappa(q)$ in the response of a layer {ROOT_NOISE} is of order $n^{{{order}}}$",
+        quantity=f"noise_not_centred.{m}d",
+    )
+    return [*claims, exponent, control]
 
 
-def labels() -> dict[str, str]:
-    names = {
-        "noise_over_limit": "squared noise over its limit",
-        "noise_of_new_points_over_limit": "squared noise of new points over the limit",
-        "slow_down_constant": "constant c of the slow-down",
-        "best_error": "best error",
-        "best_bandwidth": "bandwidth ε of the best error",
-    }
-    found = {f"{quantity}.{m}d": label for m in DIMENSIONS for quantity, label in names.items()}
-    found |= {f"noise.{m}d": "√N RMS of A_Nⁿf − Aⁿf" for m in (1, 3)}
-    found |= {f"noise_not_centred.{m}d": "√N RMS of A_Nⁿf − Aⁿf, not centred" for m in (1, 3)}
-    return found | {"best_growth.2d": "growth of N × best squared error"}
+def claims_of_points(m: int) -> list[af.Claim]:
+    """Return what is claimed of the best error and of its bandwidth as N grows."""
+    error, bandwidth, correction = BEST_ORDERS[m]
+    common: dict[str, Any] = dict(
+        source="derived", size="points", correction_power=float(correction),
+        hypotheses=TORUS.format(m=m) + ", $t = 1/2$, leading orders, 8 neighbours",
+    )  # fmt: skip
+    growth = af.Claim(
+        id=f"depth-best/torus-{m}", statement=r"$N$ times the best squared error grows like $\pi e^{-t} \log N$",
+        kind="constant", quantity=f"best_growth.{m}d", predicted=1.0, **common,
+    )  # fmt: skip
+    rate = af.Claim(
+        id=f"depth-best/torus-{m}", statement=f"the best error of many layers is of order $N^{{{error}}}$",
+        kind="exponent", quantity=f"best_error.{m}d", predicted=float(error), **common,
+    )  # fmt: skip
+    place = af.Claim(
+        id=f"depth-best/torus-{m}/bandwidth",
+        statement=rf"the best error of many layers is reached at $\varepsilon$ of order $N^{{{bandwidth}}}$",
+        kind="exponent", quantity=f"best_bandwidth.{m}d", predicted=float(bandwidth), **common,
+    )  # fmt: skip
+    claim, one_layer = growth if m == 2 else rate, Fraction(-2, m + 6)
+    control = claim.control(
+        statement=f"the best error of many layers is of order $N^{{{one_layer}}}$, as that of one layer",
+        kind="exponent", quantity=f"best_error.{m}d", predicted=float(one_layer),
+    )  # fmt: skip
+    return [claim, control, place]
 
 
 LAYERS = {1: [64 * 2**k for k in range(10)], 2: [64 * 2**k for k in range(8)], 3: [40, 57, 80, 113, 160, 226, 320]}
-quick = [{"dimension": m, "layers": n} for m in DIMENSIONS for n in LAYERS[m][:6]]
 POINTS = {m: [float(10 ** (first + k)) for k in range(6)] for m, first in ((1, 5), (2, 5), (3, 4))}
-quick += [{"dimension": m, "points": n} for m in DIMENSIONS for n in POINTS[m]]
+LABELS = {
+    "noise": ROOT_NOISE,
+    "noise_not_centred": f"{ROOT_NOISE}, not centred",
+    "noise_over_limit": "squared noise over its limit",
+    "noise_of_new_points_over_limit": "squared noise of new points over the limit",
+    "slow_down_constant": "constant $c$ of the slow-down",
+    "best_error": "best error",
+    "best_bandwidth": r"bandwidth $\varepsilon$ of the best error",
+    "best_growth": r"growth of $N \times$ best squared error",
+}
+quick = [
+    *({"dimension": m, "layers": n} for m in LAYERS for n in LAYERS[m][:6]),
+    *({"dimension": m, "points": n} for m in POINTS for n in POINTS[m]),
+]
+claims = [claim for m in LAYERS for claim in (*claims_of_layers(m), *claims_of_points(m))]
 study = af.Study(
     name="depth_noise_limit",
     measure=measure,
-    ladder=[*quick, *({"dimension": m, "layers": n} for m in DIMENSIONS for n in LAYERS[m][6:])],
+    ladder=[*quick, *({"dimension": m, "layers": n} for m in LAYERS for n in LAYERS[m][6:])],
     quick=quick,
-    claims=[claim for m in DIMENSIONS for claim in [*claims_in(m), *claims_of_best(m)]],
-    labels=labels(),
+    claims=claims,
+    labels={claim.quantity: LABELS[claim.quantity.split(".")[0]] for claim in claims},
 )

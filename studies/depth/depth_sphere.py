@@ -28,12 +28,12 @@ POINTS = {5: 2000, 7: 4000, 10: 8000, 14: 16_000, 20: 32_000, 28: 64_000, 40: 25
 
 
 def test_function(x: jax.Array | np.ndarray) -> jax.Array | np.ndarray:
-    """f at one point (3,) or, coordinates first, at many (3, N)."""
+    """Return f at one point (3,) or, coordinates first, at many (3, N)."""
     return x[0] - 0.5 * x[2] + x[0] * x[2]
 
 
 def spiral(n: int) -> np.ndarray:
-    """n points spread evenly over S^2: equal heights, golden-angle longitudes."""
+    """Return n points spread evenly over S^2: equal heights, golden-angle longitudes."""
     heights = 1 - (2 * np.arange(n) + 1) / n
     longitudes = np.pi * (3 - np.sqrt(5)) * np.arange(n)
     rings = np.sqrt(1 - heights**2)
@@ -42,18 +42,19 @@ def spiral(n: int) -> np.ndarray:
 
 @functools.cache
 def density() -> af.VonMisesFisher:
+    """Return p."""
     return af.VonMisesFisher(af.Sphere(2), mean_direction=[1, 0, 1], concentration=0.8)
 
 
 @functools.cache
 def limit() -> af.Trajectory:
-    """e^{tL} f and e^{tL/2} f at the queries."""
+    """Return e^{tL} f and e^{tL/2} f at the queries."""
     attention = af.Attention(af.SquaredDistance(), bandwidth=1.0)  # a drift-diffusion does not depend on it
     return af.DriftDiffusion(attention, density()).evolve(test_function, times=[TIME, TIME / 2], at=spiral(256))
 
 
 def layers(n: int) -> np.ndarray:
-    """A_N^n f at the queries."""
+    """Return A_N^n f at the queries."""
     points = spiral(POINTS[n])
     tokens = af.DiscreteMeasure(points, np.exp(density().log_densities(points)))
     attention = af.Attention(af.SquaredDistance(), bandwidth=TIME / n)
@@ -64,48 +65,51 @@ def layers(n: int) -> np.ndarray:
     return operator.layer(values, at=spiral(256))
 
 
-def measure(case: dict, keys: list) -> dict[str, np.ndarray]:
+@af.per_seed
+def measure(case: dict, key: jax.Array) -> dict[str, float]:
+    """Return the distances of n layers from both limits, and the second less the distance between the limits."""
     values, flow = layers(case["layers"]), limit()
     distance, slow, between = (
         np.sqrt(np.mean(difference**2))
         for difference in (values - flow.values[0], values - flow.values[1], flow.values[0] - flow.values[1])
     )
-    measured = {
+    return {
         "distance": distance,
         "slow_clock": slow,
         "slow_clock_excess": slow - between,
         "solver_error": case["layers"] * RTOL + flow.solver_error,
     }
-    return {quantity: np.full(len(keys), value) for quantity, value in measured.items()}
 
 
 common: dict[str, Any] = dict(
-    source="derived",
-    size="layers",
-    hypotheses="S^2, p von Mises-Fisher, points spread evenly with masses p, frozen, t = 1",
-)
+    source="derived", size="layers",
+    hypotheses=r"$S^2$, $p$ von Mises-Fisher, points spread evenly with masses $p$, frozen, $t = 1$",
+)  # fmt: skip
+rate = af.Claim(
+    id="depth/sphere", statement=r"$A_N^n f - e^{tL} f$ at $t = n\varepsilon$ is of order $\varepsilon = t/n$",
+    kind="exponent", quantity="distance", predicted=-1.0, **common,
+)  # fmt: skip
+gap = af.Claim(
+    id="depth-gap/sphere",
+    statement=r"the RMS of $A_N^n f - e^{tL/2} f$, half the clock, tends to that of $e^{tL} f - e^{tL/2} f$",
+    kind="constant", quantity="slow_clock_excess", predicted=0.0, margin=0.01, **common,
+)  # fmt: skip
 study = af.Study(
     name="depth_sphere",
     measure=measure,
     ladder=[{"layers": n} for n in POINTS],
     quick=6,
     claims=[
-        af.Claim(
-            id="depth/sphere", statement="A_N^n f - e^(tL) f at t = n eps is of order eps = t/n",
-            kind="exponent", quantity="distance", predicted=-1.0, **common,
+        rate,
+        rate.control(
+            statement=r"$A_N^n f - e^{tL/2} f$, half the clock, at $t = n\varepsilon$ is of order $\varepsilon = t/n$",
+            quantity="slow_clock",
         ),
-        af.Claim(
-            id="depth-control/sphere", statement="A_N^n f - e^(tL/2) f, half the clock, is of order eps = t/n",
-            kind="exponent", quantity="slow_clock", predicted=-1.0, control_of="depth/sphere", **common,
-        ),
-        af.Claim(
-            id="depth-gap/sphere", statement="with half the clock the distance tends to that of e^(tL) f, e^(tL/2) f",
-            kind="constant", quantity="slow_clock_excess", predicted=0.0, margin=0.01, **common,
-        ),
+        gap,
     ],
     labels={
-        "distance": "RMS of A_Nⁿf − exp(tL)f",
-        "slow_clock": "RMS of A_Nⁿf − exp(tL/2)f",
-        "slow_clock_excess": "RMS of A_Nⁿf − exp(tL/2)f, less its limit",
+        "distance": r"RMS of $A_N^n f - e^{tL} f$",
+        "slow_clock": r"RMS of $A_N^n f - e^{tL/2} f$",
+        "slow_clock_excess": r"RMS of $A_N^n f - e^{tL/2} f$, less its limit",
     },
-)  # fmt: skip
+)

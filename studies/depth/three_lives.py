@@ -30,52 +30,60 @@ SOLVER_ERROR = 1e-7  # declared: 1e-8 of the largest value, about 4
 
 
 def circle_function(x: jax.Array) -> jax.Array:
+    """Return f = sin t + cos(3t)/2."""
     return x[1] + (4 * x[0] ** 3 - 3 * x[0]) / 2
 
 
 def sphere_log_weight(x: jax.Array) -> jax.Array:
+    """Return z/2 + 3xy/10."""
     return 0.5 * x[2] + 0.3 * x[0] * x[1]
 
 
 def sphere_function(x: jax.Array) -> jax.Array:
+    """Return f = exp(z + x/2) + x."""
     return jnp.exp(x[2] + x[0] / 2) + x[0]
 
 
 @functools.cache
 def densities() -> tuple[af.Density, af.Density]:
+    """Return p on the circle and on the sphere."""
     tilted = af.VonMisesFisher(af.Circle(), mean_direction=[1, 2], concentration=0.8)
     return tilted, af.LogDensity(af.Sphere(2), sphere_log_weight)
 
 
 def excess(values: np.ndarray) -> float:
-    """How far values (T, Q) leave the range that they have at time zero."""
+    """Return how far values (T, Q) leave the range that they have at time zero."""
     return float(max(values.max() - values[0].max(), values[0].min() - values.min()))
 
 
-def measure_circle(n: int, key: jax.Array) -> dict[str, np.ndarray]:
+def on_circle(n: int, key: jax.Array) -> dict[str, Any]:
+    """Return A_N^n f at the points by angle, A^n f and e^{tL} f on a grid of angles, at five times."""
     density = densities()[0]
     attention = af.Attention(af.SquaredDistance(), bandwidth=0.025)
     angles = np.linspace(0, 2 * np.pi, 257)
     grid = np.column_stack([np.cos(angles), np.sin(angles)])
     points = density.sample(n, key=key)
-    points = points[np.argsort(np.mod(np.arctan2(points[:, 1], points[:, 0]), 2 * np.pi))]
+    particle_angles = np.mod(np.arctan2(points[:, 1], points[:, 0]), 2 * np.pi)
+    order = np.argsort(particle_angles)
+    points, particle_angles = points[order], particle_angles[order]
     particles = af.EmpiricalAttention(attention, points).evolve(circle_function, times=CIRCLE_TIMES)
     operator = af.PopulationAttention(attention, density)
     population = operator.evolve(circle_function, times=CIRCLE_TIMES, at=grid)
     one_step = population.values[0] + operator.generator(circle_function, at=grid)
     continuum = af.DriftDiffusion(attention, density).evolve(circle_function, times=CIRCLE_TIMES, at=grid)
     return {
-        "circle.particle_angles": np.mod(np.arctan2(points[:, 1], points[:, 0]), 2 * np.pi),
+        "circle.particle_angles": particle_angles,
         "circle.particles": particles.values,
         "circle.angles": angles,
         "circle.population": population.values,
         "circle.continuum": continuum.values,
-        "circle.excess": np.array(max(excess(life.values) for life in (particles, population, continuum))),
-        "circle.one_step_excess": np.array(excess(np.stack([population.values[0], one_step]))),
+        "circle.excess": max(excess(life.values) for life in (particles, population, continuum)),
+        "circle.one_step_excess": excess(np.stack([population.values[0], one_step])),
     }
 
 
-def measure_sphere(n: int, key: jax.Array) -> dict[str, np.ndarray]:
+def on_sphere(n: int, key: jax.Array) -> dict[str, Any]:
+    """Return A_N^n f and e^{tL} f on a grid of the sphere, at three times."""
     density = densities()[1]
     attention = af.Attention(af.SquaredDistance(), bandwidth=0.05)
     _, _, grid = plots.sphere_grid(rows=SPHERE_ROWS)
@@ -85,26 +93,31 @@ def measure_sphere(n: int, key: jax.Array) -> dict[str, np.ndarray]:
     return {
         "sphere.particles": particles.values,
         "sphere.continuum": continuum.values,
-        "sphere.excess": np.array(max(excess(particles.values), excess(continuum.values))),
+        "sphere.excess": max(excess(particles.values), excess(continuum.values)),
     }
 
 
-def measure(case: dict, keys: list) -> dict[str, np.ndarray]:
-    measure_one = {"circle": measure_circle, "sphere": measure_sphere}[case["manifold"]]
-    rows = [measure_one(case["points"], key) for key in keys]
-    return {quantity: np.stack([row[quantity] for row in rows]) for quantity in rows[0]}
+@af.per_seed
+def measure(case: dict, key: jax.Array) -> dict[str, Any]:
+    """Return the three lives on one manifold and how far they leave the range of f."""
+    return {"circle": on_circle, "sphere": on_sphere}[case["manifold"]](case["points"], key)
 
 
 def arrays_on(manifold: str, records: list) -> dict[str, np.ndarray]:
+    """Return what was measured on one manifold, which has one seed."""
     (arrays,) = (arrays for case, arrays in records if case["manifold"] == manifold)
     return {name: array[0] for name, array in arrays.items()}
 
 
 def circle(records: list) -> Figure:
-    """Particles, population and continuum over each other."""
+    """Draw particles, population and continuum over each other."""
     a = arrays_on("circle", records)
     drawn = plots.figure(width=6.4, height=3.7)
-    drawn.suptitle("circle, p ∝ exp(0.8 cos(θ − θ₀)), f = sin θ + cos(3θ)/2, ε = 0.025, t = nε", **CAPTION)
+    drawn.suptitle(
+        r"circle, $p \propto e^{0.8 \cos(\theta - \theta_0)}$, $f = \sin \theta + \cos(3\theta)/2$, "
+        r"$\varepsilon = 0.025$, $t = n\varepsilon$",
+        **CAPTION,
+    )
     plots.overlay(
         drawn.subplots(),
         times=CIRCLE_TIMES,
@@ -116,42 +129,46 @@ def circle(records: list) -> Figure:
 
 
 def sphere(records: list) -> Figure:
-    """Continuum, particles and their difference as maps."""
+    """Draw continuum, particles and their difference as maps."""
     a = arrays_on("sphere", records)
     drawn = plots.figure(width=7.2, height=3.6)
     drawn.suptitle(
-        "S², p ∝ exp(z/2 + 3xy/10), f = exp(z + x/2) + x, N = 4000, ε = 0.05, t = nε; north is up", **CAPTION
+        r"$S^2$, $p \propto e^{z/2 + 3xy/10}$, $f = e^{z + x/2} + x$, $N = 4000$, $\varepsilon = 0.05$, "
+        r"$t = n\varepsilon$; north is up",
+        **CAPTION,
     )
     continuum, particles = a["sphere.continuum"][1:], a["sphere.particles"][1:]  # at time zero both are f
     plots.sphere_maps(drawn, times=SPHERE_TIMES[1:], continuum=continuum, empirical=particles)
     return drawn
 
 
-common: dict[str, Any] = dict(source="derived", kind="identity", size="points", predicted=0.0, margin=SOLVER_ERROR)
+def stays_within(manifold: str) -> af.Claim:
+    """Return the maximum principle on one manifold."""
+    return af.Claim(
+        id=f"maximum-principle/{manifold}", source="derived", kind="identity", quantity=f"{manifold}.excess",
+        statement="$A_N^n f$, $A^n f$ and $e^{tL} f$ stay within the range of $f$", size="points",
+        hypotheses=f"{manifold}, $p > 0$ smooth, points frozen", predicted=0.0, margin=SOLVER_ERROR,
+    )  # fmt: skip
+
+
+on_the_circle, on_the_sphere = stays_within("circle"), stays_within("sphere")
 study = af.Study(
     name="three_lives",
     measure=measure,
     ladder=[{"manifold": "circle", "points": 2000}, {"manifold": "sphere", "points": 4000}],
     quick=2,
     claims=[
-        *(
-            af.Claim(
-                id=f"maximum-principle/{manifold}", quantity=f"{manifold}.excess",
-                statement="particles, population and continuum stay within the range of f",
-                hypotheses=f"{manifold}, p > 0 smooth, points frozen", **common,
-            )
-            for manifold in ("circle", "sphere")
-        ),
-        af.Claim(
-            id="maximum-principle-control/circle", quantity="circle.one_step_excess",
-            statement="one step of length one, f + (A f - f) / eps, stays within the range of f",
-            hypotheses="circle, p > 0 smooth, infinitely many points", control_of="maximum-principle/circle", **common,
+        on_the_circle,
+        on_the_sphere,
+        on_the_circle.control(
+            statement=r"one step of length one, $f + (A f - f) / \varepsilon$, stays within the range of $f$",
+            quantity="circle.one_step_excess",
+            hypotheses="circle, $p > 0$ smooth, infinitely many points",
         ),
     ],
     figures=[circle, sphere],
-    labels={
-        "circle.excess": "excess over the range of f",
-        "sphere.excess": "excess over the range of f",
-        "circle.one_step_excess": "excess over the range of f",
-    },
-)  # fmt: skip
+    labels=dict.fromkeys(
+        ["circle.excess", "sphere.excess", "circle.one_step_excess"],
+        "excess over the range of $f$",
+    ),
+)

@@ -25,10 +25,14 @@ BANDWIDTH = 0.01
 
 @functools.cache
 def density() -> af.VonMisesFisher:
+    """Return p."""
     return af.VonMisesFisher(af.Circle(), mean_direction=[1, 0], concentration=0.7)
 
 
-def measure_one(n: int, key: jax.Array) -> dict[str, float]:
+@af.per_seed
+def measure(case: dict, key: jax.Array) -> dict[str, float]:
+    """Return the residual of the identity and the mean self-weight over its prediction, each with its control."""
+    n = case["points"]
     points = density().sample(n, key=key)
     values = points[:, 0] - 0.5 * points[:, 1] + points[:, 0] * points[:, 1]
     attention = af.Attention(af.SquaredDistance(), bandwidth=BANDWIDTH)
@@ -45,44 +49,45 @@ def measure_one(n: int, key: jax.Array) -> dict[str, float]:
     }
 
 
-def measure(case: dict, keys: list) -> dict[str, np.ndarray]:
-    rows = [measure_one(case["points"], key) for key in keys]
-    return {quantity: np.array([row[quantity] for row in rows]) for quantity in rows[0]}
-
-
 common: dict[str, Any] = dict(
-    source="derived", size="points", hypotheses="circle, p von Mises-Fisher, D = |x - y|^2, eps = .01"
-)
+    source="derived", size="points",
+    hypotheses=r"circle, $p$ von Mises-Fisher, $D = |x - y|^2$, $\varepsilon = 0.01$",
+)  # fmt: skip
+exact = af.Claim(
+    id="self/exact",
+    statement=r"$(A - I) f(X_i) = (1 - A_{ii}) (A' - I) f(X_i)$, where $A'$ is $A$ without the diagonal",
+    kind="identity", quantity="residual", predicted=0.0, margin=1e-13, **common,
+)  # fmt: skip
+mean = af.Claim(
+    id="self/mean",
+    statement=r"mean $A_{ii}$ over mean $1/(1 + \mathrm{nb}_i)$, "
+    r"$\mathrm{nb}_i = N p(X_i) (2\pi\varepsilon)^{1/2}$, tends to 1",
+    kind="constant", quantity="self_weight_ratio", predicted=1.0, **common,
+)  # fmt: skip
 study = af.Study(
     name="self_weight",
     measure=measure,
     ladder=[{"points": n} for n in (128, 256, 512, 1024, 2048)],
     quick=5,
     claims=[
-        af.Claim(
-            id="self/exact", statement="(A - I) f(X_i) = (1 - A_ii) (A' - I) f(X_i)",
-            kind="identity", quantity="residual", predicted=0.0, margin=1e-13, **common,
+        exact,
+        exact.control(
+            statement=r"$(A - I) f(X_i) = (A' - I) f(X_i)$, where $A'$ is $A$ without the diagonal",
+            quantity="residual_without_factor",
         ),
-        af.Claim(
-            id="self-control/exact", statement="(A - I) f(X_i) = (A' - I) f(X_i)",
-            kind="identity", quantity="residual_without_factor", predicted=0.0, margin=1e-13,
-            control_of="self/exact", **common,
-        ),
-        af.Claim(
-            id="self/mean", statement="the mean of A_ii over the mean of 1/(1 + nb) tends to 1",
-            kind="constant", quantity="self_weight_ratio", predicted=1.0, **common,
-        ),
-        af.Claim(
-            id="self-control/mean", statement="the same with (4 pi eps)^(1/2) for (2 pi eps)^(1/2) in nb",
-            kind="constant", quantity="self_weight_ratio_of_ess", predicted=1.0, control_of="self/mean", **common,
+        mean,
+        mean.control(
+            statement=r"mean $A_{ii}$ over mean $1/(1 + \mathrm{nb}_i)$, "
+            r"$\mathrm{nb}_i = N p(X_i) (4\pi\varepsilon)^{1/2}$, tends to 1",
+            quantity="self_weight_ratio_of_ess",
         ),
     ],
     seeds=96,
     quick_seeds=64,
     labels={
         "residual": "residual of the identity",
-        "residual_without_factor": "residual without 1 − A_ii",
-        "self_weight_ratio": "mean A_ii over mean 1/(1 + nb)",
-        "self_weight_ratio_of_ess": "mean A_ii over mean 1/(1 + √2 nb)",
+        "residual_without_factor": r"residual without $1 - A_{ii}$",
+        "self_weight_ratio": r"mean $A_{ii}$ over mean $1/(1 + \mathrm{nb}_i)$",
+        "self_weight_ratio_of_ess": r"mean $A_{ii}$ over mean $1/(1 + \sqrt{2}\,\mathrm{nb}_i)$",
     },
-)  # fmt: skip
+)

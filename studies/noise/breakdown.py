@@ -14,6 +14,7 @@ that ESS tends to 2.
 
 from typing import Any
 
+import jax
 import numpy as np
 from scipy.special import ive
 
@@ -25,7 +26,7 @@ ANGLES = 2 * np.pi * (np.arange(64) + 0.5) / 64
 
 
 def population(bandwidth: float) -> tuple[np.ndarray, np.ndarray]:
-    """A f and lim N Var[A_N f] at the queries, f = cos t: A e^{int} = I_n(1/eps) / I_0(1/eps) e^{int} [DLMF, 10.32].
+    """Return A f and lim N Var[A_N f], f = cos t: A e^{int} = I_n(1/eps) / I_0(1/eps) e^{int} [DLMF, 10.32].
 
     k^2 is the kernel at bandwidth eps/2, so its moments of f and f^2 = (1 + cos 2t)/2 are such ratios too.
     """
@@ -37,18 +38,19 @@ def population(bandwidth: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 def population_ess(bandwidth: float) -> float:
-    """N (int k p)^2 / int k^2 p  [DLMF, 10.32]."""
+    """Return N (int k p)^2 / int k^2 p  [DLMF, 10.32]."""
     return float(N * ive(0, 1 / bandwidth) ** 2 / ive(0, 2 / bandwidth))
 
 
-def measure(case: dict, keys: list) -> dict[str, np.ndarray]:
+@af.per_seed
+def measure(case: dict, key: jax.Array) -> dict[str, float]:
+    """Return ESS against what it should be with that many neighbours, and at eight the variance over its asymptote."""
     nb = case["neighbours"]
     bandwidth = (nb / (N * P)) ** 2 / (2 * np.pi)
     at = np.column_stack([np.cos(ANGLES), np.sin(ANGLES)])
-    density = af.Uniform(af.Circle())
-    attention = af.Attention(af.SquaredDistance(), bandwidth=bandwidth)
-    lives = [af.EmpiricalAttention(attention, density.sample(N, key=key)) for key in keys]
-    ess = np.array([life.effective_sample_size(at=at).mean() for life in lives])
+    points = af.Uniform(af.Circle()).sample(N, key=key)
+    life = af.EmpiricalAttention(af.Attention(af.SquaredDistance(), bandwidth=bandwidth), points)
+    ess = life.effective_sample_size(at=at).mean()
     if nb <= 0.25:
         return {"sparse": ess}
     if nb < 8:
@@ -56,48 +58,49 @@ def measure(case: dict, keys: list) -> dict[str, np.ndarray]:
     measured = {"dense": ess / population_ess(bandwidth), "dense_over_neighbours": ess / nb}
     if nb == 8:
         mean, variance = population(bandwidth)
-        errors = np.array([life.layer(life.measure.points[:, 0], at=at) - mean for life in lives])
-        measured["variance_at_eight"] = np.mean(N * errors**2 / variance, axis=1)
+        measured["variance_at_eight"] = np.mean(N * (life.layer(points[:, 0], at=at) - mean) ** 2 / variance)
     return measured
 
 
 common: dict[str, Any] = dict(
-    source="derived", size="neighbours", hypotheses="circle, uniform density, N = 8192, queries apart from the points"
-)
+    source="derived", kind="constant", size="neighbours", predicted=1.0,
+    hypotheses="circle, uniform density, $N = 8192$, queries apart from the points",
+)  # fmt: skip
+above = af.Claim(
+    id="breakdown/above", quantity="dense",
+    statement=r"ESS over $N (\int k p)^2 / \int k^2 p$ tends to 1 with many neighbours", **common,
+)  # fmt: skip
+below = af.Claim(
+    id="breakdown/below", quantity="sparse", correction_power=2.0,
+    statement="ESS tends to 1 with fewer than one neighbour", **common,
+)  # fmt: skip
+eight = af.Claim(
+    id="breakdown/eight", quantity="variance_at_eight", margin=0.25,
+    statement=r"with 8 neighbours $N\,\mathrm{Var}[A_N f]$ is within a quarter of "
+    r"$\int k^2 (f - A f)^2 p / (\int k p)^2$",
+    **common,
+)  # fmt: skip
 study = af.Study(
     name="breakdown",
     measure=measure,
     ladder=[{"neighbours": 2.0**k} for k in (3, 4, 5, 6, 7, 8, 9, 2, 1, 0, -1, -2, -3, -4, -5, -6, -7)],
     quick=17,
     claims=[
-        af.Claim(
-            id="breakdown/above", statement="ESS over N (int k p)^2 / int k^2 p tends to 1 with many neighbours",
-            kind="constant", quantity="dense", predicted=1.0, **common,
+        above,
+        above.control(
+            statement=r"ESS over $\mathrm{nb} = N p (2\pi\varepsilon)^{1/2}$ tends to 1 with many neighbours",
+            quantity="dense_over_neighbours",
         ),
-        af.Claim(
-            id="breakdown-control/above", statement="ESS / nb tends to 1 with many neighbours",
-            kind="constant", quantity="dense_over_neighbours", predicted=1.0, control_of="breakdown/above", **common,
-        ),
-        af.Claim(
-            id="breakdown/below", statement="ESS tends to 1 with fewer than one neighbour",
-            kind="constant", quantity="sparse", predicted=1.0, correction_power=2.0, **common,
-        ),
-        af.Claim(
-            id="breakdown-control/below", statement="ESS tends to 2 with fewer than one neighbour",
-            kind="constant", quantity="sparse", predicted=2.0, control_of="breakdown/below", correction_power=2.0,
-            **common,
-        ),
-        af.Claim(
-            id="breakdown/eight", statement="at 8 neighbours N Var[A_N f] is within a quarter of its asymptote",
-            kind="constant", quantity="variance_at_eight", predicted=1.0, margin=0.25, **common,
-        ),
+        below,
+        below.control(statement="ESS tends to 2 with fewer than one neighbour", predicted=2.0),
+        eight,
     ],
     seeds=256,
     quick_seeds=128,
     labels={
         "dense": "ESS over its population value",
-        "dense_over_neighbours": "ESS / nb",
+        "dense_over_neighbours": r"$\mathrm{ESS} / \mathrm{nb}$",
         "sparse": "ESS",
-        "variance_at_eight": "N Var[A_N f] over its asymptote",
+        "variance_at_eight": r"$N\,\mathrm{Var}[A_N f]$ over its asymptote",
     },
-)  # fmt: skip
+)

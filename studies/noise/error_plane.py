@@ -53,12 +53,13 @@ class Squares(NamedTuple):
 
 
 def test_function(points: np.ndarray) -> np.ndarray:
+    """Return f of degree two at points (N, 3)."""
     x, y, z = points.T
     return np.sqrt(7.5) * (x * z + (x**2 - y**2) / 2)
 
 
 def spiral(n: int) -> np.ndarray:
-    """n points spread evenly over S^2: equal heights, golden-angle longitudes."""
+    """Return n points spread evenly over S^2: equal heights, golden-angle longitudes."""
     heights = 1 - (2 * np.arange(n) + 1) / n
     longitudes = np.pi * (3 - np.sqrt(5)) * np.arange(n)
     rings = np.sqrt(1 - heights**2)
@@ -66,12 +67,12 @@ def spiral(n: int) -> np.ndarray:
 
 
 def symbol(bandwidth: float) -> float:
-    """A f = kappa f for f of degree two."""
+    """Return kappa, A f = kappa f for f of degree two."""
     return 1 - 3 * bandwidth / np.tanh(1 / bandwidth) + 3 * bandwidth**2
 
 
 def predicted_square(n: int, bandwidth: float) -> float:
-    """Bias and noise of one layer; int e^{c x.y} dvol(y) = 4 pi sinh(c) / c, and k^2 is k at half the bandwidth."""
+    """Return bias^2 + noise^2 of one layer; int e^{c x.y} dvol(y) = 4 pi sinh(c) / c, and k^2 is k at half of eps."""
     inverse_ess = 1 / (bandwidth * np.tanh(1 / bandwidth))  # int k^2 p / (int k p)^2, as sinh 2c = 2 sinh c cosh c
     full, half = symbol(bandwidth), symbol(bandwidth / 2)
     variance = inverse_ess * (1 - 2 * full * half + full**2)
@@ -79,6 +80,7 @@ def predicted_square(n: int, bandwidth: float) -> float:
 
 
 def one_layer(points: np.ndarray, bandwidth: float) -> Squares:
+    """Return the mean squares of (A_N - I) f / eps - L f over 256 queries."""
     queries, n = spiral(256), len(points)
     layer = af.EmpiricalAttention(af.Attention(af.SquaredDistance(), bandwidth=bandwidth), points, rtol=RTOL)
     f, kappa = test_function(queries), symbol(bandwidth)
@@ -91,21 +93,26 @@ def one_layer(points: np.ndarray, bandwidth: float) -> Squares:
 
 
 def many_layers(points: np.ndarray, n: int) -> float:
+    """Return the root mean square of A_N^n f - e^{tL} f over the points, f of degree one."""
     f = np.sqrt(3) * points[:, 2]
     attention = af.EmpiricalAttention(af.Attention(af.SquaredDistance(), bandwidth=TIME / n), points, rtol=RTOL)
     return float(np.sqrt(np.mean((attention.evolve(f, times=TIME).values[0] - np.exp(-TIME) * f) ** 2)))
 
 
 def best_bandwidth(n: np.ndarray | int) -> np.ndarray:
-    """Of one layer over n points."""
+    """Return the best bandwidth of one layer over n points."""
     return (3.0 * n) ** -0.25
 
 
 def best_of_many_layers(n: np.ndarray | int) -> np.ndarray:
+    """Return the best bandwidth of many layers over n points."""
     return np.sqrt(8.0 / n) / TIME
 
 
-def measure_one(n: int, key: jax.Array) -> dict[str, np.ndarray]:
+@af.per_seed
+def measure(case: dict, key: jax.Array) -> dict[str, Any]:
+    """Return the squares at multiples of the best bandwidth over their prediction, and the errors of both planes."""
+    n = case["points"]
     points = af.Uniform(af.Sphere(2)).sample(n, key=key)
     best = float(best_bandwidth(n))
     squares = {name: one_layer(points, scale * best).steadied for name, scale in SCALES.items()}
@@ -119,16 +126,11 @@ def measure_one(n: int, key: jax.Array) -> dict[str, np.ndarray]:
     }
     if n <= MOST_OF_MANY_LAYERS:
         row["plane.many_layers"] = [many_layers(points, layers) for layers in LAYERS]
-    return {name: np.asarray(value) for name, value in row.items()}
-
-
-def measure(case: dict, keys: list) -> dict[str, np.ndarray]:
-    rows = [measure_one(case["points"], key) for key in keys]
-    return {quantity: np.stack([row[quantity] for row in rows]) for quantity in rows[0]}
+    return row
 
 
 def plane(records: list, quantity: str) -> tuple[np.ndarray, np.ndarray]:
-    """Numbers of points (K,) and root mean squares over the seeds (K, bandwidths)."""
+    """Return the numbers of points (K,) and root mean squares over the seeds (K, bandwidths)."""
     squares: dict[int, list[np.ndarray]] = {}
     for case, arrays in records:
         if quantity in arrays:
@@ -138,7 +140,7 @@ def plane(records: list, quantity: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def smallest(bandwidths: np.ndarray, errors: np.ndarray) -> float:
-    """Where a parabola through the least error and its neighbours, in logarithms, is lowest, or the end of a slope."""
+    """Return where a parabola in logarithms through the least error is lowest, or the end of a slope."""
     at = int(errors.argmin())
     if at in (0, len(errors) - 1):
         return float(bandwidths[at])
@@ -148,15 +150,15 @@ def smallest(bandwidths: np.ndarray, errors: np.ndarray) -> float:
 
 
 def valleys(records: list) -> Figure:
-    """Both planes, the best bandwidth found for each N, and the predicted one."""
+    """Draw both planes, the best bandwidth found for each N, and the predicted one."""
     drawn = plots.figure(width=7.0, height=3.1)
     panels = (
         (
-            "one layer, f of degree 2 on S²", "RMS of (A_N − I)f/ε − Lf", "plane.one_layer", np.array(BANDWIDTHS),
-            best_bandwidth, "predicted, $(3N)^{-1/4}$",
+            "one layer, $f$ of degree 2 on $S^2$", r"RMS of $(A_N - I) f / \varepsilon - L f$", "plane.one_layer",
+            np.array(BANDWIDTHS), best_bandwidth, "predicted, $(3N)^{-1/4}$",
         ),
         (
-            "layers to t = 1, f of degree 1 on S²", "RMS of A_Nⁿf − exp(tL)f", "plane.many_layers",
+            "layers to $t = 1$, $f$ of degree 1 on $S^2$", "RMS of $A_N^n f - e^{tL} f$", "plane.many_layers",
             TIME / np.array(LAYERS), best_of_many_layers, "leading order, $(8/N)^{1/2}/t$",
         ),
     )  # fmt: skip
@@ -171,7 +173,7 @@ def valleys(records: list) -> Figure:
         ax.contour(n, bandwidths, errors.T, levels=CONTOURS, colors="white", linewidths=0.4, alpha=0.7)
         found = [smallest(bandwidths, row) for row in errors]
         ax.plot(n, found, "o", color="white", markeredgecolor="black", clip_on=False, label="smallest error")
-        ax.set(xscale="log", yscale="log", xlabel="number of points N", ylabel="bandwidth ε")
+        ax.set(xscale="log", yscale="log", xlabel="number of points $N$", ylabel=r"bandwidth $\varepsilon$")
         ax.set_ylim(bandwidths.min(), bandwidths.max())
         ax.set_xticks(n[::2], [f"{size:,}".replace(",", "\u2009") for size in n[::2]])
         ax.set_yticks([], minor=True)
@@ -183,36 +185,41 @@ def valleys(records: list) -> Figure:
     return drawn
 
 
-def claims() -> list[af.Claim]:
-    common: dict[str, Any] = dict(
-        source="Si", kind="constant", size="points", predicted=1.0, correction_power=0.75,  # 1/nb ~ N^(-3/4)
-        hypotheses="S^2, uniform density, f of degree two, one layer",
+PREDICTED_SQUARE = r"$\mathrm{bias}^2 + \mathrm{noise}^2$"
+
+
+def claim_at(name: str, times: str) -> af.Claim:
+    """Return what is claimed at a multiple of the best bandwidth."""
+    return af.Claim(
+        id=f"valley/sphere/{name}", source="Si",
+        statement=rf"at $\varepsilon = {times}(3N)^{{-1/4}}$ the squared error over {PREDICTED_SQUARE} tends to 1",
+        kind="constant", quantity=f"valley.{name}", size="points", predicted=1.0,
+        hypotheses="$S^2$, uniform density, $f$ of degree two, one layer",
+        correction_power=0.75,  # 1/nb ~ N^(-3/4)
     )  # fmt: skip
-    words = {"best": "(3N)^(-1/4)", "wider": "twice (3N)^(-1/4)", "narrower": "half (3N)^(-1/4)"}
-    return [
-        *(
-            af.Claim(
-                id=f"valley/sphere/{name}", quantity=f"valley.{name}",
-                statement=f"at eps = {words[name]} the squared error over that of bias and noise tends to 1", **common,
-            )
-            for name in SCALES
-        ),
-        af.Claim(
-            id="valley-control/sphere", quantity="valley.flat", control_of="valley/sphere/wider",
-            statement="at eps = twice (3N)^(-1/4) the squared error over that at (3N)^(-1/4) tends to 1", **common,
-        ),
-    ]  # fmt: skip
 
 
+best, wider, narrower = claim_at("best", ""), claim_at("wider", "2"), claim_at("narrower", r"\frac{1}{2}")
 study = af.Study(
     name="error_plane",
     measure=measure,
     ladder=[{"points": 250 * 2**k} for k in range(8)],
     quick=4,
-    claims=claims(),
+    claims=[
+        best,
+        wider,
+        narrower,
+        wider.control(
+            id="valley-control/sphere",
+            statement=r"the squared error at $\varepsilon = 2(3N)^{-1/4}$ over that at $(3N)^{-1/4}$ tends to 1",
+            quantity="valley.flat",
+        ),
+    ],
     seeds=32,
     quick_seeds=16,
     figures=[valleys],
-    labels={f"valley.{name}": "squared error over bias² + noise²" for name in SCALES}
-    | {"valley.flat": "squared error over that at (3N)^(−1/4)"},
+    labels={
+        **dict.fromkeys(["valley.best", "valley.wider", "valley.narrower"], f"squared error over {PREDICTED_SQUARE}"),
+        "valley.flat": "squared error over that at $(3N)^{-1/4}$",
+    },
 )

@@ -29,21 +29,25 @@ NARROW = {"circle": 0.01, "sphere": 0.02}  # .04 N and .01 N neighbours; about 6
 
 
 class Problem(NamedTuple):
+    """The density p and queries (Q, D) that are no sample points."""
+
     density: af.VonMisesFisher
     queries: np.ndarray
 
 
 def test_function(x: jax.Array | np.ndarray) -> jax.Array | np.ndarray:
-    """f without symmetry, at one point (D,) or, coordinates first, at many (D, N)."""
+    """Return f, without symmetry, at one point (D,) or, coordinates first, at many (D, N)."""
     return x[0] - 0.5 * x[-1] + x[0] * x[-1]
 
 
 def test_function_and_square(x: jax.Array) -> jax.Array:
+    """Return f and f^2 at one point."""
     return jnp.stack([test_function(x), test_function(x) ** 2])
 
 
 @functools.cache
 def problem(name: str) -> Problem:
+    """Return p and the queries on the circle or the sphere."""
     manifold = {"circle": af.Circle(), "sphere": af.Sphere(2)}[name]
     density = af.VonMisesFisher(manifold, mean_direction=np.eye(manifold.ambient_dim)[0], concentration=0.7)
     if name == "circle":
@@ -53,7 +57,7 @@ def problem(name: str) -> Problem:
 
 
 def fibonacci_points(n: int) -> np.ndarray:
-    """n points spread evenly over S^2: equal heights, golden-angle longitudes."""
+    """Return n points spread evenly over S^2: equal heights, golden-angle longitudes."""
     heights = 1 - (2 * np.arange(n) + 1) / n
     longitudes = np.pi * (3 - np.sqrt(5)) * np.arange(n)
     rings = np.sqrt(1 - heights**2)
@@ -71,6 +75,7 @@ class Asymptotics(NamedTuple):
 
 @functools.cache
 def asymptotics(name: str, bandwidth: float) -> Asymptotics:
+    """Return both right-hand sides by quadrature."""
     p = problem(name)
     full, half = (
         af.PopulationAttention(af.Attention(af.SquaredDistance(), bandwidth=eps), p.density)
@@ -83,55 +88,69 @@ def asymptotics(name: str, bandwidth: float) -> Asymptotics:
     return Asymptotics(mean, inverse_ess * centred, inverse_ess * second, 1 / inverse_ess.max())
 
 
-def measure_one(name: str, n: int, key: jax.Array) -> dict[str, float]:
-    p = problem(name)
-    points = p.density.sample(n, key=key)
+def errors(points: np.ndarray, queries: np.ndarray, *, bandwidth: float, mean: np.ndarray) -> np.ndarray:
+    """Return A_N f - A f at the queries."""
+    attention = af.Attention(af.SquaredDistance(), bandwidth=bandwidth)
     values = np.asarray(test_function(points.T))
-
-    def errors(bandwidth: float) -> np.ndarray:
-        attention = af.Attention(af.SquaredDistance(), bandwidth=bandwidth)
-        return af.EmpiricalAttention(attention, points).layer(values, at=p.queries) - asymptotics(name, bandwidth).mean
-
-    narrow, squares = asymptotics(name, NARROW[name]), n * errors(NARROW[name]) ** 2
-    return {
-        f"{name}.error": np.sqrt(np.mean(errors(WIDE[name]) ** 2)),
-        f"{name}.variance_ratio": np.mean(squares / narrow.variance),
-        f"{name}.uncentred_ratio": np.mean(squares / narrow.uncentred),
-        f"{name}.error.ess": n * asymptotics(name, WIDE[name]).ess_per_point,
-        f"{name}.variance_ratio.ess": n * narrow.ess_per_point,
-        f"{name}.uncentred_ratio.ess": n * narrow.ess_per_point,
-    }
+    return af.EmpiricalAttention(attention, points).layer(values, at=queries) - mean
 
 
-def measure(case: dict, keys: list) -> dict[str, np.ndarray]:
-    rows = [measure_one("circle", case["points"], key) | measure_one("sphere", case["points"], key) for key in keys]
-    return {quantity: np.array([row[quantity] for row in rows]) for quantity in rows[0]}
+@af.per_seed
+def measure(case: dict, key: jax.Array) -> dict[str, float]:
+    """Return the RMS error at the wide bandwidth, and N Var over both right-hand sides at the narrow one."""
+    n = case["points"]
+    measured: dict[str, float] = {}
+    for name in WIDE:
+        p = problem(name)
+        points = p.density.sample(n, key=key)
+        wide, narrow = (asymptotics(name, bandwidth[name]) for bandwidth in (WIDE, NARROW))
+        squares = n * errors(points, p.queries, bandwidth=NARROW[name], mean=narrow.mean) ** 2
+        measured |= {
+            f"{name}.error": np.sqrt(np.mean(errors(points, p.queries, bandwidth=WIDE[name], mean=wide.mean) ** 2)),
+            f"{name}.variance_ratio": np.mean(squares / narrow.variance),
+            f"{name}.uncentred_ratio": np.mean(squares / narrow.uncentred),
+            f"{name}.error.ess": n * wide.ess_per_point,
+            f"{name}.variance_ratio.ess": n * narrow.ess_per_point,
+            f"{name}.uncentred_ratio.ess": n * narrow.ess_per_point,
+        }
+    return measured
 
 
 def claims_on(name: str) -> list[af.Claim]:
+    """Return what is claimed on one manifold."""
     common: dict[str, Any] = dict(source="Si", size="points")
-    wide = f"{name}, p von Mises-Fisher, eps = {WIDE[name]}, queries apart from the points"
-    narrow = f"{name}, p von Mises-Fisher, eps = {NARROW[name]}, queries apart from the points"
+    where = rf"{name}, $p$ von Mises-Fisher, queries apart from the points, $\varepsilon"
+    rate = af.Claim(
+        id=f"noise-N/{name}", statement=r"$A_N f - A f$ at fixed $\varepsilon$ is of order $N^{-1/2}$",
+        kind="exponent", quantity=f"{name}.error", predicted=-0.5, hypotheses=f"{where} = {WIDE[name]}$", **common,
+    )  # fmt: skip
+    variance = af.Claim(
+        id=f"noise-CLT/{name}",
+        statement=r"$N\,\mathrm{Var}[A_N f]$ over $\int k^2 (f - A f)^2 p / (\int k p)^2$ tends to 1",
+        kind="constant", quantity=f"{name}.variance_ratio", predicted=1.0,
+        hypotheses=f"{where} = {NARROW[name]}$", **common,
+    )  # fmt: skip
     return [
-        af.Claim(
-            id=f"noise-N/{name}", statement="A_N f - A f at fixed eps is of order N^(-1/2)",
-            kind="exponent", quantity=f"{name}.error", predicted=-0.5, hypotheses=wide, **common,
+        rate,
+        rate.control(
+            statement=r"$A_N f - A f$ at fixed $\varepsilon$ is of order $N^{-1}$",
+            predicted=-1.0,
         ),
-        af.Claim(
-            id=f"noise-N-control/{name}", statement="A_N f - A f at fixed eps is of order N^(-1)",
-            kind="exponent", quantity=f"{name}.error", predicted=-1.0, hypotheses=wide,
-            control_of=f"noise-N/{name}", **common,
+        variance,
+        variance.control(
+            statement=r"$N\,\mathrm{Var}[A_N f]$ over $\int k^2 f^2 p / (\int k p)^2$ tends to 1",
+            quantity=f"{name}.uncentred_ratio",
         ),
-        af.Claim(
-            id=f"noise-CLT/{name}", statement="N Var[A_N f] / [int k^2 (f - A f)^2 p / (int k p)^2] tends to 1",
-            kind="constant", quantity=f"{name}.variance_ratio", predicted=1.0, hypotheses=narrow, **common,
-        ),
-        af.Claim(
-            id=f"noise-CLT-control/{name}", statement="N Var[A_N f] / [int k^2 f^2 p / (int k p)^2] tends to 1",
-            kind="constant", quantity=f"{name}.uncentred_ratio", predicted=1.0, hypotheses=narrow,
-            control_of=f"noise-CLT/{name}", **common,
-        ),
-    ]  # fmt: skip
+    ]
+
+
+def labels_on(name: str) -> dict[str, str]:
+    """Return what figures call the quantities of one manifold."""
+    return {
+        f"{name}.error": r"RMS of $A_N f - A f$",
+        f"{name}.variance_ratio": r"$N\,\mathrm{Var}[A_N f]$ over its asymptote",
+        f"{name}.uncentred_ratio": r"$N\,\mathrm{Var}[A_N f]$ over the uncentred one",
+    }
 
 
 study = af.Study(
@@ -139,16 +158,8 @@ study = af.Study(
     measure=measure,
     ladder=[{"points": 256 * 2**k} for k in range(9)],
     quick=8,
-    claims=[claim for name in WIDE for claim in claims_on(name)],
+    claims=[*claims_on("circle"), *claims_on("sphere")],
     seeds=800,
     quick_seeds=400,
-    labels={
-        f"{name}.{quantity}": label
-        for name in WIDE
-        for quantity, label in {
-            "error": "RMS of A_N f − A f",
-            "variance_ratio": "N Var[A_N f] over its asymptote",
-            "uncentred_ratio": "N Var[A_N f] over the uncentred one",
-        }.items()
-    },
+    labels=labels_on("circle") | labels_on("sphere"),
 )

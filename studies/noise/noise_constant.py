@@ -12,6 +12,7 @@ of the left-hand side in eps. The controls are the noise of A_N f itself, withou
 """
 
 import functools
+from fractions import Fraction
 from typing import Any, NamedTuple
 
 import jax
@@ -34,13 +35,14 @@ class Problem(NamedTuple):
 
 
 def test_function(x: jax.Array) -> jax.Array:
-    """f = a.x and f^2 at one point; a is not the mean direction e_1."""
+    """Return f = a.x and f^2 at one point; a is not the mean direction e_1."""
     f = x[0] - 0.5 * x[-1]
     return jnp.stack([f, f**2])
 
 
 @functools.cache
 def problem(name: str) -> Problem:
+    """Return p, the queries and what the asymptote needs there."""
     manifold = MANIFOLDS[name]
     density = af.VonMisesFisher(manifold, mean_direction=np.eye(manifold.ambient_dim)[0], concentration=CONCENTRATION)
     a = np.eye(manifold.ambient_dim)[0] - 0.5 * np.eye(manifold.ambient_dim)[-1]
@@ -52,7 +54,7 @@ def problem(name: str) -> Problem:
 
 
 def generator_noise(name: str, bandwidth: float) -> np.ndarray:
-    """lim N^{1/2} std[(A_N - A) f / eps] at the queries, at this bandwidth."""
+    """Return lim N^{1/2} std[(A_N - A) f / eps] at the queries, at this bandwidth."""
     p = problem(name)
     full, half = (
         af.PopulationAttention(af.Attention(af.SquaredDistance(), bandwidth=eps), p.density)
@@ -64,7 +66,9 @@ def generator_noise(name: str, bandwidth: float) -> np.ndarray:
     return np.sqrt(inverse_ess * (second - 2 * mean * first + mean**2)) / bandwidth
 
 
-def measure(case: dict, keys: list) -> dict[str, np.ndarray]:
+@af.per_seed
+def measure(case: dict, key: jax.Array) -> dict[str, float]:
+    """Return RMS noise of generator and layer, and mean ratios to the asymptote and to that without 2 p."""
     eps = case["bandwidth"]
     measured: dict[str, float] = {}
     for name, manifold in MANIFOLDS.items():
@@ -76,38 +80,54 @@ def measure(case: dict, keys: list) -> dict[str, np.ndarray]:
             f"{name}.ratio": np.mean(noise / (shape / np.sqrt(2 * p.p))),
             f"{name}.bare_ratio": np.mean(noise / shape),
         }
-    return {quantity: np.full(len(keys), value) for quantity, value in measured.items()}
+    return measured
+
+
+GENERATOR_NOISE = r"$\lim N^{1/2}\,\mathrm{std}[(A_N - A) f / \varepsilon]$"
+LAYER_NOISE = r"$\lim N^{1/2}\,\mathrm{std}[(A_N - A) f]$"
 
 
 def claims_on(name: str) -> list[af.Claim]:
+    """Return what is claimed on one manifold."""
     m = MANIFOLDS[name].dim
+    exponent = Fraction(-2 - m, 4)
     common: dict[str, Any] = dict(
-        source="Si", size="bandwidth", hypotheses=f"{name} (m = {m}), p von Mises-Fisher, |grad f| bounded below"
-    )
-    exponent = -0.5 - m / 4
+        source="Si", size="bandwidth",
+        hypotheses=rf"{name} ($m = {m}$), $p$ von Mises-Fisher, $|\nabla f|$ bounded below",
+    )  # fmt: skip
+    rate = af.Claim(
+        id=f"noise-const/{name}/exponent",
+        statement=rf"{GENERATOR_NOISE} is of order $\varepsilon^{{{exponent}}}$",
+        kind="exponent", quantity=f"{name}.noise", predicted=float(exponent), **common,
+    )  # fmt: skip
+    constant = af.Claim(
+        id=f"noise-const/{name}",
+        statement=GENERATOR_NOISE
+        + r" over $|\nabla f| (2p)^{-1/2} (4\pi)^{-m/4} \varepsilon^{-1/2 - m/4}$ tends to 1",
+        kind="constant", quantity=f"{name}.ratio", predicted=1.0, **common,
+    )  # fmt: skip
     return [
-        af.Claim(
-            id=f"noise-const/{name}/exponent",
-            statement=f"lim N^(1/2) std[(A_N - A) f / eps] is of order eps^({exponent})",
-            kind="exponent", quantity=f"{name}.noise", predicted=exponent, **common,
+        rate,
+        rate.control(
+            statement=rf"{LAYER_NOISE} is of order $\varepsilon^{{{exponent}}}$",
+            quantity=f"{name}.layer_noise",
         ),
-        af.Claim(
-            id=f"noise-const-control/{name}/exponent",
-            statement=f"lim N^(1/2) std[(A_N - A) f] is of order eps^({exponent})",
-            kind="exponent", quantity=f"{name}.layer_noise", predicted=exponent,
-            control_of=f"noise-const/{name}/exponent", **common,
+        constant,
+        constant.control(
+            statement=GENERATOR_NOISE + r" over $|\nabla f| (4\pi)^{-m/4} \varepsilon^{-1/2 - m/4}$ tends to 1",
+            quantity=f"{name}.bare_ratio",
         ),
-        af.Claim(
-            id=f"noise-const/{name}",
-            statement="its ratio to |grad f| (2p)^(-1/2) (4 pi)^(-m/4) eps^(-1/2-m/4) tends to 1",
-            kind="constant", quantity=f"{name}.ratio", predicted=1.0, **common,
-        ),
-        af.Claim(
-            id=f"noise-const-control/{name}",
-            statement="its ratio to |grad f| (4 pi)^(-m/4) eps^(-1/2-m/4) tends to 1",
-            kind="constant", quantity=f"{name}.bare_ratio", predicted=1.0, control_of=f"noise-const/{name}", **common,
-        ),
-    ]  # fmt: skip
+    ]
+
+
+def labels_on(name: str) -> dict[str, str]:
+    """Return what figures call the quantities of one manifold."""
+    return {
+        f"{name}.noise": GENERATOR_NOISE,
+        f"{name}.layer_noise": LAYER_NOISE,
+        f"{name}.ratio": "noise over its predicted constant",
+        f"{name}.bare_ratio": r"noise over the constant without $(2p)^{-1/2}$",
+    }
 
 
 study = af.Study(
@@ -115,15 +135,6 @@ study = af.Study(
     measure=measure,
     ladder=[{"bandwidth": 0.1 * 2 ** (-k / 2)} for k in range(10)],
     quick=8,
-    claims=[claim for name in MANIFOLDS for claim in claims_on(name)],
-    labels={
-        f"{name}.{quantity}": label
-        for name in MANIFOLDS
-        for quantity, label in {
-            "noise": "lim √N std[(A_N − A)f/ε]",
-            "layer_noise": "lim √N std[(A_N − A)f]",
-            "ratio": "noise over its predicted constant",
-            "bare_ratio": "noise over the constant without (2p)^(−1/2)",
-        }.items()
-    },
+    claims=[*claims_on("circle"), *claims_on("sphere")],
+    labels=labels_on("circle") | labels_on("sphere"),
 )

@@ -13,8 +13,10 @@ over queries. The controls are the noise of A_N f itself, without the division b
 """
 
 import functools
+from fractions import Fraction
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 from scipy.special import ive
 
@@ -36,7 +38,7 @@ class Moments(NamedTuple):
 
 
 def sphere_moments(u: np.ndarray, a: np.ndarray) -> Moments:
-    """On the unit sphere of R^D, u (Q, D) and not zero  [DLMF, 10.32]."""
+    """Return the moments on the unit sphere of R^D, u (Q, D) and not zero  [DLMF, 10.32]."""
     length, dim = np.linalg.norm(u, axis=1), u.shape[1]
     order = dim / 2 - 1
     ratio = ive(order + 1, length) / ive(order, length)
@@ -47,13 +49,14 @@ def sphere_moments(u: np.ndarray, a: np.ndarray) -> Moments:
 
 
 def product_moments(name: str, u: np.ndarray) -> Moments:
+    """Return the moments on a product of spheres: sums over its factors."""
     slopes = np.split(np.array(SLOPE[name]), FACTORS[name])
     parts = [sphere_moments(block, a) for block, a in zip(np.split(u, FACTORS[name], axis=1), slopes, strict=True)]
     return Moments(*(np.sum(column, axis=0) for column in zip(*parts, strict=True)))
 
 
 def log_mass(name: str) -> float:
-    """log int e^{b.x} dvol(x)."""
+    """Return log int e^{b.x} dvol(x)."""
     length = float(np.linalg.norm(DRIFT[name]))
     if length == 0:
         return float(np.log(MANIFOLDS[name].volume))
@@ -62,7 +65,7 @@ def log_mass(name: str) -> float:
 
 @functools.cache
 def queries(name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Where grad f is not small, and |grad f| there."""
+    """Return points where grad f is not small, and |grad f| there."""
     points = MANIFOLDS[name].sample_uniform(200, np.random.default_rng(7))
     squares = np.zeros(len(points))
     for x, a in zip(
@@ -74,7 +77,7 @@ def queries(name: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def layer_noise(name: str, bandwidth: float) -> np.ndarray:
-    """lim N^{1/2} std[(A_N - A) f] at the queries."""
+    """Return lim N^{1/2} std[(A_N - A) f] at the queries."""
     x, _ = queries(name)
     full = product_moments(name, x / bandwidth + np.array(DRIFT[name]))
     half = product_moments(name, 2 * x / bandwidth + np.array(DRIFT[name]))
@@ -82,7 +85,9 @@ def layer_noise(name: str, bandwidth: float) -> np.ndarray:
     return np.sqrt(inverse_ess * (half.variance + (half.mean - full.mean) ** 2))
 
 
-def measure(case: dict, keys: list) -> dict[str, np.ndarray]:
+@af.per_seed
+def measure(case: dict, key: jax.Array) -> dict[str, float]:
+    """Return RMS noise of generator and layer, and mean ratios to the asymptote and to that without 2 p."""
     eps = case["bandwidth"]
     measured: dict[str, float] = {}
     for name in MANIFOLDS:
@@ -96,38 +101,54 @@ def measure(case: dict, keys: list) -> dict[str, np.ndarray]:
             f"{name}.ratio": np.mean(noise / eps / (shape / np.sqrt(2 * p))),
             f"{name}.bare_ratio": np.mean(noise / eps / shape),
         }
-    return {quantity: np.full(len(keys), value) for quantity, value in measured.items()}
+    return measured
+
+
+GENERATOR_NOISE = r"$\lim N^{1/2}\,\mathrm{std}[(A_N - A) f / \varepsilon]$"
+LAYER_NOISE = r"$\lim N^{1/2}\,\mathrm{std}[(A_N - A) f]$"
 
 
 def claims_on(name: str) -> list[af.Claim]:
-    density = "von Mises-Fisher" if name == "three-sphere" else "uniform"
+    """Return what is claimed on one manifold."""
+    density = "von Mises-Fisher" if any(DRIFT[name]) else "uniform"
+    exponent = Fraction(-2 - M, 4)
     common: dict[str, Any] = dict(
-        source="Si", size="bandwidth", hypotheses=f"{name} (m = 3), p {density}, |grad f| bounded below"
-    )
-    exponent = -0.5 - M / 4
+        source="Si", size="bandwidth",
+        hypotheses=rf"{name} ($m = 3$), $p$ {density}, $|\nabla f|$ bounded below",
+    )  # fmt: skip
+    rate = af.Claim(
+        id=f"noise-const/{name}/exponent",
+        statement=rf"{GENERATOR_NOISE} is of order $\varepsilon^{{{exponent}}}$",
+        kind="exponent", quantity=f"{name}.noise", predicted=float(exponent), **common,
+    )  # fmt: skip
+    constant = af.Claim(
+        id=f"noise-const/{name}",
+        statement=GENERATOR_NOISE
+        + r" over $|\nabla f| (2p)^{-1/2} (4\pi)^{-m/4} \varepsilon^{-1/2 - m/4}$ tends to 1",
+        kind="constant", quantity=f"{name}.ratio", predicted=1.0, **common,
+    )  # fmt: skip
     return [
-        af.Claim(
-            id=f"noise-const/{name}/exponent",
-            statement=f"lim N^(1/2) std[(A_N - A) f / eps] is of order eps^({exponent})",
-            kind="exponent", quantity=f"{name}.noise", predicted=exponent, **common,
+        rate,
+        rate.control(
+            statement=rf"{LAYER_NOISE} is of order $\varepsilon^{{{exponent}}}$",
+            quantity=f"{name}.layer_noise",
         ),
-        af.Claim(
-            id=f"noise-const-control/{name}/exponent",
-            statement=f"lim N^(1/2) std[(A_N - A) f] is of order eps^({exponent})",
-            kind="exponent", quantity=f"{name}.layer_noise", predicted=exponent,
-            control_of=f"noise-const/{name}/exponent", **common,
+        constant,
+        constant.control(
+            statement=GENERATOR_NOISE + r" over $|\nabla f| (4\pi)^{-m/4} \varepsilon^{-1/2 - m/4}$ tends to 1",
+            quantity=f"{name}.bare_ratio",
         ),
-        af.Claim(
-            id=f"noise-const/{name}",
-            statement="its ratio to |grad f| (2p)^(-1/2) (4 pi)^(-m/4) eps^(-1/2-m/4) tends to 1",
-            kind="constant", quantity=f"{name}.ratio", predicted=1.0, **common,
-        ),
-        af.Claim(
-            id=f"noise-const-control/{name}",
-            statement="its ratio to |grad f| (4 pi)^(-m/4) eps^(-1/2-m/4) tends to 1",
-            kind="constant", quantity=f"{name}.bare_ratio", predicted=1.0, control_of=f"noise-const/{name}", **common,
-        ),
-    ]  # fmt: skip
+    ]
+
+
+def labels_on(name: str) -> dict[str, str]:
+    """Return what figures call the quantities of one manifold."""
+    return {
+        f"{name}.noise": GENERATOR_NOISE,
+        f"{name}.layer_noise": LAYER_NOISE,
+        f"{name}.ratio": "noise over its predicted constant",
+        f"{name}.bare_ratio": r"noise over the constant without $(2p)^{-1/2}$",
+    }
 
 
 study = af.Study(
@@ -135,15 +156,6 @@ study = af.Study(
     measure=measure,
     ladder=[{"bandwidth": 0.1 * 2 ** (-k / 2)} for k in range(10)],
     quick=8,
-    claims=[claim for name in MANIFOLDS for claim in claims_on(name)],
-    labels={
-        f"{name}.{quantity}": label
-        for name in MANIFOLDS
-        for quantity, label in {
-            "noise": "lim √N std[(A_N − A)f/ε]",
-            "layer_noise": "lim √N std[(A_N − A)f]",
-            "ratio": "noise over its predicted constant",
-            "bare_ratio": "noise over the constant without (2p)^(−1/2)",
-        }.items()
-    },
+    claims=[*claims_on("three-sphere"), *claims_on("three-torus")],
+    labels=labels_on("three-sphere") | labels_on("three-torus"),
 )

@@ -25,11 +25,13 @@ N_MODES = 6
 
 
 def two_wells(x: jax.Array) -> jax.Array:
-    return 2 * (2 * x[0] ** 2 - 1)  # 2 cos 2t
+    """Return 2 cos 2t."""
+    return 2 * (2 * x[0] ** 2 - 1)
 
 
 @functools.cache
 def densities() -> dict[str, af.Density]:
+    """Return the three p."""
     return {
         "tilted": af.VonMisesFisher(af.Circle(), mean_direction=[1, 2], concentration=0.7),
         "two wells": af.LogDensity(af.Circle(), two_wells),
@@ -38,7 +40,7 @@ def densities() -> dict[str, af.Density]:
 
 
 def moments(points: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """The means of cos kt and sin kt, k = 1, 2, 3."""
+    """Return the means of cos kt and sin kt, k = 1, 2, 3."""
     phases = (points @ np.array([1, 1j])) ** np.arange(1, 4)[:, None]
     means = phases @ weights / weights.sum()
     return np.concatenate([means.real, means.imag])
@@ -46,11 +48,14 @@ def moments(points: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 @functools.cache
 def limit_spectrum() -> af.Spectrum:
+    """Return the spectrum of -L."""
     attention = af.Attention(af.SquaredDistance(), bandwidth=1.0)  # a drift-diffusion does not depend on it
     return af.DriftDiffusion(attention, densities()["tilted"]).spectrum(N_MODES)
 
 
-def measure(case: dict, keys: list) -> dict[str, np.ndarray]:
+@af.per_seed
+def measure(case: dict, key: jax.Array) -> dict[str, float]:
+    """Return the errors of eigenvalues and moments against both limits, and the numbers of slow modes."""
     attention = af.Attention(af.SquaredDistance(), bandwidth=case["bandwidth"])
     populations = {name: af.PopulationAttention(attention, density) for name, density in densities().items()}
     spectra = {name: population.spectrum(N_MODES) for name, population in populations.items()}
@@ -61,61 +66,62 @@ def measure(case: dict, keys: list) -> dict[str, np.ndarray]:
     points, weights = density.quadrature(256)
     stationary = moments(points, weights * np.exp(populations["tilted"].log_normalizer(at=points)))
     p = np.exp(density.log_densities(points))
-    slow = {name: np.sum(spectrum.eigenvalues < 1) for name, spectrum in spectra.items()}
-    measured = {
+    return {
         "eigenvalues": np.max(np.abs(tilted.eigenvalues[1:] / limit.eigenvalues[1:] - 1)),
         "eigenvalues.solver_error": (tilted.solver_error + limit.solver_error) / limit.eigenvalues[1],
         "eigenvalues_without_drift": np.max(np.abs(tilted.eigenvalues[1:] / laplacian - 1)),
         "stationary": np.max(np.abs(stationary - moments(points, weights * p))),
         "stationary_first_power": np.max(np.abs(stationary - moments(points, weights))),
-        "slow_modes_of_two_wells": slow["two wells"],
-        "slow_modes_of_one_well": slow["one well"],
+        "slow_modes_of_two_wells": float(np.sum(spectra["two wells"].eigenvalues < 1)),
+        "slow_modes_of_one_well": float(np.sum(spectra["one well"].eigenvalues < 1)),
     }
-    return {quantity: np.full(len(keys), float(value)) for quantity, value in measured.items()}
 
 
 common: dict[str, Any] = dict(
-    source="CL", size="bandwidth", hypotheses="circle, p > 0 smooth, D = |x - y|^2, infinitely many points"
-)
+    source="CL", size="bandwidth",
+    hypotheses=r"circle, $p > 0$ smooth, $D = |x - y|^2$, infinitely many points",
+)  # fmt: skip
+spectrum = af.Claim(
+    id="spectrum/circle",
+    statement=r"the eigenvalues of $(I - A)/\varepsilon$ tend to those of $-L$ at order $\varepsilon$",
+    kind="exponent", quantity="eigenvalues", predicted=1.0, **common,
+)  # fmt: skip
+wells = af.Claim(
+    id="spectrum-wells", statement=r"for $p$ with two modes $(I - A)/\varepsilon$ has two eigenvalues below one",
+    kind="identity", quantity="slow_modes_of_two_wells", predicted=2.0, margin=0.5, **common,
+)  # fmt: skip
+invariant = af.Claim(
+    id="invariant/limit", statement=r"the stationary density of $A$ tends to $p^2 / \int p^2$ at order $\varepsilon$",
+    kind="exponent", quantity="stationary", predicted=1.0, **common,
+)  # fmt: skip
 study = af.Study(
     name="long_run",
     measure=measure,
     ladder=[{"bandwidth": 0.08 * 2 ** (-k / 2)} for k in range(10)],
     quick=8,
     claims=[
-        af.Claim(
-            id="spectrum/circle", statement="the eigenvalues of (I - A)/eps tend to those of -L at order eps",
-            kind="exponent", quantity="eigenvalues", predicted=1.0, **common,
+        spectrum,
+        spectrum.control(
+            statement=r"the eigenvalues of $(I - A)/\varepsilon$ tend to those of $-\Delta/2$ at order $\varepsilon$",
+            quantity="eigenvalues_without_drift",
         ),
-        af.Claim(
-            id="spectrum-control/circle", statement="the eigenvalues of (I - A)/eps tend to those of -1/2 Lap",
-            kind="exponent", quantity="eigenvalues_without_drift", predicted=1.0,
-            control_of="spectrum/circle", **common,
+        wells,
+        wells.control(
+            statement=r"for $p$ with one mode $(I - A)/\varepsilon$ has two eigenvalues below one",
+            quantity="slow_modes_of_one_well",
         ),
-        af.Claim(
-            id="spectrum-wells", statement="p with two modes has two eigenvalues near zero (below one)",
-            kind="identity", quantity="slow_modes_of_two_wells", predicted=2.0, margin=0.5, **common,
-        ),
-        af.Claim(
-            id="spectrum-wells-control", statement="p with one mode has two eigenvalues near zero (below one)",
-            kind="identity", quantity="slow_modes_of_one_well", predicted=2.0, margin=0.5,
-            control_of="spectrum-wells", **common,
-        ),
-        af.Claim(
-            id="invariant/limit", statement="the stationary density of A tends to p^2 / int p^2 at order eps",
-            kind="exponent", quantity="stationary", predicted=1.0, **common,
-        ),
-        af.Claim(
-            id="invariant-control/limit", statement="the stationary density of A tends to p at order eps",
-            kind="exponent", quantity="stationary_first_power", predicted=1.0, control_of="invariant/limit", **common,
+        invariant,
+        invariant.control(
+            statement=r"the stationary density of $A$ tends to $p$ at order $\varepsilon$",
+            quantity="stationary_first_power",
         ),
     ],
     labels={
-        "eigenvalues": "largest relative error of the eigenvalues",
-        "eigenvalues_without_drift": "largest relative error of the eigenvalues",
-        "slow_modes_of_two_wells": "eigenvalues below one",
-        "slow_modes_of_one_well": "eigenvalues below one",
-        "stationary": "largest error of the moments",
-        "stationary_first_power": "largest error of the moments",
+        "eigenvalues": r"largest relative distance of eigenvalues from those of $-L$",
+        "eigenvalues_without_drift": r"largest relative distance of eigenvalues from those of $-\Delta/2$",
+        "slow_modes_of_two_wells": "eigenvalues below one, two wells",
+        "slow_modes_of_one_well": "eigenvalues below one, one well",
+        "stationary": r"largest distance of moments from those of $p^2$",
+        "stationary_first_power": r"largest distance of moments from those of $p$",
     },
-)  # fmt: skip
+)

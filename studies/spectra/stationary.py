@@ -26,11 +26,12 @@ IDENTITY_POINTS = 1024
 
 @functools.cache
 def density() -> af.VonMisesFisher:
+    """Return p."""
     return af.VonMisesFisher(af.Circle(), mean_direction=[1, 0], concentration=0.7)
 
 
 def moments(points: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """The means of cos kt and sin kt, k = 1, ..., 8."""
+    """Return the means of cos kt and sin kt, k = 1, ..., 8."""
     phases = (points @ np.array([1, 1j])) ** np.arange(1, 9)[:, None]
     means = phases @ weights / weights.sum()
     return np.concatenate([means.real, means.imag])
@@ -38,13 +39,17 @@ def moments(points: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 @functools.cache
 def population_moments() -> np.ndarray:
+    """Return the moments of p(x) int k(x, y) p(y) dvol(y), normalised."""
     points, weights = density().quadrature(256)
     attention = af.Attention(af.SquaredDistance(), bandwidth=BANDWIDTH)
     log_z = af.PopulationAttention(attention, density()).log_normalizer(at=points)
     return moments(points, weights * np.exp(log_z))
 
 
-def measure_one(n: int, key: jax.Array) -> dict[str, float]:
+@af.per_seed
+def measure(case: dict, key: jax.Array) -> dict[str, float]:
+    """Return the residual of the invariance and the error of the moments, with the weights pi and with equal ones."""
+    n = case["points"]
     points = density().sample(n, key=key)
     attention = af.EmpiricalAttention(af.Attention(af.SquaredDistance(), bandwidth=BANDWIDTH), points)
     weights = attention.stationary()
@@ -57,44 +62,39 @@ def measure_one(n: int, key: jax.Array) -> dict[str, float]:
     return row
 
 
-def measure(case: dict, keys: list) -> dict[str, np.ndarray]:
-    rows = [measure_one(case["points"], key) for key in keys]
-    return {quantity: np.array([row[quantity] for row in rows]) for quantity in rows[0]}
-
-
 common: dict[str, Any] = dict(
-    source="CL", size="points", hypotheses="circle, p von Mises-Fisher, D = |x - y|^2, eps = .1"
-)
+    source="CL", size="points",
+    hypotheses=r"circle, $p$ von Mises-Fisher, $D = |x - y|^2$, $\varepsilon = 0.1$",
+)  # fmt: skip
+exact = af.Claim(
+    id="invariant/exact",
+    statement=r"$\pi_i$ proportional to $\sum_j e^{-|X_i - X_j|^2 / 2\varepsilon}$ is stationary: $\pi A = \pi$",
+    kind="identity", quantity="residual", predicted=0.0, margin=1e-13, **common,
+)  # fmt: skip
+sampled = af.Claim(
+    id="invariant/N", statement=r"the moments of $\pi$ tend to those of the population's $\pi$ at order $N^{-1/2}$",
+    kind="exponent", quantity="moments", predicted=-0.5, **common,
+)  # fmt: skip
 study = af.Study(
     name="stationary",
     measure=measure,
     ladder=[{"points": 32 * 2**k} for k in range(9)],
     quick=8,
     claims=[
-        af.Claim(
-            id="invariant/exact", statement="pi_i proportional to sum_j e^(-|X_i - X_j|^2 / 2eps) is stationary",
-            kind="identity", quantity="residual", predicted=0.0, margin=1e-13, **common,
-        ),
-        af.Claim(
-            id="invariant-control/exact", statement="equal weights are stationary",
-            kind="identity", quantity="equal_residual", predicted=0.0, margin=1e-13,
-            control_of="invariant/exact", **common,
-        ),
-        af.Claim(
-            id="invariant/N", statement="moments of pi tend to the population's at order N^(-1/2)",
-            kind="exponent", quantity="moments", predicted=-0.5, **common,
-        ),
-        af.Claim(
-            id="invariant-control/N", statement="moments of the equally weighted points tend to the same limit",
-            kind="exponent", quantity="equal_moments", predicted=-0.5, control_of="invariant/N", **common,
+        exact,
+        exact.control(statement=r"$\pi_i = 1/N$ is stationary: $\pi A = \pi$", quantity="equal_residual"),
+        sampled,
+        sampled.control(
+            statement=r"the moments of $\pi_i = 1/N$ tend to those of the population's $\pi$ at order $N^{-1/2}$",
+            quantity="equal_moments",
         ),
     ],
     seeds=256,
     quick_seeds=192,
     labels={
-        "residual": "residual of πA = π",
-        "equal_residual": "residual of πA = π",
-        "moments": "error of the moments of π",
-        "equal_moments": "error of the moments",
+        "residual": r"residual of $\pi A = \pi$",
+        "equal_residual": r"residual of $\pi A = \pi$, equal weights",
+        "moments": r"RMS error of the moments of $\pi$",
+        "equal_moments": "RMS error of the moments, equal weights",
     },
-)  # fmt: skip
+)

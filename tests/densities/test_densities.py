@@ -123,7 +123,7 @@ def test_unusable_parameters_are_refused():
         af.Gaussian(mean=[0, 0], covariance=[[1, 2], [2, 1]])
     with pytest.raises(ConfigError, match="shape"):
         af.Gaussian(mean=[0], covariance=[[1, 0], [0, 1]])
-    with pytest.raises(ConfigError, match="closed manifold"):
+    with pytest.raises(ConfigError, match="compact manifold"):
         af.LogDensity(af.EuclideanSpace(1), lambda x: -(x[0] ** 2))
 
 

@@ -37,6 +37,36 @@ def test_the_model_itself_is_recovered_exactly(rate: float, correction: float, p
     assert fit.rate == pytest.approx(rate, abs=1e-10)
     assert fit.high - fit.low < 1e-9
     assert fit.correction == pytest.approx(correction, abs=1e-6)
+    # Between the levels and a factor of two beyond: the errors of c, r and d, bounded above, times log h <= 10 and h^q.
+    between = np.geomspace(sizes[0] * (0.5 if rising else 2), sizes[-1], 40)
+    hs = 1 / between if rising else between
+    np.testing.assert_allclose(fit.curve(between), 3.0 * between**rate * np.exp(correction * hs**power), rtol=1e-8)
+
+
+@pytest.mark.parametrize("sizes", [BANDWIDTHS, COUNTS], ids=["falling", "rising"])
+def test_the_curve_passes_between_noisy_levels_as_least_squares_do(sizes: np.ndarray) -> None:
+    errors = np.abs(random_errors(3)) * (1 + 0.1 * np.arange(8))[:, None]
+    fit = fit_rate(sizes, errors)
+    residual = np.log(np.sqrt(np.mean(errors**2, axis=1))) - np.log(fit.curve(sizes))
+    h = np.minimum(sizes, 1 / sizes) if sizes[0] > 1 else sizes
+    for column in (np.ones(8), np.log(h), h):
+        assert abs(residual @ column) < 1e-12 * np.abs(column).max() * 8  # residuals are orthogonal to what was fitted
+    limit = fit_limit(sizes, errors)
+    assert abs((errors.mean(axis=1) - limit.curve(sizes)).sum()) < 1e-12
+
+
+def test_the_curve_of_a_limit_is_the_model_at_any_size_and_tends_to_the_limit() -> None:
+    fit = fit_limit(COUNTS, 2.0 - 30.0 / COUNTS**0.5, correction_power=0.5)
+    np.testing.assert_allclose(fit.curve([[64.0, 400.0]]), [[2.0 - 3.75, 0.5]], rtol=0, atol=1e-12)
+    assert fit.curve(1e30) == pytest.approx(fit.limit, rel=1e-12)
+    falling = fit_limit(BANDWIDTHS, 2.0 - 1.5 * BANDWIDTHS**2, correction_power=2)
+    assert falling.curve(1.0) == pytest.approx(0.5, abs=1e-12)
+
+
+@pytest.mark.parametrize("fit", [fit_rate(COUNTS, 1 / COUNTS), fit_limit(COUNTS, 1 / COUNTS)], ids=["rate", "limit"])
+def test_a_curve_has_no_value_at_a_size_of_zero(fit) -> None:
+    with pytest.raises(ConfigError, match="`sizes` must be positive, got 0"):
+        fit.curve([1.0, 0.0])
 
 
 def test_the_rate_is_signed_in_the_size() -> None:

@@ -75,6 +75,13 @@ def test_two_cases_of_one_size_in_a_ladder_are_refused(store):
         read_run(twice, store).judgement("toy")
 
 
+def test_two_cases_of_one_size_may_obey_one_identity(store):
+    same = claim(kind="identity", predicted=0.0, margin=10.0)
+    twice = study(ladder=[*LADDER[:3], {"bandwidth": 0.4, "manifold": "sphere"}], quick=4, claims=[same])
+    run_study(twice, store, quick=True)
+    assert (read_run(twice, store).verdicts[0].verdict, len(read_run(twice, store).levels(same))) == ("supported", 4)
+
+
 def test_a_size_that_is_no_number_and_a_quantity_that_is_a_field_are_refused(store):
     words = study(ladder=[{"bandwidth": 0.1, "manifold": "circle"}], quick=1, claims=[claim(size="manifold")])
     run_study(words, store, quick=True)

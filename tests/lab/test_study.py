@@ -2,14 +2,15 @@
 
 import dataclasses
 import json
+from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
 
-from attnflow.errors import ConfigError
+from attnflow.errors import ConfigError, DataError
 from attnflow.judge.claims import Claim
-from attnflow.lab.study import Study, Task, source_digest
+from attnflow.lab.study import Study, Task, per_seed, source_digest
 
 LADDER = [{"bandwidth": 0.4 / 2**level, "manifold": "circle"} for level in range(8)]
 
@@ -222,3 +223,56 @@ def test_a_study_cannot_be_changed_and_its_identity_is_plain_json():
     with pytest.raises(dataclasses.FrozenInstanceError):
         study().name = "other"
     assert json.loads(task().identity)["case"] == LADDER[0]
+
+
+@pytest.mark.parametrize("size", [0, -0.5])
+def test_an_exponent_needs_positive_sizes_and_other_kinds_do_not(size):
+    ladder = [*LADDER, {"bandwidth": size, "manifold": "circle"}]
+    with pytest.raises(ConfigError, match=f"must be positive, got {size}: claim 'toy' takes its logarithm"):
+        study(ladder=ladder)
+    for changes in ({"kind": "constant"}, {"kind": "identity", "margin": 1e-9}, {"kind": "flag"}):
+        study(ladder=ladder, claims=[claim(**changes)])
+
+
+# One seed at a time
+
+
+@per_seed
+def measure_one(case, key):
+    """A number, a vector and a truth value from one draw."""
+    draw = jax.random.normal(key, (4,)) * case["bandwidth"]
+    return {"error": draw[0], "field": draw, "positive": bool(draw[0] > 0)}
+
+
+def test_per_seed_gives_one_row_for_each_key_in_their_order():
+    keys = task(seeds=range(5)).seed_keys()
+    arrays = measure_one({"bandwidth": 0.5}, keys)
+    assert {name: array.shape for name, array in arrays.items()} == {"error": (5,), "field": (5, 4), "positive": (5,)}
+    assert arrays["positive"].dtype == bool
+    for index, key in enumerate(keys):
+        np.testing.assert_array_equal(arrays["field"][index], 0.5 * jax.random.normal(key, (4,)))
+    np.testing.assert_array_equal(arrays["error"], arrays["field"][:, 0])
+
+
+def test_per_seed_keeps_the_name_the_words_and_the_source_of_what_it_wraps():
+    assert measure_one.__name__ == "measure_one"
+    assert measure_one.__doc__ == "A number, a vector and a truth value from one draw."
+    digest = source_digest(Path(__file__).read_text(encoding="utf-8"))
+    assert study(measure=measure_one).digest == digest  # not that of the file that defines `per_seed`
+
+
+def test_seeds_that_measure_different_quantities_are_refused():
+    @per_seed
+    def uneven(case, key):
+        return {"error": 1.0} if case.pop("first", False) else {"error": 1.0, "ess": 2.0}
+
+    with pytest.raises(DataError, match="gave error for one seed and error, ess for another"):
+        uneven({"first": True}, [None, None])
+
+
+def test_a_deterministic_study_measures_one_seed():
+    calls = []
+    plain = study(measure=per_seed(lambda case, key: calls.append(case) or {"error": case["bandwidth"]}))
+    (first, *_) = plain.tasks(quick=True)
+    assert plain.measure(dict(first.case), first.seed_keys())["error"].tolist() == [0.4]
+    assert len(calls) == 1

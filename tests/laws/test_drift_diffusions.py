@@ -12,7 +12,7 @@ from witnesses import quadrature
 import attnflow as af
 from attnflow._lifting import evaluate
 from attnflow.equations.continuum import DriftDiffusion
-from attnflow.equations.expansions.laplace import chart_coefficients, log_volume_element
+from attnflow.equations.expansions.coefficients import chart_coefficients, log_volume_element
 from attnflow.errors import ConfigError, ConvergenceError, DataError
 
 PLAIN = af.SquaredDistance()

@@ -15,7 +15,7 @@ ROUND_OFF = 1e-13  # a few hundred roundings of numbers of order one
 
 
 def some_points(manifold, n=5, seed=0):
-    if manifold.is_closed:
+    if manifold.is_compact:
         return manifold.sample_uniform(n, np.random.default_rng(seed))
     return np.random.default_rng(seed).standard_normal((n, manifold.dim))
 

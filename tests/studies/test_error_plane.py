@@ -51,8 +51,8 @@ def test_the_figure_shows_both_planes_with_their_best_bandwidths():
     ]
     axes = STUDY["valleys"](records).axes
     assert [ax.get_title(loc="left") for ax in axes[:2]] == [
-        "one layer, f of degree 2 on S²",
-        "layers to t = 1, f of degree 1 on S²",
+        "one layer, $f$ of degree 2 on $S^2$",
+        "layers to $t = 1$, $f$ of degree 1 on $S^2$",
     ]
     n, errors = STUDY["plane"](records, "plane.one_layer")
     assert n.tolist() == [250, 500, 1000]

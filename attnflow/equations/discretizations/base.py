@@ -13,9 +13,12 @@ from __future__ import annotations
 
 import functools
 from abc import ABC, abstractmethod
+from typing import ClassVar, Self
 
 import numpy as np
 from scipy.sparse import csr_array
+
+from attnflow.densities.base import Density
 
 _ROWS = 4096  # points synthesised at once, so that memory stays far below Q x K numbers
 
@@ -25,29 +28,59 @@ class Basis(ABC):
 
     Functions are ordered by degree, so the basis of a lower degree is the first part of that of a higher one.
 
+    A kind of basis says by its name which it is, by `serves` and `degrees` for which densities it is made and how fine
+    it is worth making, and by `on` it is made.
+
     Attributes:
+        name: what the kind is called.
+        domain: where it serves, in words.
         degree: n, the largest degree of a phi_n.
         nodes: quadrature nodes (M, D), enough for products of three functions of the basis.
         volumes: weights (M,) with sum_q volumes_q h(x_q) close to int h dvol.
         derivatives: one sparse matrix (K, K) per field, X_a phi_n = sum_k phi_k (derivatives_a)_kn.
     """
 
+    name: ClassVar[str]
+    domain: ClassVar[str]
     degree: int
     nodes: np.ndarray
     volumes: np.ndarray
     derivatives: tuple[csr_array, ...]
 
+    @classmethod
+    @abstractmethod
+    def serves(cls, density: Density) -> bool:
+        """Return whether the functions span L2 of where the density lives and their fields are exact there."""
+
+    @classmethod
+    @abstractmethod
+    def degrees(cls, density: Density) -> range:
+        """Return the degrees worth trying, rising by 4 up to about a thousand functions.
+
+        Errors fall by about 10^2 per two degrees, so two neighbours tell the error of the coarser one.
+        """
+
+    @classmethod
+    @abstractmethod
+    def on(cls, density: Density, degree: int) -> Self:
+        """Return the basis of one degree for a density that it serves."""
+
+    @property
+    def method(self) -> str:
+        """The kind and the degree, in words."""
+        return f"{self.name.capitalize()}, degree {self.degree}"
+
     @abstractmethod
     def evaluate(self, points: np.ndarray) -> np.ndarray:
-        """phi_n(x_q), (Q, K), at points (Q, D)."""
+        """Return phi_n(x_q), (Q, K), at points (Q, D)."""
 
     @abstractmethod
     def fields(self, points: np.ndarray) -> np.ndarray:
-        """The frame X_a(x_q), (A, Q, D), at points (Q, D)."""
+        """Return the frame X_a(x_q), (A, Q, D), at points (Q, D)."""
 
     @abstractmethod
     def reference_density(self, points: np.ndarray) -> np.ndarray:
-        """w(x_q), (Q,), at points (Q, D)."""
+        """Return w(x_q), (Q,), at points (Q, D)."""
 
     @property
     def size(self) -> int:
@@ -65,20 +98,20 @@ class Basis(ABC):
         return self.volumes * self.reference_density(self.nodes)
 
     def analyse(self, values: np.ndarray) -> np.ndarray:
-        """Coefficients (K, c) of a function with values (M, c) at the nodes: c_n = int f phi_n w dvol."""
+        """Return coefficients (K, c) of a function with values (M, c) at the nodes: c_n = int f phi_n w dvol."""
         return self.at_nodes.T @ (self.weights[:, None] * values)
 
     def analyse_density(self, values: np.ndarray) -> np.ndarray:
-        """Moments (K, c) of a density with values (M, c) at the nodes: c_n = int r phi_n dvol, r = w sum c_n phi_n."""
+        """Return moments (K, c) of a density r (M, c) at the nodes: c_n = int r phi_n dvol, r = w sum c_n phi_n."""
         return self.at_nodes.T @ (self.volumes[:, None] * values)
 
     def synthesise(self, coefficients: np.ndarray, *, at: np.ndarray) -> np.ndarray:
-        """sum_n c_n phi_n(x_q), (..., Q, c), from coefficients (..., K, c) at points (Q, D)."""
+        """Return sum_n c_n phi_n(x_q), (..., Q, c), from coefficients (..., K, c) at points (Q, D)."""
         blocks = [self.evaluate(at[start : start + _ROWS]) @ coefficients for start in range(0, len(at), _ROWS)]
         return np.concatenate(blocks, axis=-2)
 
     def operator(self, *, diffusions: np.ndarray, drifts: np.ndarray) -> np.ndarray:
-        """The matrix (K, K) of f -> 1/2 tr(C Hess f) + <b, grad f>, projected on the basis.
+        """Return the matrix (K, K) of f -> 1/2 tr(C Hess f) + <b, grad f>, projected on the basis.
 
         Its first column is exactly zero: constants are not moved, and the adjoint conserves mass.
 

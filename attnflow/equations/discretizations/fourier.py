@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import itertools
+from typing import Self
 
 import numpy as np
 from scipy.sparse import csr_array
 
+from attnflow.densities.base import Density
 from attnflow.equations.discretizations.base import Basis
+from attnflow.manifolds.base import Manifold
 from attnflow.manifolds.sphere import Sphere
 from attnflow.manifolds.torus import FlatTorus
 
@@ -20,7 +23,22 @@ class FourierBasis(Basis):
         degree: the largest length of a wave vector.
     """
 
-    def __init__(self, manifold: Sphere | FlatTorus, degree: int) -> None:
+    name = "fourier"
+    domain = "the unit circle, FlatTorus(1) and FlatTorus(2)"
+
+    @classmethod
+    def serves(cls, density: Density) -> bool:
+        return density.manifold in (Sphere(1), FlatTorus(1), FlatTorus(2))
+
+    @classmethod
+    def degrees(cls, density: Density) -> range:
+        return range(12, 161, 4) if density.manifold.dim == 1 else range(8, 21, 4)
+
+    @classmethod
+    def on(cls, density: Density, degree: int) -> Self:
+        return cls(density.manifold, degree)
+
+    def __init__(self, manifold: Manifold, degree: int) -> None:
         self.degree = degree
         self.nodes, self.volumes = manifold.quadrature(3 * degree)
         self._dim = manifold.dim
@@ -48,14 +66,14 @@ def _circles(points: np.ndarray, dim: int) -> np.ndarray:
 
 
 def _trigonometric(z: np.ndarray, degree: int) -> np.ndarray:
-    """1, sqrt 2 cos t, sqrt 2 sin t, sqrt 2 cos 2t, ... (Q, 2 degree + 1) at z = e^{it} (Q,)."""
+    """Return 1, sqrt 2 cos t, sqrt 2 sin t, sqrt 2 cos 2t, ... (Q, 2 degree + 1) at z = e^{it} (Q,)."""
     phases = np.multiply.outer(np.angle(z), np.arange(1, degree + 1))
     columns = np.sqrt(2) * np.stack([np.cos(phases), np.sin(phases)], axis=-1)
     return np.concatenate([np.ones((len(z), 1)), columns.reshape(len(z), -1)], axis=1)
 
 
 def _modes(dim: int, degree: int) -> np.ndarray:
-    """Which function of each angle is multiplied, (K, dim), by rising length of the wave vector."""
+    """Return which function of each angle is multiplied, (K, dim), by rising length of the wave vector."""
     modes = np.array(list(itertools.product(range(2 * degree + 1), repeat=dim)))
     squares = np.sum(((modes + 1) // 2) ** 2, axis=1)
     order = np.argsort(squares, kind="stable")
@@ -63,7 +81,7 @@ def _modes(dim: int, degree: int) -> np.ndarray:
 
 
 def _derivative(modes: np.ndarray, axis: int) -> csr_array:
-    """d/dt_axis: cos kt -> -k sin kt, sin kt -> k cos kt."""
+    """Return the matrix of d/dt_axis: cos kt -> -k sin kt, sin kt -> k cos kt."""
     place = {tuple(mode): index for index, mode in enumerate(modes.tolist())}
     mode = modes[:, axis]
     wave = (mode + 1) // 2

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 import numpy as np
 from scipy.sparse import coo_array, csr_array
 
+from attnflow.densities.base import Density
 from attnflow.equations.discretizations.base import Basis
+from attnflow.manifolds.base import Manifold
 from attnflow.manifolds.sphere import Sphere
 
 
@@ -19,7 +23,22 @@ class HarmonicBasis(Basis):
         degree: the largest degree l.
     """
 
-    def __init__(self, sphere: Sphere, degree: int) -> None:
+    name = "harmonics"
+    domain = "Sphere(2)"
+
+    @classmethod
+    def serves(cls, density: Density) -> bool:
+        return density.manifold == Sphere(2)
+
+    @classmethod
+    def degrees(cls, density: Density) -> range:
+        return range(8, 33, 4)
+
+    @classmethod
+    def on(cls, density: Density, degree: int) -> Self:
+        return cls(density.manifold, degree)
+
+    def __init__(self, sphere: Manifold, degree: int) -> None:
         self.degree = degree
         self.nodes, self.volumes = sphere.quadrature(3 * degree)
         self._volume = sphere.volume
@@ -51,12 +70,12 @@ class HarmonicBasis(Basis):
 
 
 def _coupling(l: int, m: int) -> float:  # noqa: E741
-    """The coefficient in z Y_lm = coupling(l + 1) Y_{l+1,m} + coupling(l) Y_{l-1,m}."""
+    """Return the coefficient in z Y_lm = coupling(l + 1) Y_{l+1,m} + coupling(l) Y_{l-1,m}."""
     return np.sqrt((l * l - m * m) / (4 * l * l - 1))
 
 
 def _rotations(degree: int) -> tuple[csr_array, ...]:
-    """The rotations X_a = i L_a in real harmonics, from the ladder operators L_x +- i L_y of complex ones."""
+    """Return the rotations X_a = i L_a in real harmonics, from the ladder operators L_x +- i L_y of complex ones."""
     l = np.repeat(np.arange(degree + 1), 2 * np.arange(degree + 1) + 1)  # noqa: E741
     column = np.arange(len(l))
     m = column - l * l - l
@@ -72,7 +91,7 @@ def _rotations(degree: int) -> tuple[csr_array, ...]:
 
 
 def _complex_from_real(l: np.ndarray, m: np.ndarray) -> csr_array:  # noqa: E741
-    """Each real harmonic as a combination of complex ones with the Condon-Shortley sign, a unitary matrix.
+    """Return each real harmonic as a combination of complex ones with the Condon-Shortley sign, a unitary matrix.
 
     For m > 0: cosine ((-1)^m Y_m + Y_{-m}) / sqrt 2, sine ((-1)^m Y_m - Y_{-m}) / (i sqrt 2).
     """

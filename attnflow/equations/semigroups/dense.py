@@ -34,7 +34,7 @@ class Semigroup:
         self._exponentials: dict[float, np.ndarray] = {}
 
     def propagate(self, initial: np.ndarray, *, times: np.ndarray, adjoint: bool = False) -> np.ndarray:
-        """e^{tA} u, or e^{tA'} u, at each time.
+        """Return e^{tA} u, or e^{tA'} u, at each time.
 
         Args:
             initial: u, shape (K, c).
@@ -68,7 +68,7 @@ class Semigroup:
 
 
 def one_blas_thread() -> AbstractContextManager:
-    """On a busy machine two BLAS threads made dense linear algebra up to 80 times slower."""
+    """Hold BLAS to one thread: on a busy machine two made dense linear algebra up to 80 times slower."""
     return _controller().limit(limits=1, user_api="blas")
 
 
@@ -78,10 +78,10 @@ def _controller() -> ThreadpoolController:
 
 
 def slowest_modes(matrix: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Eigenvalues (count,) of -A with the smallest real parts, rising, and eigenvectors (K, count), for A whose first
-    column is zero; complex where they are.
+    """Return eigenvalues (count,) of -A with the smallest real parts, rising, and eigenvectors (K, count).
 
-    That column makes the first eigenvalue exactly 0 and its eigenvector the first unit vector; they are split off.
+    They are complex where they are. The first column of A must be zero: it makes the first eigenvalue exactly 0 and its
+    eigenvector the first unit vector; they are split off.
     """
     top, block = matrix[0, 1:], matrix[1:, 1:]
     with one_blas_thread():
@@ -93,7 +93,7 @@ def slowest_modes(matrix: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarra
 
 
 def real_modes(values: np.ndarray, vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The same modes in real numbers.
+    """Return the same modes in real numbers.
 
     Raises:
         ConfigError: if an eigenvalue is complex by more than rounding, as it can be where L is not reversible.
@@ -109,6 +109,6 @@ def real_modes(values: np.ndarray, vectors: np.ndarray) -> tuple[np.ndarray, np.
 
 
 def stationary_moments(matrix: np.ndarray) -> np.ndarray:
-    """The moments c (K,) with A'c = 0, c_0 = 1, for A whose first column is zero."""
+    """Return the moments c (K,) with A'c = 0, c_0 = 1, for A whose first column is zero."""
     with one_blas_thread():
         return np.append(1.0, np.linalg.solve(matrix[1:, 1:].T, -matrix[0, 1:]))

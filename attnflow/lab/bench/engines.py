@@ -47,7 +47,7 @@ class Problem(NamedTuple):
 
     @classmethod
     def draw(cls, count: int, *, cloud: str, bandwidth: float, rtol: float) -> Problem:
-        """The first points of one random cloud."""
+        """Draw the first points of one random cloud."""
         rng = np.random.default_rng(0)
         return cls(CLOUDS[cloud](count, rng), rng.choice([-1.0, 1.0], (count, 1)), bandwidth, rtol)
 
@@ -87,12 +87,12 @@ class Engine(NamedTuple):
 
 
 def own_engines(*, dtype: str = "float64") -> list[Engine]:
-    """The methods of attnflow that this machine can run, and "auto" for the planner's choice."""
+    """Return the methods of attnflow that this machine can run, and "auto" for the planner's choice."""
     return [_planned(method, dtype) for method in (*METHODS, "auto") if method != "gpu" or has_gpu()]
 
 
 def gradient_engine() -> Engine:
-    """The gradient of the sum of a dense layer's averages with respect to the points."""
+    """Return the engine that differentiates the sum of a dense layer's averages by the points."""
 
     def prepare(problem: Problem) -> Callable[[], Answer]:
         def gradient() -> Answer:
@@ -112,7 +112,7 @@ def _gradient(points: Any, values: Any, bandwidth: Any) -> Any:
 
 
 def peers() -> tuple[list[Engine], list[str]]:
-    """NumPy, KeOps and torch, and the names of those that are not installed."""
+    """Return NumPy, KeOps and torch, and the names of those that are not installed."""
     engines, missing = [Engine("NumPy", "float64", 1, _numpy)], []
     keops, torch = optional("pykeops"), optional("torch")
     for name, module, prepare in (("KeOps", keops, _keops), ("torch", torch, _torch)):
@@ -128,7 +128,7 @@ def _cores() -> int:
 
 
 def planned_sum(problem: Problem, *, method: str, dtype: str) -> PlannedSum:
-    """The kernel sum of a problem by a method of attnflow."""
+    """Return the kernel sum of a problem by a method of attnflow."""
     return PlannedSum(
         Attention(SquaredDistance(), bandwidth=problem.bandwidth),
         points=problem.points,
@@ -140,7 +140,7 @@ def planned_sum(problem: Problem, *, method: str, dtype: str) -> PlannedSum:
 
 
 def promised_rtol(problem: Problem, dtype: str) -> float:
-    """The tolerance that is asked in some dtype."""
+    """Return the tolerance that is asked in some dtype."""
     return problem.rtol if dtype == "float64" else max(problem.rtol, SINGLE_RTOL)
 
 
@@ -192,7 +192,7 @@ def _keops(keops: Any, dtype: str) -> Callable[[Problem], Callable[[], Answer]]:
 
 
 def _torch(torch: Any, dtype: str) -> Callable[[Problem], Callable[[], Answer]]:
-    """x.y / eps - |y|^2 / 2eps as a product of vectors with one coordinate more: |x|^2 cancels in the averages."""
+    """Take x.y / eps - |y|^2 / 2eps as a product of vectors with one coordinate more: |x|^2 cancels in the averages."""
 
     def prepare(problem: Problem) -> Callable[[], Answer]:
         x, eps = problem.points, problem.bandwidth

@@ -23,7 +23,7 @@ LOOKS = {
 
 
 def cost_curves(rows: Sequence[Measurement], *, about: str) -> Figure:
-    """Measured seconds of a first layer as markers, the cost model as thin lines.
+    """Draw measured seconds of a first layer as markers, the cost model as thin lines.
 
     Args:
         rows: of `sizes`.

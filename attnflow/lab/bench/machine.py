@@ -20,7 +20,7 @@ BUSY = 0.2  # cores; more is felt in the tables
 
 
 def machine() -> dict[str, Any]:
-    """Cores, threads, flags and versions."""
+    """Return cores, threads, flags and versions."""
     pools = threadpool_info()
     return {
         "cores": os.cpu_count(),
@@ -44,7 +44,7 @@ def machine() -> dict[str, Any]:
 
 
 def head(facts: dict[str, Any]) -> list[str]:
-    """The lines above a table."""
+    """Return the lines above a table."""
     threads = facts["blas_threads"]
     warning = "" if threads in (None, 1) else " (set OPENBLAS_NUM_THREADS=1: the tables are meant for one)"
     options = ", ".join(f"{name}={value}" for name, value in facts["tile_options"].items())
@@ -63,7 +63,7 @@ class OtherLoad:
         self._start = self._now()
 
     def cores(self) -> float:
-        """Cores that were busy with something else, on average."""
+        """Return how many cores were busy with something else, on average."""
         seconds, others = (now - then for now, then in zip(self._now(), self._start, strict=True))
         return max(0.0, others / seconds)
 
@@ -74,6 +74,6 @@ class OtherLoad:
 
 
 def load_line(cores: float) -> str:
-    """What the load of other processes means for the tables."""
+    """Say what the load of other processes means for the tables."""
     advice = ": seconds are too long, run it again when the machine is quiet" if cores > BUSY else ""
     return f"other processes kept {cores:.1f} cores busy meanwhile{advice}"

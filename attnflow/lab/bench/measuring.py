@@ -80,7 +80,7 @@ class _Runs:
         return not self.note and sum(self.first) + sum(self.next) < self.enough
 
     def run(self, problem: Problem) -> None:
-        """A first layer, and a second one where that is quick; the memory is looked at once."""
+        """Time a first layer, and a second one where that is quick; the memory is looked at once."""
         self.answer = None
         gc.collect()
         try:
@@ -128,7 +128,7 @@ def race(engines: Sequence[Engine], problem: Problem, *, rounds: int, enough: fl
 
 
 def blank(engine: Engine, problem: Problem) -> Measurement:
-    """A row in which nothing is measured yet."""
+    """Return a row in which nothing is measured yet."""
     count, dim = problem.points.shape
     return Measurement(
         engine=engine.name, dtype=engine.dtype, dim=dim, points=count, bandwidth=problem.bandwidth,
@@ -137,7 +137,7 @@ def blank(engine: Engine, problem: Problem) -> Measurement:
 
 
 def warm(engine: Engine, problem: Problem) -> None:
-    """Compile: a layer of a few points takes the same code; "auto" may take any method."""
+    """Compile what an engine runs by a layer of a few points, which takes the same code; "auto" may take any method."""
     few = Problem(problem.points[:WARM_POINTS], problem.values[:WARM_POINTS], 0.1, SINGLE_RTOL)
     few = problem if engine.compiled_per_size else few
     for each in [engine] if engine.name != "auto" else own_engines(dtype=engine.dtype):
@@ -152,7 +152,7 @@ _warmed: set[tuple] = set()
 
 
 def delivered(answer: Answer, problem: Problem) -> tuple[float | None, float | None]:
-    """The largest errors of averages and of row sums over some random rows, against a direct sum in float64."""
+    """Return the largest errors of averages and of row sums over some random rows, against a direct sum in float64."""
     if answer.averages is None:
         return None, None
     points = problem.points
@@ -195,6 +195,6 @@ class _Memory:
 
 
 def _give_back_freed_memory() -> None:
-    """What earlier runs freed goes back to the system; else it would be used again and not be seen (glibc only)."""
+    """Give what earlier runs freed back to the system (glibc only), as it would be used again and not be seen."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)

@@ -19,7 +19,7 @@ BEST_OF = 5
 
 
 def one_step(*, quick: bool = False) -> list[Measurement]:
-    """One layer on the sphere in R^3 by every engine in double and single precision, and a gradient."""
+    """Time one layer on the sphere in R^3 by every engine in double and single precision, and a gradient."""
     problem = Problem.draw(4096 if quick else 16384, cloud="sphere", bandwidth=0.01, rtol=RTOL)
     own = [engine for engine in own_engines() if engine.name != "auto"]
     single = [engine for engine in own_engines(dtype="float32") if engine.name in ("dense", "gpu")]
@@ -27,7 +27,7 @@ def one_step(*, quick: bool = False) -> list[Measurement]:
 
 
 def sizes(step: Sequence[Measurement], *, quick: bool = False) -> Iterator[Measurement]:
-    """More and more points on the sphere at several bandwidths; what would exceed the budget is predicted.
+    """Yield rows for more and more points on the sphere at several bandwidths, predicted beyond the budget.
 
     Args:
         step: of `one_step`: the time of other engines grows like N^2 from there.
@@ -49,7 +49,7 @@ def sizes(step: Sequence[Measurement], *, quick: bool = False) -> Iterator[Measu
 
 
 def costs(problem: Problem) -> dict[str, Cost]:
-    """The cost model's prediction for every method, and for the choice among them under "auto"."""
+    """Return the cost model's prediction for every method, and for the choice among them under "auto"."""
     plan = planned_sum(problem, method="auto", dtype="float64").plan(problem.points, columns=2)
     return {**plan.costs, "auto": plan.costs[plan.method]}
 
@@ -57,7 +57,7 @@ def costs(problem: Problem) -> dict[str, Cost]:
 def _within_budget(
     engines: Sequence[Engine], problem: Problem, predicted: dict[str, float], *, limit: float, rounds: int
 ) -> list[Measurement]:
-    """Measurements of the engines that are predicted to stay within the limit, predictions of the others."""
+    """Return measurements of the engines that are predicted to stay within the limit, predictions of the others."""
     quick = [engine for engine in engines if predicted.get(engine.name, 0.0) <= limit]
     measured = {row.engine: row for row in race(quick, problem, rounds=rounds)}
     rows = [measured.get(engine.name, blank(engine, problem)) for engine in engines]
@@ -98,14 +98,14 @@ class Choice:
 
 
 def planner_grid(*, quick: bool = False) -> list[tuple[str, float, int, float]]:
-    """Cloud, bandwidth, size and tolerance: 60 problems in 1, 2, 3, 4 and 6 coordinates."""
+    """Return cloud, bandwidth, size and tolerance of 60 problems in 1, 2, 3, 4 and 6 coordinates."""
     if quick:
         return list(itertools.product(("square", "sphere"), (0.05,), (4096,), (1e-6,)))
     return list(itertools.product(CLOUDS, (0.05, 3e-3, 2e-4), (8192, 65536), (1e-6, 1e-10)))
 
 
 def planner_check(grid: Iterable[tuple[str, float, int, float]]) -> Iterator[Choice]:
-    """The planner's choice against every method that is not hopeless, problem by problem."""
+    """Yield the planner's choice against every method that is not hopeless, problem by problem."""
     for cloud, bandwidth, count, rtol in grid:
         problem = Problem.draw(count, cloud=cloud, bandwidth=bandwidth, rtol=rtol)
         plan = planned_sum(problem, method="auto", dtype="float64").plan(problem.points, columns=2)
@@ -148,12 +148,12 @@ class Growth:
 
 
 def slope(sizes: Sequence[float], seconds: Sequence[float]) -> float:
-    """The slope of the straight line through the logarithms, by least squares."""
+    """Return the slope of the straight line through the logarithms, by least squares."""
     return float(np.polyfit(np.log(sizes), np.log(seconds), 1)[0])
 
 
 def growth(*, quick: bool = False) -> Iterator[Growth]:
-    """Fourier sums at a fixed bandwidth, and cutoff sums at a fixed number of neighbours."""
+    """Yield Fourier sums at a fixed bandwidth, and cutoff sums at a fixed number of neighbours."""
     counts = [2**12, 2**14] if quick else [2**14, 2**16, 2**18, 2**20]
     many = counts if quick else [2**16, 2**18, 2**20, 2**22]
     yield _growth("fourier", "square", "bandwidth", many, [1e-3] * len(many))

@@ -16,7 +16,7 @@ NEAR, FAR = 1.3, 3.0  # times the best method
 
 
 def aligned(rows: Sequence[dict[str, str]], *, width: int) -> list[str]:
-    """One line per row under a line of names; columns are dropped from the right until the table fits."""
+    """Return one line per row under a line of names; columns are dropped from the right until the table fits."""
     names = list(rows[0])
     widths = {name: max([len(name), *(len(row[name]) for row in rows)]) for name in names}
     while sum(widths[name] + 2 for name in names) - 2 > width and len(names) > 3:
@@ -26,12 +26,12 @@ def aligned(rows: Sequence[dict[str, str]], *, width: int) -> list[str]:
 
 
 def wrapped(lines: Iterable[str], *, width: int) -> list[str]:
-    """Sentences broken where they are longer than the terminal is wide."""
+    """Return sentences broken where they are longer than the terminal is wide."""
     return [part for line in lines for part in textwrap.wrap(line, width=width, subsequent_indent="    ")]
 
 
 def step_text(rows: Sequence[Measurement], missing: Sequence[str], *, width: int) -> list[str]:
-    """The table of one step; `missing` names what is not installed."""
+    """Return the table of one step; `missing` names what is not installed."""
     numpy = next(row.seconds for row in rows if row.engine == "NumPy")
     cells = [
         {
@@ -60,7 +60,7 @@ def step_text(rows: Sequence[Measurement], missing: Sequence[str], *, width: int
 
 
 def sizes_text(rows: Sequence[Measurement], *, width: int) -> list[str]:
-    """Seconds by size and bandwidth, one column per engine, then what the planner's choice delivered."""
+    """Return seconds by size and bandwidth, one column per engine, then what the planner's choice delivered."""
     engines = list(dict.fromkeys(row.engine for row in rows))
     cells = []
     for bandwidth, points in dict.fromkeys((row.bandwidth, row.points) for row in rows):
@@ -84,7 +84,7 @@ def sizes_text(rows: Sequence[Measurement], *, width: int) -> list[str]:
 
 
 def planner_text(choices: Sequence[Choice], *, width: int) -> list[str]:
-    """The planner's choice for every problem, measured and predicted seconds of every method, and the verdict."""
+    """Return the planner's choice for every problem, each method's measured and predicted seconds, and the verdict."""
     methods = list(dict.fromkeys(name for choice in choices for name in choice.predicted))
     cells = [
         {
@@ -111,7 +111,7 @@ def planner_text(choices: Sequence[Choice], *, width: int) -> list[str]:
 
 
 def growth_text(growths: Sequence[Growth], *, width: int) -> list[str]:
-    """The exponents, with the seconds they were fitted to."""
+    """Return the exponents, with the seconds they were fitted to."""
     cells = [
         {
             "method": each.engine,
@@ -130,7 +130,7 @@ def growth_text(growths: Sequence[Growth], *, width: int) -> list[str]:
 
 
 def as_json(tables: Mapping[str, Any]) -> bytes:
-    """The tables as JSON: rows with all their fields and what follows from them; null where nothing was measured."""
+    """Return the tables as JSON: rows with all their fields and properties, null where nothing was measured."""
 
     def plain(value: Any) -> Any:
         if is_dataclass(value) and not isinstance(value, type):

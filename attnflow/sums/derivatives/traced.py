@@ -80,7 +80,7 @@ def softmax_average(
         y (Q, C) and log Z (Q,); NaN in a row without a key that has mass, or with a cost that is not a number.
     """
     count = len(queries)
-    if type(attention.pseudometric) is SquaredDistance:
+    if attention.is_gaussian:
         queries, keys = in_units(attention.bandwidth, queries, keys)
         attention = Attention(SquaredDistance(), bandwidth=1.0)
     given = attention, queries, keys, weights, values
@@ -163,7 +163,7 @@ _forward_compiled = compile_tiles(_forward)
 
 @jax.jit
 def _tangent(inputs: _Inputs, places: _Places, outputs: Outputs, change: _Inputs) -> Outputs:
-    squared = type(inputs.attention.pseudometric) is SquaredDistance
+    squared = inputs.attention.is_gaussian
     query_factors, key_factors = _factors(inputs, change) if squared else (None, None)
 
     def add(sums: jax.Array, queries: tuple, keys: tuple) -> jax.Array:

@@ -11,7 +11,6 @@ import numpy as np
 
 from attnflow.attention import Attention
 from attnflow.errors import ConfigError
-from attnflow.pseudometrics.plain import SquaredDistance
 
 
 class Rows(NamedTuple):
@@ -81,13 +80,12 @@ class KernelSum(ABC):
         with jax.core.eval_context():  # of known numbers, also while JAX traces others
             return self.of_rows(values, Rows(self.points if queries is None else queries, own))
 
-    def _check_squared_distance(self, attention: Attention) -> None:
-        """ConfigError for a cost of which this method knows nothing."""
-        cost = attention.pseudometric
-        if type(cost) is not SquaredDistance:
+    def _check_gaussian(self, attention: Attention) -> None:
+        """Raise ConfigError for a kernel of which this method knows nothing."""
+        if not attention.is_gaussian:
+            name = type(attention.pseudometric).__name__
             raise ConfigError(
-                f'`method` = "{self.method}" needs the cost SquaredDistance(), got {type(cost).__name__}. '
-                'Pass method="dense".'
+                f'`method` = "{self.method}" needs the cost SquaredDistance(), got {name}. Pass method="dense".'
             )
 
     @functools.cached_property

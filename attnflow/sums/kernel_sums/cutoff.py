@@ -85,7 +85,7 @@ class CutoffSum(KernelSum):
     def __init__(
         self, attention: Attention, *, points: np.ndarray, log_weights: np.ndarray, dtype: np.dtype, rtol: float
     ) -> None:
-        self._check_squared_distance(attention)
+        self._check_gaussian(attention)
         self.attention = attention
         self.points = points
         self.dtype = dtype

@@ -125,7 +125,7 @@ class FourierSum(KernelSum):
         self, attention: Attention, *, points: np.ndarray, log_weights: np.ndarray, dtype: np.dtype, rtol: float
     ) -> None:
         dim = points.shape[1]
-        self._check_squared_distance(attention)
+        self._check_gaussian(attention)
         if dim > MAX_DIM:
             raise ConfigError(
                 f'`method` = "fourier" needs points of at most {MAX_DIM} coordinates, got {dim}. '

@@ -132,7 +132,7 @@ class GpuSum(KernelSum):
         self, attention: Attention, *, points: np.ndarray, log_weights: np.ndarray, dtype: np.dtype,
         program: str | None = None,
     ) -> None:  # fmt: skip
-        self._check_squared_distance(attention)
+        self._check_gaussian(attention)
         self.attention = attention
         self.points = points
         self.dtype = dtype

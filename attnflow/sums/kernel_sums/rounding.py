@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from attnflow.attention import Attention
-from attnflow.pseudometrics.plain import SquaredDistance
 
 
 def least_total(dtype: np.dtype) -> float:
@@ -24,7 +23,7 @@ def column_scales(columns: np.ndarray) -> np.ndarray:
 
 def center_of(points: np.ndarray, attention: Attention, dtype: np.dtype) -> np.ndarray:
     """Where coordinates are counted from: what float32 takes for a point must not depend on where the cloud is."""
-    if dtype == np.float32 and type(attention.pseudometric) is SquaredDistance:
+    if dtype == np.float32 and attention.is_gaussian:
         return points.mean(axis=0)
     return np.zeros(points.shape[1])
 

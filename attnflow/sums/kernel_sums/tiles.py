@@ -71,14 +71,13 @@ exp2.defjvps(lambda change, power, _: change * power / LOG2E)  # JAX would take 
 
 
 def log2_kernel(attention: Attention, queries: Coordinates, keys: Coordinates) -> jax.Array:
-    """-D / (2 eps log 2) of all pairs, from coordinate arrays: D x (q,), D x (k,) -> (q, k)."""
-    parameters = jax.tree.map(lambda leaf: jnp.asarray(leaf, queries[0].dtype), attention)
-    cost = parameters.pseudometric
+    """Return the logits over log 2 of all pairs, from coordinate arrays: D x (q,), D x (k,) -> (q, k)."""
+    typed = jax.tree.map(lambda leaf: jnp.asarray(leaf, queries[0].dtype), attention)
 
     def row(*x: jax.Array) -> jax.Array:
-        return jax.vmap(lambda *y: cost(jnp.stack(x), jnp.stack(y)))(*keys)
+        return jax.vmap(lambda *y: typed.logit(jnp.stack(x), jnp.stack(y), unit=LOG2E))(*keys)
 
-    return jax.vmap(row)(*queries) * (-0.5 * LOG2E / parameters.bandwidth)
+    return jax.vmap(row)(*queries)
 
 
 def tile(array: jax.Array, index: jax.Array, size: int) -> jax.Array:

@@ -14,7 +14,6 @@ from scipy.spatial import cKDTree
 
 from attnflow.attention import Attention
 from attnflow.errors import ConfigError, DegenerateKernelError, ResourceError
-from attnflow.pseudometrics.plain import SquaredDistance
 from attnflow.sums.kernel_sums.base import KernelSum, Rows, RowSums
 from attnflow.sums.kernel_sums.cutoff import CutoffSum
 from attnflow.sums.kernel_sums.dense import DenseSum
@@ -160,7 +159,7 @@ class PlannedSum(KernelSum):
             own=queries is self.points, passes=1 if metric.vanishes_on_diagonal else 2,
         )  # fmt: skip
         predicted = {"dense": costs.dense_cost(work, machine)} if "dense" in methods else {}
-        if type(metric) is SquaredDistance and (pairs >= PLANNED_PAIRS or "dense" not in methods):
+        if self.attention.is_gaussian and (pairs >= PLANNED_PAIRS or "dense" not in methods):
             sample = Sample.draw(queries, self.points, np.exp(self._log_weights), bandwidth=self.attention.bandwidth)
             given: dict[str, Any] = dict(sample=sample, bandwidth=self.attention.bandwidth, rtol=self._rtol)
             if "cutoff" in methods:

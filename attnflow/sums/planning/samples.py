@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from attnflow.profiles import gaussian
+
 SAMPLED_ROWS, SAMPLED_KEYS = 32, 4096
 
 
@@ -30,7 +32,7 @@ class Sample(NamedTuple):
         some = massive[some]
         x, y = queries[rows], keys[some]
         squares = sum((x[:, k, None] - y[:, k]) ** 2 for k in range(keys.shape[1]))
-        density = np.exp(squares / (-2 * bandwidth)) @ weights[some] / weights[some].sum()
+        density = np.exp(gaussian(squares, bandwidth=bandwidth)) @ weights[some] / weights[some].sum()
         return cls(np.sort(np.sqrt(squares), axis=1), density)
 
     def radius(self, share: float) -> np.ndarray:

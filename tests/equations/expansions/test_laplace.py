@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import attnflow as af
-from attnflow.equations.expansions import laplace as expansions
+from attnflow.equations.expansions import coefficients as expansions
 from attnflow.errors import ConfigError, DataError, PrecisionError
 
 ROUND_OFF = 1e-11  # third derivatives of order-one functions: hundreds of roundings, amplified by a few

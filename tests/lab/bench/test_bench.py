@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 
 from attnflow.cli import main
-from attnflow.lab import bench
 from attnflow.lab.bench import engines, measuring, tables
 from attnflow.lab.bench.engines import Answer, Engine, Problem
+from attnflow.lab.bench.figure import cost_curves
+from attnflow.lab.bench.machine import head, load_line, machine
 from attnflow.lab.bench.measuring import Measurement, delivered, race
 from attnflow.lab.bench.tables import Choice, Growth, slope
+from attnflow.lab.bench.text import growth_text, planner_text, sizes_text, step_text, wrapped
 
 
 def problem(count=500, bandwidth=0.05):
@@ -89,7 +91,7 @@ def test_the_figure_shows_what_was_measured_and_what_was_predicted():
         for eps in (0.1, 0.01)
         for n in (1000, 3000, 20000)
     ]  # fmt: skip
-    first, second = bench.cost_curves(rows, about="here").axes
+    first, second = cost_curves(rows, about="here").axes
     assert [ax.get_title() for ax in (first, second)] == ["bandwidth ε = 0.1", "bandwidth ε = 0.01"]
     modelled, measured = (line for line in second.lines if len(line.get_xdata()))
     np.testing.assert_allclose(modelled.get_ydata(), [2e-3, 1.8e-2, 0.8], rtol=1e-14)
@@ -118,11 +120,11 @@ def test_what_exceeds_the_budget_is_predicted_and_said_so(monkeypatch):
     monkeypatch.setattr(tables, "BUDGET", 0.0)
     monkeypatch.setattr(engines, "optional", lambda name: None)
     numpy = Measurement("NumPy", "float64", 3, 1000, 0.01, 1e-6, 1, seconds=0.5)
-    rows = list(bench.sizes([numpy], quick=True))
+    rows = list(tables.sizes([numpy], quick=True))
     assert all(row.seconds is None and row.predicted > 0 for row in rows)
     predicted = [row.predicted for row in rows if row.engine == "NumPy"]
     assert predicted == pytest.approx([0.5 * 4.096**2, 0.5 * 8.192**2])
-    assert "~8.39" in "\n".join(bench.sizes_text(rows, width=200))
+    assert "~8.39" in "\n".join(sizes_text(rows, width=200))
 
 
 def test_an_engine_that_is_slow_runs_once_and_its_memory_is_seen():
@@ -152,7 +154,7 @@ def test_a_choice_is_compared_with_the_fastest_method():
     good, bad = choice("dense", dense=2.0, cutoff=2.5, fourier=None), choice("cutoff", dense=1.0, cutoff=4.0)
     assert (good.best, good.ratio, bad.best, bad.ratio) == ("dense", 1.0, "dense", 4.0)
     assert choice("fourier", dense=1.0, fourier=None).ratio == float("inf")
-    text = "\n".join(bench.planner_text([good, bad], width=200))
+    text = "\n".join(planner_text([good, bad], width=200))
     assert "1 of 2 (50%)" in text
     assert "the worst 4.00x (cutoff for dense" in text
     assert "above 3x: 1" in text
@@ -160,13 +162,13 @@ def test_a_choice_is_compared_with_the_fastest_method():
 
 
 def test_the_grid_of_the_planner_has_sixty_problems_in_one_to_six_coordinates():
-    grid = bench.planner_grid()
+    grid = tables.planner_grid()
     assert len(set(grid)) == len(grid) == 60
     assert {engines.CLOUDS[cloud](4, np.random.default_rng(0)).shape[1] for cloud, *_ in grid} == {1, 2, 3, 4, 6}
 
 
 def test_the_planner_is_checked_against_every_method():
-    (found,) = bench.planner_check([("square", 0.05, 3000, 1e-6)])
+    (found,) = tables.planner_check([("square", 0.05, 3000, 1e-6)])
     assert set(found.predicted) == {"dense", "cutoff", "fourier"}
     assert found.seconds[found.method] >= found.seconds[found.best] > 0
 
@@ -178,21 +180,21 @@ def test_exponents_are_slopes_in_logarithms():
         "cutoff", "sphere", "neighbours", sizes, [0.1] * 4, [2.0 * n for n in sizes], [n**0.5 for n in sizes]
     )
     assert (grown.exponent, grown.next_exponent) == (pytest.approx(1.0), pytest.approx(0.5))
-    assert "1.000" in bench.growth_text([grown], width=200)[2]
+    assert "1.000" in growth_text([grown], width=200)[2]
 
 
 def test_blas_threads_above_one_are_warned_of():
-    facts = bench.machine()
-    assert not any("set OPENBLAS" in line for line in bench.head({**facts, "blas_threads": 1}))
-    assert any("set OPENBLAS_NUM_THREADS=1" in line for line in bench.head({**facts, "blas_threads": 4}))
+    facts = machine()
+    assert not any("set OPENBLAS" in line for line in head({**facts, "blas_threads": 1}))
+    assert any("set OPENBLAS_NUM_THREADS=1" in line for line in head({**facts, "blas_threads": 4}))
 
 
 def test_the_load_of_other_processes_is_told(quick):
     text, rows, _ = quick
     assert rows["other_cores"] >= 0
     assert "cores busy meanwhile" in text.splitlines()[-1]
-    assert "run it again" in bench.load_line(1.5)
-    assert "run it again" not in bench.load_line(0.1)
+    assert "run it again" in load_line(1.5)
+    assert "run it again" not in load_line(0.1)
 
 
 def test_tables_fit_a_narrow_terminal(quick):
@@ -203,10 +205,10 @@ def test_tables_fit_a_narrow_terminal(quick):
     )
     refused = replace(step[0], seconds=None, note="a sentence that is longer than the terminal is wide, " * 2)
     texts = [
-        *bench.step_text([*step, refused], ["KeOps"], width=60),
-        *bench.sizes_text(sizes, width=60),
-        *bench.planner_text([choice("dense", dense=1.0)], width=60),
-        *bench.wrapped(bench.head(rows["machine"]), width=60),
+        *step_text([*step, refused], ["KeOps"], width=60),
+        *sizes_text(sizes, width=60),
+        *planner_text([choice("dense", dense=1.0)], width=60),
+        *wrapped(head(rows["machine"]), width=60),
     ]
     assert max(map(len, texts)) <= 60
     assert not any(line != line.rstrip() for line in texts)
@@ -257,6 +259,6 @@ def test_a_peer_that_is_installed_computes_the_same_layer(module):
     pytest.importorskip(module)
     asked = problem()
     name = {"pykeops": "KeOps", "torch": "torch"}[module]
-    for peer in (each for each in bench.peers()[0] if each.name == name):
+    for peer in (each for each in engines.peers()[0] if each.name == name):
         tolerance = 1e-12 if peer.dtype == "float64" else 1e-4  # rounding of logits up to 40
         assert delivered(peer.prepare(asked)(), asked)[0] < tolerance

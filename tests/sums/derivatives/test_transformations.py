@@ -111,11 +111,6 @@ def test_a_metric_can_be_learned():
         jax.grad(closed_over)(1.0)
 
 
-class Unregistered(af.PseudoMetric):
-    def __call__(self, x, y):
-        return jnp.sum((x - y) ** 2)
-
-
 @pytest.mark.parametrize(
     ("metric", "error", "message"),
     [
@@ -123,7 +118,6 @@ class Unregistered(af.PseudoMetric):
         (af.CustomPseudoMetric(lambda x, y: x - y), DataError, "must be a scalar"),
         (af.CustomPseudoMetric(lambda x: x[0]), DataError, "two points of shape"),
         (af.CustomPseudoMetric(lambda x, y: np.sum(np.abs(np.asarray(x) - y))), DataError, "jax.numpy"),
-        (Unregistered(), ConfigError, "no pytree"),
     ],
 )
 def test_costs_that_cannot_be_computed_are_refused(metric, error, message):

@@ -1,0 +1,95 @@
+"""Raising the resolution until two of them agree."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from attnflow.densities.base import Density
+from attnflow.equations.discretizations.base import Basis
+from attnflow.equations.expansions.coefficients import AmbientCoefficients
+from attnflow.equations.semigroups.dense import Semigroup
+from attnflow.errors import ConfigError, ConvergenceError
+
+
+class Level(NamedTuple):
+    """The generator at one resolution."""
+
+    basis: Basis
+    semigroup: Semigroup
+
+
+class Problem(Protocol):
+    """What is solved at rising resolutions until two of them agree."""
+
+    def solve(self, level: Level) -> Any:
+        """Return the solution at one resolution."""
+
+    def compare(self, level: Level, fine: Any, coarse: Any) -> tuple[float, float]:
+        """Return the error of `coarse`, with `fine` at `level` taken as the truth, and the size of what was asked."""
+
+
+class Refined(NamedTuple):
+    """The resolution that answered, its solution and the declared error."""
+
+    level: Level
+    solution: Any
+    error: float
+
+
+class Refinement:
+    """The matrices of one generator in bases of rising degree, made when they are first needed.
+
+    Args:
+        basis: the kind of basis, which serves the density.
+        density: p.
+        coefficients: the map from points (M, D) to the tensors of L there.
+    """
+
+    def __init__(
+        self, basis: type[Basis], density: Density, *, coefficients: Callable[[np.ndarray], AmbientCoefficients]
+    ) -> None:
+        self._basis = basis
+        self._density = density
+        self._coefficients = coefficients
+        self._level = functools.cache(self._make_level)
+
+    def solve(self, problem: Problem, *, rtol: float, minimum_size: int = 0) -> Refined:
+        """Raise the degree until two of them agree to the tolerance; return the finer one.
+
+        Args:
+            problem: what to solve.
+            rtol: error <= rtol size is asked.
+            minimum_size: the number of functions below which a basis is passed over.
+
+        Raises:
+            ConfigError: if no basis has so many functions.
+            ConvergenceError: if the largest degree misses the tolerance.
+        """
+        degrees = self._basis.degrees(self._density)
+        coarse, error, size = None, np.inf, np.inf
+        for degree in degrees:
+            level = self._level(degree)
+            if level.basis.size < minimum_size:
+                continue
+            fine = problem.solve(level)
+            if coarse is not None:
+                error, size = problem.compare(level, fine, coarse)
+                if error <= rtol * size:
+                    return Refined(level, fine, error)
+            coarse = fine
+        if coarse is None:
+            raise ConfigError(f"`k` must be smaller than the number of functions, {level.basis.size}.")
+        raise ConvergenceError(
+            f"the drift-diffusion is not resolved at degree {degrees[-1]} on {self._density.manifold}: the error is "
+            f"{error:.3g}, {rtol * size:.3g} is asked. Use a smoother function or density, or a larger `rtol`."
+        )
+
+    def _make_level(self, degree: int) -> Level:
+        basis = self._basis.on(self._density, degree)
+        coefficients = self._coefficients(basis.nodes)
+        matrix = basis.operator(diffusions=coefficients.diffusions, drifts=coefficients.drifts)
+        return Level(basis, Semigroup(matrix))

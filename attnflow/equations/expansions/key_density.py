@@ -1,0 +1,79 @@
+"""The density of the keys that the limit sees: p e^u, u the key weights of the normalisation as the bandwidth vanishes.
+
+The kernel becomes local: its log total at a key is log p_G, up to a constant, p_G the density with respect to the
+volume of the induced metric. With that in place of a sum the normalisation itself says what the limit is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from attnflow._lifting import at_point
+from attnflow.attention import Attention
+from attnflow.densities.base import Density
+from attnflow.errors import DataError
+from attnflow.normalizations.base import Keys
+
+
+class LimitKeys(Keys):
+    """One key y (D,) among infinitely many, as the bandwidth vanishes.
+
+    Args:
+        attention: the cost, whose minimiser at y is y.
+        density: p, the law of the keys.
+        key: y.
+    """
+
+    def __init__(self, attention: Attention, density: Density, key: jax.Array) -> None:
+        self._attention = attention
+        self._density = density
+        self._key = key
+        self.are_totals_asked = False
+
+    def log_total(self, log_weights: Any) -> jax.Array:
+        self.are_totals_asked = True
+        return log_weights + self._density.log_density(self._key) - self._log_induced_volume()
+
+    def evaluate(self, potential: Callable) -> Any:
+        return at_point(potential, self._key)
+
+    def _log_induced_volume(self) -> jax.Array:
+        """Return log sqrt(det G / det g), G = 1/2 Hess_y D, in a frame that is orthonormal for g."""
+        manifold = self._density.manifold
+        chart = manifold.chart_at(self._key)
+
+        def cost(u: jax.Array) -> jax.Array:
+            return 0.5 * self._attention.pseudometric(self._key, chart(u))
+
+        return 0.5 * jnp.linalg.slogdet(jax.hessian(cost)(jnp.zeros(manifold.dim, self._key.dtype)))[1]
+
+
+def log_key_weight(attention: Attention, density: Density, key: jax.Array) -> jax.Array | float:
+    """Return u at one key (D,), up to a constant.
+
+    Raises:
+        DataError: if the normalisation returns anything but one number for one key.
+    """
+    found = attention.normalization.log_key_weights(LimitKeys(attention, density, key))
+    if jnp.shape(found) != ():
+        raise DataError(
+            f"`log_key_weights` of {type(attention.normalization).__name__} must return one number for one key, got "
+            f"shape {jnp.shape(found)}. Write it with `keys.log_total` and `keys.evaluate` only."
+        )
+    return found
+
+
+def asks_for_totals(attention: Attention, density: Density) -> bool:
+    """Return whether the normalisation weighs keys by how much they are attended."""
+    keys = []
+
+    def probe(key: jax.Array) -> Any:
+        keys.append(LimitKeys(attention, density, key))
+        return attention.normalization.log_key_weights(keys[-1])
+
+    jax.eval_shape(probe, jax.ShapeDtypeStruct((density.manifold.ambient_dim,), jnp.result_type(float)))
+    return keys[-1].are_totals_asked

@@ -1,0 +1,61 @@
+"""Averages that JAX can differentiate, planned or summed over all pairs."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from attnflow._tracing import is_known, primal
+from attnflow.attention import Attention
+from attnflow.errors import ConfigError
+from attnflow.pseudometrics.plain import SquaredDistance
+from attnflow.sums.derivatives.planned import Summation, planned_average
+from attnflow.sums.derivatives.traced import Outputs, in_units, softmax_average
+from attnflow.sums.planning.planner import PLANNED_PAIRS, PlannedSum
+
+
+class TracedAverages:
+    """Averages and log-normalisers of softmax rows; sums over all pairs can also be compiled and batched.
+
+    Args:
+        kernel_sum: makes a planned sum from an attention, keys and the logarithms of their weights.
+        method: how the kernel is to be summed, "auto" or a name.
+        spread: whether sums are spread over devices.
+        dtype: of the arithmetic.
+    """
+
+    def __init__(self, kernel_sum: Callable[..., PlannedSum], *, method: str, spread: bool, dtype: np.dtype) -> None:
+        self._kernel_sum = kernel_sum
+        self._method = method
+        self._spread = spread
+        self._dtype = dtype
+
+    def __call__(
+        self, attention: Attention, keys: Any, masses: Any, values: Any, *, at: Any = None, exclude_self: bool = False
+    ) -> Outputs:
+        """Return averages (Q, c) and log-normalisers (Q,) at the queries, by default the keys (N, D)."""
+        queries, scale = keys if at is None else at, primal(masses).max()
+        given = queries, keys, masses / scale, values  # averages do not depend on the scale
+        if self._plans(attention, len(queries) * len(keys), known=is_known(attention, given)):
+            over = functools.partial(self._kernel_sum, Attention(SquaredDistance(), bandwidth=1.0))
+            back = functools.partial(over, method="auto")
+            how = Summation(over, back, own=at is None, exclude_self=exclude_self)
+            outputs = planned_average(how, *in_units(attention.bandwidth, *given[:2]), *given[2:])
+        else:
+            own = jnp.arange(len(keys), dtype=jnp.int32) if exclude_self else None
+            outputs = softmax_average(attention, *given, own=own, dtype=self._dtype)
+        return outputs._replace(log_normalizer=outputs.log_normalizer + jnp.log(scale))
+
+    def _plans(self, attention: Attention, pairs: int, *, known: bool) -> bool:
+        """Return whether a sum over so many pairs is planned; otherwise it is written in JAX."""
+        if self._method not in ("auto", "dense"):
+            if not (known and attention.is_gaussian):
+                what = "under jit or vmap" if attention.is_gaussian else "for this cost"
+                raise ConfigError(f'`method` = "{self._method}" cannot be traced {what}. Pass method="dense".')
+            return True
+        planned = self._spread or (self._method == "auto" and pairs >= PLANNED_PAIRS)
+        return known and attention.is_gaussian and planned

@@ -1,0 +1,85 @@
+"""A control differs from its claim by one term; what studies say is in one notation, which figures can draw."""
+
+import ast
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+from matplotlib.mathtext import MathTextParser
+
+import attnflow as af
+from attnflow.lab.runs import find_studies
+
+STUDIES = {study.name: study for study in find_studies(Path(__file__).parents[2] / "studies")}
+CLAIMS = {claim.id: claim for study in STUDIES.values() for claim in study.claims}
+CONTROLS = [claim for claim in CLAIMS.values() if claim.control_of]
+TWO_TERMS = {
+    # a logarithm has no exponent, so the claim is a constant; the rate of one layer is an exponent
+    "depth-best-control/torus-2": {"kind", "quantity", "predicted"},
+    # the step of length one is taken with infinitely many points, the claim holds for all three lives
+    "maximum-principle-control/circle": {"quantity", "hypotheses"},
+}
+TEXTS = sorted(
+    {text for claim in CLAIMS.values() for text in (claim.statement, claim.hypotheses)}
+    | {label for study in STUDIES.values() for label in study.labels.values()}
+)
+
+
+def id_of(claim: af.Claim) -> str:
+    return claim.id
+
+
+def outside(text: str) -> str:
+    """Return what stands outside the dollars."""
+    return " ".join(text.split("$")[::2])
+
+
+@pytest.mark.parametrize("control", CONTROLS, ids=id_of)
+def test_a_control_is_its_claim_but_for_one_quantity_or_one_prediction(control):
+    claim = CLAIMS[control.control_of]
+    names = [field.name for field in fields(af.Claim)]
+    differing = {name for name in names if getattr(claim, name) != getattr(control, name)}
+    named = differing - {"id", "statement", "control_of", "margin"}
+    assert named == TWO_TERMS.get(control.id, named & {"quantity"} or {"predicted"})
+    # margins that follow from the predictions are no difference of their own, others are
+    changes = {name: getattr(control, name) for name in named}
+    assert claim.control(statement=control.statement, id=control.id, **changes) == control
+    assert claim.statement != control.statement
+
+
+@pytest.mark.parametrize("control", CONTROLS, ids=id_of)
+def test_a_control_stands_beside_its_claim_under_its_name(control):
+    (study,) = [study for study in STUDIES.values() if control in study.claims]
+    (claim,) = [claim for claim in study.claims if claim.id == control.control_of]
+    assert claim.control_of is None
+    if control.id != "valley-control/sphere":  # one for three places
+        assert control.id == "-control/".join(claim.id.split("/", 1)) if "/" in claim.id else f"{claim.id}-control"
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_formulas_stand_between_dollars_and_can_be_drawn(text):
+    assert text.count("$") % 2 == 0
+    MathTextParser("path").parse(text)  # raises ValueError for what it does not know
+    assert re.fullmatch(r"[A-Za-z0-9 ,.:;()'-]*", outside(text)), "symbols belong between the dollars"
+
+
+def test_a_formula_that_cannot_be_drawn_is_noticed():
+    with pytest.raises(ValueError, match="Unknown symbol"):
+        MathTextParser("path").parse(r"$\nosuchsymbol$")
+
+
+@pytest.mark.parametrize("study", STUDIES.values(), ids=lambda study: study.name)
+def test_every_quantity_of_a_claim_has_a_label(study):
+    assert {claim.quantity for claim in study.claims} == set(study.labels)
+
+
+@pytest.mark.parametrize("study", STUDIES.values(), ids=lambda study: study.name)
+def test_docstrings_are_ascii(study):
+    documented = [
+        node
+        for node in ast.walk(ast.parse(study.source))
+        if isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef)
+    ]
+    texts = [ast.get_docstring(node) for node in documented]
+    assert all(text is None or text.isascii() for text in texts)
