@@ -99,7 +99,9 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
     plot.add_argument("-o", type=Path, default=Path("figures"), metavar="DIR", help="default ./figures")
     report = command("report", _report, "write one HTML page of all claims, figures and provenance")
     report.add_argument("-o", type=Path, default=Path("report.html"), metavar="FILE", help="default ./report.html")
-    report.add_argument("--check", action="store_true", help="only compare the committed claims table with the records")
+    report.add_argument(
+        "--check", action="store_true", help="only compare the README and docs/claims.md with the records"
+    )
     export = command("export", _export, "gather the records of a study into one file")
     export.add_argument("name", metavar="STUDY", help="a name that `attnflow list` shows")
     export.add_argument("-o", type=Path, metavar="FILE", help="ends in .h5 or .csv; default STUDY.h5")
@@ -208,15 +210,16 @@ def _plot(arguments: argparse.Namespace) -> int:
 
 def _report(arguments: argparse.Namespace) -> int:
     from attnflow.lab.loading import find_studies
-    from attnflow.lab.report.page import check, write
+    from attnflow.lab.report.files import check, write
 
     studies, store = find_studies(arguments.studies), _store(arguments)
     if not arguments.check:
-        print(write(studies, store, arguments.o, master_seed=arguments.seed))
+        print(*write(studies, store, arguments.o, master_seed=arguments.seed), sep="\n")
         return 0
-    agrees = check(studies, store, master_seed=arguments.seed)
-    print(f"the committed claims table {'agrees with' if agrees else 'differs from'} the records")
-    return 0 if agrees else 1
+    differing = check(studies, store, master_seed=arguments.seed)
+    for path in differing:
+        print(f"{path} differs from the records; `attnflow report` writes it anew")
+    return 1 if differing else 0
 
 
 def _export(arguments: argparse.Namespace) -> int:

@@ -297,13 +297,15 @@ def test_plot_hands_the_newest_complete_run_to_the_figures(folder, capsys, monke
 
 def test_report_writes_the_page_and_check_exits_1_if_the_table_differs(folder, capsys, monkeypatch):
     fake = types.SimpleNamespace(
-        write=lambda studies, store, path, master_seed: path, check=lambda studies, store, master_seed: False
+        write=lambda studies, store, path, master_seed: [path],
+        check=lambda studies, store, master_seed: [Path("README.md")],
     )
-    monkeypatch.setitem(sys.modules, "attnflow.lab.report.page", fake)
+    monkeypatch.setitem(sys.modules, "attnflow.lab.report.files", fake)
     assert main(["report"]) == 0
     assert "report.html" in capsys.readouterr().out
     assert main(["report", "--check"]) == 1
-    fake.check = lambda studies, store, master_seed: True
+    assert "README.md differs from the records" in capsys.readouterr().out
+    fake.check = lambda studies, store, master_seed: []
     assert main(["report", "--check"]) == 0
 
 
