@@ -25,7 +25,7 @@ types: .venv/installed
 figures: .venv/installed  ## redraw figures/ from the records
 	$(BIN)/attnflow plot --all
 
-report: .venv/installed  ## one HTML page with every claim, and the table of the README
+report: .venv/installed  ## one HTML page with every claim, the summary in the README, and docs/claims.md
 	$(BIN)/attnflow report
 
 .venv/installed: pyproject.toml constraints.txt

@@ -90,13 +90,18 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
     size.add_argument("--quick", action="store_true", help="the quick cases and seeds (the default)")
     size.add_argument("--full", action="store_true", help="all cases and seeds")
     verify.add_argument("--json", type=Path, metavar="FILE", help="also write the rows as JSON")
-    plot = command("plot", _plot, "draw the figures of studies that have been run, PDF and PNG")
+    plot = command("plot", _plot, "draw the figures of studies that have been run")
     plot.add_argument("names", nargs="*", metavar="STUDY", help="a name that `attnflow list` shows")
     plot.add_argument("--all", action="store_true", help="all studies that have been run")
+    plot.add_argument(
+        "--format", action="append", choices=("svg", "pdf", "png"), help="default svg; repeat it for several formats"
+    )
     plot.add_argument("-o", type=Path, default=Path("figures"), metavar="DIR", help="default ./figures")
     report = command("report", _report, "write one HTML page of all claims, figures and provenance")
     report.add_argument("-o", type=Path, default=Path("report.html"), metavar="FILE", help="default ./report.html")
-    report.add_argument("--check", action="store_true", help="only compare the committed claims table with the records")
+    report.add_argument(
+        "--check", action="store_true", help="only compare the README and docs/claims.md with the records"
+    )
     export = command("export", _export, "gather the records of a study into one file")
     export.add_argument("name", metavar="STUDY", help="a name that `attnflow list` shows")
     export.add_argument("-o", type=Path, metavar="FILE", help="ends in .h5 or .csv; default STUDY.h5")
@@ -198,22 +203,23 @@ def _plot(arguments: argparse.Namespace) -> int:
         if run.setting is None:
             print(f"attnflow: {study.name} has not been run, left out", file=sys.stderr)
             continue
-        for path in draw_study(study, run.records, run.verdicts, arguments.o):
+        for path in draw_study(run, arguments.o, formats=tuple(dict.fromkeys(arguments.format or ("svg",)))):
             print(path)
     return 0
 
 
 def _report(arguments: argparse.Namespace) -> int:
     from attnflow.lab.loading import find_studies
-    from attnflow.lab.report.page import check, write
+    from attnflow.lab.report.files import check, write
 
     studies, store = find_studies(arguments.studies), _store(arguments)
     if not arguments.check:
-        print(write(studies, store, arguments.o, master_seed=arguments.seed))
+        print(*write(studies, store, arguments.o, master_seed=arguments.seed), sep="\n")
         return 0
-    agrees = check(studies, store, master_seed=arguments.seed)
-    print(f"the committed claims table {'agrees with' if agrees else 'differs from'} the records")
-    return 0 if agrees else 1
+    differing = check(studies, store, master_seed=arguments.seed)
+    for path in differing:
+        print(f"{path} differs from the records; `attnflow report` writes it anew")
+    return 1 if differing else 0
 
 
 def _export(arguments: argparse.Namespace) -> int:

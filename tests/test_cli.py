@@ -189,6 +189,7 @@ def test_set_overrides_a_parameter_in_every_case(folder, capsys):
         (["run", "studies/toy.py", "--set", "factor=[1,2]"], "must be a finite number"),
         (["plot"], "pass `--all`"),
         (["plot", "toy", "--all"], "not both"),
+        (["plot", "toy", "--format", "gif"], "invalid choice: 'gif'"),
         (["plot", "tpy"], "Did you mean 'toy'"),
         (["export", "tpy"], "Did you mean 'toy'"),
         (["export", "toy"], "no record to export"),
@@ -276,9 +277,9 @@ def test_export_writes_one_number_per_seed_into_csv(folder):
 def test_plot_hands_the_newest_complete_run_to_the_figures(folder, capsys, monkeypatch):
     calls = []
 
-    def draw_study(study, records, verdicts, directory):
-        calls.append((study.name, len(records), [verdict.id for verdict in verdicts], directory))
-        return [directory / "toy.pdf"]
+    def draw_study(run, directory, formats):
+        calls.append((run.study.name, len(run.records), [verdict.id for verdict in run.verdicts], directory, formats))
+        return [directory / "toy.svg"]
 
     monkeypatch.setitem(sys.modules, "attnflow.lab.plots.drawing", types.SimpleNamespace(draw_study=draw_study))
     assert main(["plot", "--all"]) == 0
@@ -286,18 +287,25 @@ def test_plot_hands_the_newest_complete_run_to_the_figures(folder, capsys, monke
     assert "toy has not been run" in capsys.readouterr().err
     main(["run", "studies/toy.py", "--quick"])
     assert main(["plot", "toy", "-o", "drawn"]) == 0
-    assert calls == [("toy", 8, ["toy/rate", "toy/half"], Path("drawn"))]
+    assert main(["plot", "toy", "--format", "pdf", "--format", "svg"]) == 0
+    ids = ["toy/rate", "toy/half"]
+    assert calls == [
+        ("toy", 8, ids, Path("drawn"), ("svg",)),
+        ("toy", 8, ids, Path("figures"), ("pdf", "svg")),
+    ]
 
 
 def test_report_writes_the_page_and_check_exits_1_if_the_table_differs(folder, capsys, monkeypatch):
     fake = types.SimpleNamespace(
-        write=lambda studies, store, path, master_seed: path, check=lambda studies, store, master_seed: False
+        write=lambda studies, store, path, master_seed: [path],
+        check=lambda studies, store, master_seed: [Path("README.md")],
     )
-    monkeypatch.setitem(sys.modules, "attnflow.lab.report.page", fake)
+    monkeypatch.setitem(sys.modules, "attnflow.lab.report.files", fake)
     assert main(["report"]) == 0
     assert "report.html" in capsys.readouterr().out
     assert main(["report", "--check"]) == 1
-    fake.check = lambda studies, store, master_seed: True
+    assert "README.md differs from the records" in capsys.readouterr().out
+    fake.check = lambda studies, store, master_seed: []
     assert main(["report", "--check"]) == 0
 
 

@@ -271,7 +271,7 @@ def test_no_display_latex_home_or_locale_is_needed_nor_a_repository(folder):
         bare = run_command(folder, words, LC_ALL="C", PYTHONCOERCECLOCALE="0", HOME="/nonexistent")
         assert bare.returncode == 0, bare.stderr
         assert "Traceback" not in bare.stderr
-    assert sorted(path.suffix for path in folder.glob("figures é/toy/*")) == [".pdf", ".pdf", ".png", ".png"]
+    assert sorted(path.suffix for path in folder.glob("figures é/toy/*")) == [".svg"]
     assert "ε" in (folder / "report.html").read_text(encoding="utf-8")
 
 

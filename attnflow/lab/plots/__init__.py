@@ -1,16 +1,19 @@
-"""Figures: they take records or plain arrays and an axes, and return the axes."""
+"""Figures: they take judgements or plain arrays and an axes, and return the axes.
 
+A face of this room is kept here because studies draw with it: `from attnflow.lab import plots`.
+"""
+
+from attnflow.lab.plots.claims import claim_figure as claim_figure
+from attnflow.lab.plots.distances import distances as distances
 from attnflow.lab.plots.drawing import draw_study as draw_study
 from attnflow.lab.plots.drawing import records_digest as records_digest
 from attnflow.lab.plots.drawing import study_figures as study_figures
 from attnflow.lab.plots.flows import overlay as overlay
 from attnflow.lab.plots.flows import sphere_grid as sphere_grid
 from attnflow.lab.plots.flows import sphere_maps as sphere_maps
-from attnflow.lab.plots.ladders import claim_figure as claim_figure
-from attnflow.lab.plots.ladders import identity as identity
-from attnflow.lab.plots.ladders import ladder as ladder
-from attnflow.lab.plots.ladders import limit as limit
-from attnflow.lab.plots.ladders import local_slopes as local_slopes
+from attnflow.lab.plots.ladder import ladder as ladder
+from attnflow.lab.plots.ladder import local_slopes as local_slopes
+from attnflow.lab.plots.limit import limit as limit
 from attnflow.lab.plots.style import figure as figure
 from attnflow.lab.plots.style import image as image
 from attnflow.lab.plots.style import stamp as stamp

@@ -1,0 +1,72 @@
+"""The figure of a constant: the values of its levels, the fit and its limit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from attnflow.judge.rates import LimitFit
+from attnflow.judge.verdicts import Judgement
+from attnflow.judge.words import number
+from attnflow.lab.plots.levels import (
+    CLAIM,
+    NO_LABELS,
+    control_looks,
+    final,
+    final_numbers,
+    fitted_curve,
+    pale_points,
+    points,
+    predictions,
+    quantity,
+    seeds,
+    size_axis,
+    summarise,
+    window,
+)
+
+
+def limit(
+    ax: Axes, judgement: Judgement, *, controls: Sequence[Judgement] = (), labels: Mapping[str, str] = NO_LABELS
+) -> Axes:
+    """Draw the value of each level with its 99.9 % interval, the judge's fit, its limit, and the predicted value.
+
+        value = L + d h^q
+
+    Controls are pale: one that measures another quantity with its own levels, fit and limit, one that predicts another
+    number with that.
+
+    Args:
+        ax: where to draw.
+        judgement: on a constant.
+        controls: on its controls.
+        labels: of the quantities; their names where none is given.
+
+    Returns:
+        The axes.
+    """
+    claim = judgement.claim
+    found = summarise(judgement.levels, statistic=claim.statistic)
+    others = [
+        (control, look, summarise(control.levels, statistic=control.claim.statistic))
+        for control, look in control_looks(controls)
+        if control.claim.quantity != claim.quantity
+    ]
+    ax.set(xscale="log", ylabel=quantity(claim, labels))
+    predictions(ax, judgement, controls)
+    ends = [np.array([control.claim.predicted]) for control in controls] + [levels.values for *_, levels in others]
+    ax.set_ylim(*window([found.low, found.high, final_numbers(judgement)], controls=ends))
+    points(ax, found, look=CLAIM, label=seeds(judgement.levels))
+    if isinstance(judgement.fit, LimitFit):
+        fitted = f"corrected fit: limit {number(judgement.fit.limit, margin=claim.margin)}"
+        fitted_curve(ax, judgement, between=found.sizes, look=CLAIM, label=fitted)
+        final(ax, judgement, look=CLAIM)
+    for control, look, levels in others:
+        pale_points(ax, levels, look=look, label=f"{look.name}: {quantity(control.claim, labels)}")
+        if control.fit is not None:
+            fitted_curve(ax, control, between=levels.sizes, look=look)
+            final(ax, control, look=look)
+    size_axis(ax, judgement)
+    return ax

@@ -1,0 +1,85 @@
+"""What the page says about a study besides its claims: its docstring, what was run, and where the records come from."""
+
+from __future__ import annotations
+
+import ast
+import re
+import textwrap
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from attnflow.lab.plots.drawing import records_digest
+from attnflow.lab.runs import Run
+from attnflow.lab.study import Scalar
+
+REFERENCES = Path("REFERENCES.bib")
+
+
+def docstring_blocks(source: str) -> list[tuple[str, str, str]]:
+    """Return the docstring of a study as (kind, text, citation): its title, paragraphs, and lines of equations."""
+    text = ast.get_docstring(ast.parse(source)) if source else None
+    blocks: list[tuple[str, str, str]] = []
+    for block in re.split(r"\n\s*\n", text or "Untitled"):
+        lines = block.splitlines()
+        if all(line.startswith(" ") for line in lines):
+            for line in textwrap.dedent(block).splitlines():
+                equation, citation = re.fullmatch(r"(.*?)(?:\s{3,}(\[[^\]]+\]\S?))?", line).groups("")  # type: ignore[union-attr]
+                blocks.append(("equation", equation, citation))
+        else:
+            blocks.append(("paragraph", " ".join(line.strip() for line in lines), ""))
+    return blocks
+
+
+def references(keys: set[str]) -> list[tuple[str, str]]:
+    """Return author, year and title of the keys that REFERENCES.bib has."""
+    text = REFERENCES.read_text(encoding="utf-8") if REFERENCES.is_file() else ""
+    found = []
+    for key, entry in re.findall(r"@\w+\{(\w+),\n(.*?)\n\}", text, flags=re.DOTALL):
+        fields = dict(re.findall(r"(\w+) = \{(.*)\}", entry))
+        if key in keys:
+            authors = [author.split(",")[0] for author in fields["author"].split(" and ")]
+            found.append((key, f"{' and '.join(authors)} ({fields['year']}), {re.sub('[{}]', '', fields['title'])}"))
+    return found
+
+
+def what_was_run(run: Run) -> list[str]:
+    """Return the cases, the values of their parameters, and the seeds of a run."""
+    cases = run.study.cases(quick=run.setting == "quick")
+    seeds = sum(len(batch) for batch in run.study.batches(quick=run.setting == "quick"))
+    values: dict[str, dict[Scalar, None]] = {}
+    for case in cases:
+        for name, value in case.items():
+            values.setdefault(name, {})[value] = None
+    lines = [f"{len(cases)} of {len(run.study.ladder)} cases"]
+    lines += [f"{name} = {', '.join(map(_short, found))}" for name, found in values.items()]
+    lines.append("one seed" if run.study.deterministic else f"{seeds} of {run.study.seeds} seeds each")
+    return lines
+
+
+def provenance(run: Run) -> list[tuple[str, str]]:
+    """Return where and when and by what the records were computed, as rows of a name and a text."""
+    found: list[Mapping[str, Any]] = [record.provenance for record in run.records]
+    versions = [f"{name} {version}" for each in found for name, version in each.get("versions", {}).items()]
+    finished = sorted(str(each["finished"]) for each in found if "finished" in each)
+    rows = [
+        ("Records", f"{len(run.records)}, sha256 {records_digest(run.records)}"),
+        ("Study", f"{run.study.name}, sha256 {run.study.digest}"),
+        ("Code", "sha256 " + _distinct(each.get("code") for each in found)),
+        ("Versions", _distinct(versions)),
+        ("Device", _distinct(each.get("device") for each in found)),
+        ("System", _distinct(each.get("system") for each in found)),
+        ("BLAS threads", _distinct(each.get("blas_threads") for each in found)),
+        ("XLA flags", _distinct(each.get("xla_flags") or "none" for each in found)),
+        ("Computing time", f"{sum(each.get('seconds', 0.0) for each in found):.1f} s"),
+        ("Finished", " to ".join(dict.fromkeys(finished[:1] + finished[-1:])) or "unknown"),
+    ]
+    return rows
+
+
+def _distinct(values: Iterable[object]) -> str:
+    return ", ".join(dict.fromkeys("unknown" if value is None else str(value) for value in values))
+
+
+def _short(value: Scalar) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

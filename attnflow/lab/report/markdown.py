@@ -1,0 +1,91 @@
+"""The tables of claims in Markdown: a summary for the README, and docs/claims.md with every claim."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from attnflow.judge.claims import Claim
+from attnflow.judge.verdicts import Verdict, is_expected
+from attnflow.lab.plots.drawing import figure_name, with_controls
+from attnflow.lab.plots.style import SYMBOLS
+from attnflow.lab.report.describing import docstring_blocks
+from attnflow.lab.report.formulas import github
+from attnflow.lab.report.words import settings_in_words, summary_in_words
+from attnflow.lab.runs import Run
+
+HEAD = """# Every claim
+
+Written by `attnflow report` from the records of a run, not by hand. What the words mean is said in the
+[README](../README.md#what-the-numbers-say); a control, known to be false, stands below its claim and must be refuted.
+A claim's name leads to its figure."""
+
+
+def summary_markdown(runs: Sequence[Run], *, master_seed: int) -> str:
+    """Return what the README says of the claims: the sums, and one line for each study.
+
+    Args:
+        runs: of all studies.
+        master_seed: of the runs.
+    """
+    lines = []
+    for run in runs:
+        verdicts = run.verdicts
+        counts = Counter(verdict.verdict for verdict in verdicts if not verdict.control)
+        controls = [is_expected(verdict) for verdict in verdicts if verdict.control]
+        claims = ", ".join(f"{SYMBOLS[word]} {counts[word]} {word}" for word in SYMBOLS if counts[word])
+        refuted = f"{sum(controls)} of {len(controls)}" if controls else "–"
+        study = f"[{run.study.name}](docs/claims.md#{run.study.name})"
+        lines.append([study, _question(run), claims or "not run", refuted])
+    table = _table(["study", "question", "claims", "controls refuted"], lines)
+    return f"{_sums(runs, master_seed=master_seed)}\n\n{table}"
+
+
+def claims_markdown(runs: Sequence[Run], *, master_seed: int) -> str:
+    """Return the page of every claim: a table for each study, with statements in TeX as GitHub renders it.
+
+    Args:
+        runs: of all studies.
+        master_seed: of the runs.
+    """
+    parts = [HEAD, _sums(runs, master_seed=master_seed)]
+    for run in runs:
+        parts += [f"## {run.study.name}", _question(run), _claims_of(run) if run.setting else "Not run."]
+    return "\n\n".join(parts) + "\n"
+
+
+def _claims_of(run: Run) -> str:
+    figures = {
+        each.claim.id: f"../figures/{run.study.name}/{figure_name(judgement.claim)}.svg"
+        for judgement, controls in with_controls(run.judgements)
+        for each in [judgement, *controls]
+    }
+    rows = [_row(each.claim, each.verdict, figure=figures.get(each.claim.id)) for each in run.judgements]
+    return _table(["claim", "statement", "source", "predicted", "measured", "verdict"], rows)
+
+
+def _row(claim: Claim, verdict: Verdict, *, figure: str | None) -> list[str]:
+    name = github(claim.id)
+    words = f"{SYMBOLS[verdict.verdict]} {verdict.verdict}{' (control)' if verdict.control else ''}"
+    return [
+        f"[{name}]({figure})" if figure else name,
+        github(claim.statement),
+        github(claim.source),
+        verdict.predicted_in_words,
+        verdict.measured_in_words,
+        words,
+    ]
+
+
+def _sums(runs: Sequence[Run], *, master_seed: int) -> str:
+    verdicts = [verdict for run in runs for verdict in run.verdicts]
+    return f"{settings_in_words(runs)}, master seed {master_seed}. {github(summary_in_words(verdicts))}"
+
+
+def _question(run: Run) -> str:
+    """Return the first line of a study's docstring, the question that it answers."""
+    return github(docstring_blocks(run.study.source)[0][1])
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    return "\n".join(f"| {' | '.join(row)} |" for row in [head, ["---"] * len(head), *rows])

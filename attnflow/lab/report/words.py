@@ -1,0 +1,46 @@
+"""How a run and its verdicts are put in words, on the page and in the tables of claims alike."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from attnflow.judge.verdicts import Verdict, is_expected
+from attnflow.lab.plots.style import SYMBOLS
+from attnflow.lab.runs import Run
+
+
+def settings_in_words(runs: Sequence[Run]) -> str:
+    """Return which runs the verdicts come from: "Full run", or each setting with its studies."""
+    names = {"full": "Full run", "quick": "Quick run", None: "Not run"}
+    telling = [run for run in runs if run.setting != "full" or not run.study.quick_is_full] or runs
+    groups = {setting: [run.study.name for run in telling if run.setting == setting] for setting in names}
+    found = [setting for setting in names if groups[setting]]
+    if len(found) == 1:
+        return names[found[0]]
+    return "; ".join(f"{names[setting]}: {', '.join(groups[setting])}" for setting in found)
+
+
+def summary_in_words(verdicts: Sequence[Verdict]) -> str:
+    """Return how many verdicts of each kind there are, and which are not as expected."""
+    claims = Counter(verdict.verdict for verdict in verdicts if not verdict.control)
+    controls = [verdict for verdict in verdicts if verdict.control]
+    kept = sum(map(is_expected, controls))
+    counts = ", ".join(f"{claims[word]} {word}" for word in SYMBOLS)
+    text = f"Claims: {counts}. "
+    if controls:
+        text += f"Negative controls refuted, as they must be: {kept} of {len(controls)}. "
+    odd = [verdict.id for verdict in verdicts if not is_expected(verdict)]
+    return text + (f"Not as expected: {', '.join(odd)}." if odd else "All is as expected.")
+
+
+def verdict_in_words(verdict: Verdict) -> str:
+    """Return the verdict as a reader should take it: of a control, refuted is what it must be."""
+    if not verdict.control:
+        return verdict.verdict
+    return "refuted, as a control must be" if is_expected(verdict) else f"control {verdict.verdict}, not refuted"
+
+
+def levels_in_words(verdict: Verdict) -> str:
+    """Return how many levels there are, and how many of them were dropped."""
+    return str(verdict.levels) + (f" ({verdict.dropped} dropped)" if verdict.dropped else "")

@@ -1,0 +1,106 @@
+"""`attnflow report` writes the page, the README's summary and docs/claims.md, and sees where they were edited."""
+
+import re
+
+import pytest
+from reported_study import SOURCE, ran, written
+
+from attnflow.errors import ConfigError
+from attnflow.lab.loading import load_study
+from attnflow.lab.plots.drawing import README
+from attnflow.lab.report.files import CLAIMS, END, START, check, write
+from attnflow.lab.report.words import levels_in_words
+from attnflow.lab.runs import read_run
+from attnflow.lab.store import Store
+
+
+def rows_of(markdown):
+    """The cells of all tables, without their heads."""
+    lines = [line for line in markdown.splitlines() if line.startswith("|")]
+    cells = [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
+    return [row for row in cells if row[0] not in ("---", "claim", "study")]
+
+
+@pytest.fixture
+def place(folder):
+    """A README with a place for claims."""
+    README.write_text(f"# Before\n\n{START}\nold\n{END}\n\nAfter\n", encoding="utf-8")
+    return README
+
+
+def test_every_claim_stands_in_docs_with_its_statement_in_tex_and_its_numbers(place, no_figures):
+    study, store = ran()
+    assert write([study], store, "page.html")[1:] == [README, CLAIMS]
+    rate, control, limit, holds = rows_of(CLAIMS.read_text(encoding="utf-8"))
+    verdict, *_ = read_run(study, store, setting="quick").verdicts
+    assert rate == [
+        "[toy/rate](../figures/toy/toy-rate.svg)",
+        r"of order $`\varepsilon`$ &lt;script>alert('statement')&lt;/script>",
+        "RZ", "1 ± 0.05", verdict.measured_in_words, "● supported",
+    ]  # fmt: skip
+    assert control[0] == "[toy/&lt;script>alert('id')&lt;/script>](../figures/toy/toy-rate.svg)"
+    assert control[-1] == "✕ refuted (control)"
+    assert limit[0] == "[toy/limit\\|zero](../figures/toy/toy-limit-zero.svg)"
+    assert holds == ["toy/holds", "holds", "RZ", "true", "true", "● supported"]  # a flag has no figure
+
+
+def test_the_readme_gets_the_sums_and_one_line_for_each_study(place, no_figures):
+    study, store = ran()
+    with open("other.py", "w", encoding="utf-8") as file:
+        file.write(SOURCE.replace('name="toy"', 'name="other"').replace('"toy/', '"other/'))
+    write([study, load_study("other.py")], store, "page.html")
+    text = README.read_text(encoding="utf-8")
+    assert text.startswith(f"# Before\n\n{START}\nQuick run: toy; Not run: other, master seed 0. Claims: 3 supported")
+    assert text.endswith(f"{END}\n\nAfter\n")
+    question = 'How small is a toy\'s error? &lt;script>alert("title")&lt;/script>'
+    assert rows_of(text) == [
+        ["[toy](docs/claims.md#toy)", question, "● 3 supported", "1 of 1"],
+        ["[other](docs/claims.md#other)", question, "not run", "–"],
+    ]
+
+
+def test_an_edited_readme_and_edited_claims_are_detected(place, no_figures):
+    study, store = ran()
+    assert check([study], store) == [README, CLAIMS]
+    written(study, store)
+    assert check([study], store) == []
+    for file, old, new in ((README, "● 3 supported", "● 4 supported"), (CLAIMS, "● supported", "✕ refuted")):
+        text = file.read_text(encoding="utf-8")
+        assert old in text
+        file.write_text(text.replace(old, new, 1), encoding="utf-8")
+        assert check([study], store) == [file]
+        file.write_text(text, encoding="utf-8")
+    CLAIMS.unlink()
+    assert check([study], store) == [CLAIMS]
+
+
+def test_text_around_the_summary_is_free(folder, no_figures):
+    study, store = ran()
+    README.write_text(f"{START}\n{END}", encoding="utf-8")
+    written(study, store)
+    README.write_text("A new line.\n" + README.read_text(encoding="utf-8") + "\nAnother.", encoding="utf-8")
+    assert check([study], store) == []
+
+
+def test_a_readme_without_a_place_for_claims_is_left_alone(folder, no_figures):
+    study, store = ran()
+    README.write_text("no place here", encoding="utf-8")
+    written(study, store)
+    assert README.read_text(encoding="utf-8") == "no place here"
+    assert not CLAIMS.exists()
+    with pytest.raises(ConfigError, match="<!-- claims -->"):
+        check([study], store)
+
+
+def test_dropped_levels_are_told(folder):
+    study, store = ran(SOURCE.replace('statement="of order eps^2"', 'statement="of order", floor=0.005'))
+    _, control, *_ = read_run(study, store, setting="quick").verdicts
+    assert levels_in_words(control) == f"{control.levels} ({control.dropped} dropped)" == "8 (1 dropped)"
+
+
+def test_a_report_on_nothing_is_refused(folder):
+    study, _ = ran()
+    with pytest.raises(ConfigError, match="attnflow verify"):
+        write([study], Store("empty"), "page.html")
+    with pytest.raises(ConfigError, match="folder does not exist"):
+        write([study], Store("out"), "no/page.html")
