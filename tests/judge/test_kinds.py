@@ -10,6 +10,7 @@ import attnflow
 from attnflow.judge.claims import KINDS
 from attnflow.judge.levels import Level
 from attnflow.judge.verdicts import judge
+from attnflow.lab.plots.claims import FIGURES
 
 ATTNFLOW = Path(attnflow.__file__).parent
 
@@ -52,3 +53,7 @@ def test_each_kind_is_listed_under_its_name_and_judges_a_claim_that_states_every
     levels = [Level(size=2.0**-k, values=[1.0], deterministic=True) for k in range(8)]
     stated = make_claim(kind=kind.name, predicted=1.0, margin=margin)
     assert judge(stated, levels).verdict == ("refuted" if kind.takes_logarithms else "supported")  # slope 0, value 1
+
+
+def test_every_figure_that_a_kind_names_is_drawn_by_plots():
+    assert {kind.figure for kind in KINDS.values()} - {None} == set(FIGURES)
