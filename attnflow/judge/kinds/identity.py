@@ -15,7 +15,7 @@ from attnflow.judge.levels import Level
 class Identity(Kind):
     """A value that every level and seed must have; its margin is the tolerance, which the claim states."""
 
-    name, plural, figure = "identity", "identities", "identity"
+    name, plural, figure = "identity", "identities", "distances"
 
     def default_margin(self, predicted: float) -> None:
         """Return None: no tolerance suits every identity."""
