@@ -15,7 +15,7 @@ _LISTED_CHOICES = 20  # more would bury the hint
 
 
 def check_positive(value: object, name: str) -> float:
-    """A finite positive real number, as a float."""
+    """Return a finite positive real number, as a float."""
     number = _real(value)
     if number is None or not math.isfinite(number) or number <= 0:
         raise ConfigError(f"`{name}` must be positive and finite, got {value!r}. Pass a number such as 0.05.")
@@ -23,7 +23,7 @@ def check_positive(value: object, name: str) -> float:
 
 
 def check_tolerance(value: object, name: str) -> float:
-    """A relative tolerance, between 0 and 1."""
+    """Return a relative tolerance, between 0 and 1."""
     number = _real(value)
     if number is None or not 0 < number < 1:
         raise ConfigError(f"`{name}` must be between 0 and 1, got {value!r}. Pass a number such as 1e-8.")
@@ -31,7 +31,7 @@ def check_tolerance(value: object, name: str) -> float:
 
 
 def check_real(value: object, name: str) -> float:
-    """A finite real number, as a float."""
+    """Return a finite real number, as a float."""
     number = _real(value)
     if number is None or not math.isfinite(number):
         raise ConfigError(f"`{name}` must be a finite number, got {value!r}.")
@@ -46,7 +46,7 @@ def _real(value: object) -> float | None:
 
 
 def check_integer(value: object, name: str, *, minimum: int) -> int:
-    """An integer of at least `minimum`."""
+    """Return an integer of at least `minimum`."""
     if isinstance(value, bool) or not isinstance(value, Integral) or value < minimum:
         raise ConfigError(f"`{name}` must be an integer of at least {minimum}, got {value!r}.")
     return int(value)
@@ -76,7 +76,7 @@ def check_times(times: object) -> np.ndarray:
 
 
 def check_finite(array: object, name: str) -> np.ndarray:
-    """A float64 array without NaN or Inf."""
+    """Return a float64 array without NaN or Inf."""
     try:
         if np.iscomplexobj(array):  # type: ignore[arg-type]
             raise TypeError("complex numbers have no place here")
@@ -104,7 +104,7 @@ def check_points(points: object, name: str, *, ambient_dim: int | None = None) -
 
 
 def check_rows(array: np.ndarray, name: str, *, ambient_dim: int | None = None) -> np.ndarray:
-    """An array of points as it is, once its shape (N, D) is in order."""
+    """Return the array unchanged if its shape is (N, D) and it is not empty; raise DataError otherwise."""
     if array.ndim != 2:
         raise DataError(f"`{name}` must have shape (N, D), got {array.shape}. Reshape it to one row per point.")
     if ambient_dim is not None and array.shape[1] != ambient_dim:

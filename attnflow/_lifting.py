@@ -42,7 +42,7 @@ def map_blocks(compiled: Callable[..., Any], *arrays: np.ndarray, block: int = B
 
 @functools.lru_cache(maxsize=512)
 def lift(f: Callable) -> Callable:
-    """The compiled map (B, D) -> (B,) or (B, c) of a function of one point."""
+    """Return the compiled map (B, D) -> (B,) or (B, c) of a function of one point."""
 
     def one(x: jax.Array) -> jax.Array:
         result = at_point(f, x)
@@ -78,7 +78,7 @@ def at_point(f: Callable, x: jax.Array) -> Any:
 
 
 def check_function(f: object) -> Callable:
-    """A function of one point; ConfigError for anything else, such as an array of values."""
+    """Return a function of one point; raise ConfigError for anything else, such as an array of values."""
     if not callable(f):
         raise ConfigError(
             f"`f` must be a function of one point, got {type(f).__name__}. Pass a function written with jax.numpy."
@@ -97,7 +97,7 @@ def evaluate(f: Callable, points: np.ndarray) -> np.ndarray:
 
 
 def evaluate_compiled(compiled: Callable[[np.ndarray], Any], points: np.ndarray, *, name: str) -> np.ndarray:
-    """The values of a compiled map (B, D) -> (B,) or (B, c) at every point, checked as in `evaluate`."""
+    """Return the values of a compiled map (B, D) -> (B,) or (B, c) at every point, checked as in `evaluate`."""
     require_x64()
     if is_traced(points):
         return compiled(points)

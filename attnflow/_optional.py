@@ -9,7 +9,7 @@ from types import ModuleType
 
 
 def optional(name: str) -> ModuleType | None:
-    """The module of that name, or None where it is not installed; what it prints on import goes to stderr."""
+    """Return the module of that name, or None where it is not installed; what it prints on import goes to stderr."""
     try:
         with contextlib.redirect_stdout(sys.stderr):
             return importlib.import_module(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import jax.numpy as jnp
@@ -34,6 +35,7 @@ class DiscreteMeasure:
         >>> twice = af.DiscreteMeasure(np.array([[0.0], [1.0]]), weights=[2, 1])
         >>> len(twice), float(twice.mass)
         (2, 3.0)
+        >>> points, weights = twice
     """
 
     points: np.ndarray
@@ -56,6 +58,10 @@ class DiscreteMeasure:
 
     def __len__(self) -> int:
         return len(self.points)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """Unpack as points, weights."""
+        return iter((self.points, self.masses))
 
     @property
     def masses(self) -> np.ndarray:
@@ -91,7 +97,7 @@ def as_measure(points: object, name: str, *, ambient_dim: int | None = None) -> 
 
 
 def _numbers(array: object, name: str) -> np.ndarray:
-    """A finite array; as it is where JAX compiles it, because only its shape is known then."""
+    """Return a finite array, or, unchanged, one that JAX compiles: only its shape is known then."""
     if not is_traced(array):
         return check_finite(array, name)
     if is_known(array):

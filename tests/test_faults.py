@@ -19,6 +19,7 @@ from attnflow.lab.store import FileSystem
 
 ROOT = Path(__file__).parents[1]
 CIRCLE = af.Circle()
+UNIFORM = af.Uniform(CIRCLE)  # examines the circle, which compiles
 ATTENTION = af.Attention(af.SquaredDistance(), bandwidth=0.1)
 CLOUD = np.random.default_rng(3).gamma(2.0, size=(40, 2))
 ON = np.array([[1.0, 0.0], [0.6, 0.8]])
@@ -84,10 +85,10 @@ NOT_FINITE = {
     "points": lambda: af.EmpiricalAttention(ATTENTION, with_nan(CLOUD)),
     "values": lambda: af.EmpiricalAttention(ATTENTION, CLOUD).layer(with_nan(CLOUD)),
     "empirical at": lambda: af.EmpiricalAttention(ATTENTION, CLOUD).layer(f, at=with_nan(ON)),
-    "population at": lambda: af.PopulationAttention(ATTENTION, af.Uniform(CIRCLE)).layer(f, at=with_nan(ON)),
-    "continuum at": lambda: af.DriftDiffusion(ATTENTION, af.Uniform(CIRCLE)).evolve(f, times=0.1, at=with_nan(ON)),
-    "expansion at": lambda: af.LaplaceExpansion(ATTENTION, af.Uniform(CIRCLE)).generator(f, at=with_nan(ON)),
-    "times": lambda: af.DriftDiffusion(ATTENTION, af.Uniform(CIRCLE)).evolve(f, times=[0.1, np.nan], at=ON),
+    "population at": lambda: af.PopulationAttention(ATTENTION, UNIFORM).layer(f, at=with_nan(ON)),
+    "continuum at": lambda: af.DriftDiffusion(ATTENTION, UNIFORM).evolve(f, times=0.1, at=with_nan(ON)),
+    "expansion at": lambda: af.LaplaceExpansion(ATTENTION, UNIFORM).generator(f, at=with_nan(ON)),
+    "times": lambda: af.DriftDiffusion(ATTENTION, UNIFORM).evolve(f, times=[0.1, np.nan], at=ON),
 }
 
 
@@ -119,14 +120,12 @@ def test_duplicate_points_are_the_weighted_measure():
 
 OFF = np.array([[1.0, 0.0], [0.6, 0.9]])
 MANIFOLD_QUESTIONS = {
-    "density": lambda at: af.Uniform(CIRCLE).log_densities(at),
-    "population": lambda at: af.PopulationAttention(ATTENTION, af.Uniform(CIRCLE)).layer(f, at=at),
-    "population spectrum": lambda at: (
-        af.PopulationAttention(ATTENTION, af.Uniform(CIRCLE)).spectrum(3).eigenfunctions(at)
-    ),
-    "continuum": lambda at: af.DriftDiffusion(ATTENTION, af.Uniform(CIRCLE)).evolve(f, times=0.1, at=at),
-    "continuum spectrum": lambda at: af.DriftDiffusion(ATTENTION, af.Uniform(CIRCLE)).spectrum(3).eigenfunctions(at),
-    "expansion": lambda at: af.LaplaceExpansion(ATTENTION, af.Uniform(CIRCLE)).generator(f, at=at),
+    "density": lambda at: UNIFORM.log_densities(at),
+    "population": lambda at: af.PopulationAttention(ATTENTION, UNIFORM).layer(f, at=at),
+    "population spectrum": lambda at: af.PopulationAttention(ATTENTION, UNIFORM).spectrum(3).eigenfunctions(at),
+    "continuum": lambda at: af.DriftDiffusion(ATTENTION, UNIFORM).evolve(f, times=0.1, at=at),
+    "continuum spectrum": lambda at: af.DriftDiffusion(ATTENTION, UNIFORM).spectrum(3).eigenfunctions(at),
+    "expansion": lambda at: af.LaplaceExpansion(ATTENTION, UNIFORM).generator(f, at=at),
 }
 
 
@@ -162,7 +161,7 @@ def test_a_cost_that_is_no_number_is_named_and_never_averaged_over(bad):
 def test_a_population_with_a_constant_kernel_warns():
     wide = af.Attention(af.SquaredDistance(), bandwidth=1e5)
     with pytest.warns(RuntimeWarning, match=r"kernel is constant.*bandwidth 100000 is too large"):
-        af.PopulationAttention(wide, af.Uniform(CIRCLE)).layer(f, at=ON)
+        af.PopulationAttention(wide, UNIFORM).layer(f, at=ON)
 
 
 # --- studies

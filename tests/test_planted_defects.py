@@ -17,15 +17,17 @@ import attnflow as af
 from attnflow._values import value
 from attnflow.densities import base as densities
 from attnflow.equations.expansions import coefficients as expansions
+from attnflow.equations.expansions import key_density
 from attnflow.equations.semigroups import dense as semigroups
 from attnflow.errors import ConvergenceError
 from attnflow.lab.running import run_study
 from attnflow.lab.runs import read_run
 from attnflow.lab.store import Store
 from attnflow.lab.study import Task
-from attnflow.manifolds.base import Quadrature
+from attnflow.measures import DiscreteMeasure
 from attnflow.sums import empirical, population
 from attnflow.sums.kernel_sums.dense import DenseSum
+from attnflow.sums.operators import keys
 from attnflow.sums.planning import planner
 from attnflow.trajectories import count_layers
 
@@ -131,7 +133,49 @@ def cloud_claim():
     return verdict(measure, kind="identity", predicted=0.0, margin=1e-12)
 
 
+def normalized_generator(bandwidth, normalization, drift, *, life):
+    """The distance of a generator on the circle from f'' / 2 + drift f', known by hand."""
+    attention = af.Attention(af.SquaredDistance(), bandwidth=bandwidth, normalization=normalization)
+    first, second = np.cos(ANGLES) - 1.5 * np.sin(3 * ANGLES), -np.sin(ANGLES) - 4.5 * np.cos(3 * ANGLES)
+    return np.abs(life(attention, tilted()).generator(f, at=AT) - (0.5 * second + drift * first)).max()
+
+
+def log_density_slope():
+    return -0.7 * np.sin(ANGLES) + 0.6 * np.cos(2 * ANGLES)
+
+
+def alpha_claim():
+    """With keys weighed by q^(-1/2) the generator tends to that of p^(1/2), at order eps."""
+    given = dict(normalization=af.AlphaNormalization(0.5), drift=0.5 * log_density_slope(), life=af.PopulationAttention)
+    return verdict(lambda eps: normalized_generator(eps, **given), kind="exponent", predicted=1.0)
+
+
+def alpha_limit_claim():
+    """With keys weighed by q^(-1/2) the limit is that of p^(1/2)."""
+    given = dict(normalization=af.AlphaNormalization(0.5), drift=0.5 * log_density_slope(), life=af.DriftDiffusion)
+    return verdict(lambda eps: normalized_generator(eps, **given), kind="identity", predicted=0.0, margin=1e-10)
+
+
+def key_weight(y):
+    return 0.6 * y[1]
+
+
+def weights_claim():
+    """With keys weighed by e^b the generator tends to that of p e^b, at order eps."""
+    drift = log_density_slope() + 0.6 * np.cos(ANGLES)
+    given = dict(normalization=af.KeyWeights(key_weight), drift=drift, life=af.PopulationAttention)
+    return verdict(lambda eps: normalized_generator(eps, **given), kind="exponent", predicted=1.0)
+
+
+def weights_limit_claim():
+    """With keys weighed by e^b the limit is that of p e^b."""
+    drift = log_density_slope() + 0.6 * np.cos(ANGLES)
+    given = dict(normalization=af.KeyWeights(key_weight), drift=drift, life=af.DriftDiffusion)
+    return verdict(lambda eps: normalized_generator(eps, **given), kind="identity", predicted=0.0, margin=1e-10)
+
+
 CLAIMS = [generator_claim, depth_claim, layers_claim, normalizer_claim, cloud_claim]
+CLAIMS += [alpha_claim, alpha_limit_claim, weights_claim, weights_limit_claim]
 
 
 @pytest.fixture(autouse=True)
@@ -250,14 +294,52 @@ def a_wrong_volume(monkeypatch):
 
     def wrong(self, degree):
         points, weights = right(self, degree)
-        return Quadrature(points, 2 * weights)  # of an interval of length 4 pi
+        return DiscreteMeasure(points, 2 * weights)  # of an interval of length 4 pi
 
     monkeypatch.setattr(af.Sphere, "quadrature", wrong)
+
+
+# --- the normalisations
+
+
+def half_the_power(monkeypatch):
+    monkeypatch.setattr(af.AlphaNormalization, "log_key_weights", lambda self, keys: -0.25 * keys.log_total(0.0))
+
+
+def power_of_the_wrong_sign(monkeypatch):
+    monkeypatch.setattr(af.AlphaNormalization, "log_key_weights", lambda self, keys: 0.5 * keys.log_total(0.0))
+
+
+def weights_forgotten(monkeypatch):
+    monkeypatch.setattr(af.KeyWeights, "log_key_weights", lambda self, keys: 0.0)
+
+
+def weights_twice(monkeypatch):
+    monkeypatch.setattr(af.KeyWeights, "log_key_weights", lambda self, keys: 2 * keys.evaluate(self.log_weight))
+
+
+def no_density_in_the_limit_of_totals(monkeypatch):
+    monkeypatch.setattr(key_density.LimitKeys, "log_total", lambda self, log_weights: log_weights)
+
+
+def totals_of_one_key_for_all(monkeypatch):
+    right = keys.MeasureKeys.log_total
+    monkeypatch.setattr(keys.MeasureKeys, "log_total", lambda self, u: np.full_like(right(self, u), right(self, u)[0]))
 
 
 @pytest.mark.parametrize(
     ("plant", "claimed"),
     [
+        (half_the_power, alpha_claim),
+        (half_the_power, alpha_limit_claim),
+        (power_of_the_wrong_sign, alpha_claim),
+        (power_of_the_wrong_sign, alpha_limit_claim),
+        (no_density_in_the_limit_of_totals, alpha_limit_claim),
+        (totals_of_one_key_for_all, alpha_claim),
+        (weights_forgotten, weights_claim),
+        (weights_forgotten, weights_limit_claim),
+        (weights_twice, weights_claim),
+        (weights_twice, weights_limit_claim),
         (drift_factor_1_instead_of_2, generator_claim),
         (sign_of_the_drift, generator_claim),
         (sign_of_the_drift, depth_claim),

@@ -14,7 +14,8 @@ from attnflow._tracing import Traceable
 from attnflow.densities.integration import check_size
 from attnflow.densities.sampling import draw, draw_blocks
 from attnflow.errors import ConfigError, DataError
-from attnflow.manifolds.base import Manifold, Quadrature
+from attnflow.manifolds.base import Manifold
+from attnflow.measures import DiscreteMeasure
 
 
 class Density(Traceable, ABC):
@@ -52,11 +53,11 @@ class Density(Traceable, ABC):
         """
         return draw_blocks(self.draw, check_integer(n, "n", minimum=1), key=key)
 
-    def quadrature(self, degree: int) -> Quadrature:
+    def quadrature(self, degree: int) -> DiscreteMeasure:
         """Return nodes (Q, D) and weights (Q,) with sum_q w_q h(x_q) close to int h p dvol."""
         check_size(self.manifold.quadrature_size(degree), self.manifold)
         nodes, weights = self.manifold.quadrature(degree)
-        return Quadrature(nodes, weights * np.exp(self.log_densities(nodes)))
+        return DiscreteMeasure(nodes, weights * np.exp(self.log_densities(nodes)))
 
     def spread(self, n: int) -> np.ndarray:
         """Return at least n points (N, D) spread over where p lives, such as nodes of a quadrature."""

@@ -12,8 +12,9 @@ from attnflow.densities.base import Density
 from attnflow.densities.integration import check_size
 from attnflow.densities.sampling import DRAW_BLOCK
 from attnflow.errors import ConfigError
-from attnflow.manifolds.base import Quadrature, spread_nodes
+from attnflow.manifolds.base import spread_nodes
 from attnflow.manifolds.euclidean import EuclideanSpace
+from attnflow.measures import DiscreteMeasure
 
 GAUSSIAN_RADIUS = 12.0  # standard deviations covered by the quadrature; the mass beyond is below 1e-32
 
@@ -63,7 +64,7 @@ class Gaussian(Density):
         centred = x - jnp.asarray(self.mean, x.dtype)
         return -0.5 * centred @ jnp.asarray(self.precision, x.dtype) @ centred - self.log_normalizer
 
-    def quadrature(self, degree: int) -> Quadrature:
+    def quadrature(self, degree: int) -> DiscreteMeasure:
         """Return the trapezoidal rule along the principal axes, with steps 2 pi / (degree + 1) or half a deviation."""
         variances, axes = np.linalg.eigh(self.covariance)
         deviations = np.sqrt(variances)
@@ -73,7 +74,7 @@ class Gaussian(Density):
         grids = [step * np.arange(-count, count + 1) for step, count in zip(steps, counts, strict=True)]
         mesh = np.stack(np.meshgrid(*grids, indexing="ij"), axis=-1).reshape(-1, len(steps))
         weights = np.prod(steps / np.sqrt(2 * np.pi * variances)) * np.exp(-0.5 * np.sum(mesh**2 / variances, axis=1))
-        return Quadrature(self.mean + mesh @ axes.T, weights)
+        return DiscreteMeasure(self.mean + mesh @ axes.T, weights)
 
     def spread(self, n: int) -> np.ndarray:
         return spread_nodes(self.quadrature, n, on=self.manifold)

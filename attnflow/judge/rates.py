@@ -1,27 +1,21 @@
 """Exponents and limits of a ladder of measurements, each with an honest interval.
 
 A ladder has levels, coarse to fine, with the small quantity h: the size itself if sizes fall (a bandwidth), 1/size if
-they rise (a number of points). Its levels share their randomness (samples are prefixes of one draw), so an interval
-cannot come from the scatter about the fitted line: it comes from the jackknife over seeds, which deletes one seed from
-all levels at once [Tukey1958, Efron1982].
+they rise (a number of points).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import stdtrit
 
 from attnflow._checks import check_choice, check_finite, check_positive
 from attnflow.errors import ConfigError, DataError
+from attnflow.judge.intervals import extrapolation_error, jackknife, seed_interval
 
 MINIMUM_LEVELS = 4
 SMALL_CORRECTION = 0.1
-
-# What is fitted at one level, as a function of the mean over seeds of the (squared) values.
-Statistic = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,7 +157,7 @@ def fit_rate(
     solve = np.linalg.pinv(columns)
     level, slope, d = map(float, solve @ np.log(rms))
     if measured.ndim == 1:
-        half_width = _extrapolation_error(columns, np.log(rms), coefficient=1, confidence=confidence)
+        half_width = extrapolation_error(columns, np.log(rms), coefficient=1, confidence=confidence)
     else:
         # Errors relative to the level's own size: the slope of their RMS is zero, its uncertainty is the same.
         relative = (measured / rms[:, None]) ** 2
@@ -227,7 +221,7 @@ def fit_limit(
     solve = np.linalg.pinv(columns)
     if measured.ndim == 1:
         limit, d = map(float, solve @ measured)
-        half_width = _extrapolation_error(columns, measured, coefficient=0, confidence=confidence)
+        half_width = extrapolation_error(columns, measured, coefficient=0, confidence=confidence)
     else:
         limit, half_width = seed_interval(measured, statistic=statistic, weights=solve[0], confidence=confidence)
         d, _ = seed_interval(measured, statistic=statistic, weights=solve[1], confidence=confidence)
@@ -235,70 +229,6 @@ def fit_limit(
         limit=limit, low=limit - half_width, high=limit + half_width, correction=d / float(h[0]) ** power,
         correction_power=power, orientation=orientation,
     )  # fmt: skip
-
-
-def seed_interval(values: np.ndarray, *, statistic: str, weights: np.ndarray, confidence: float) -> tuple[float, float]:
-    """Return the weighted sum over levels of the mean or RMS over seeds, and its half-width; values (levels, seeds)."""
-    if statistic == "rms":
-        return jackknife(values**2, np.sqrt, weights=weights, confidence=confidence)
-    return jackknife(values, np.asarray, weights=weights, confidence=confidence)
-
-
-def jackknife(
-    values: np.ndarray, statistic: Statistic, *, weights: np.ndarray, confidence: float
-) -> tuple[float, float]:
-    """Return the estimate sum_l weights_l statistic(mean_s values_ls) and the half-width of its jackknife interval.
-
-    With theta the estimate and theta_s the estimate without seed s, the pseudo-values P_s = S theta - (S-1) theta_s
-    act like independent draws [Tukey1958]; the squared standard error is their variance over S. Student's t assumes
-    that they are normal. Squares of few modes are not: with one mode and 6 to 10 seeds S-1 degrees of freedom cover
-    .92 to .94 at a nominal .95, the degrees of freedom of [Hinkley1977], from the excess kurtosis g of the P_s,
-
-        nu = (S - 1) / (1 + g (S - 1) / (2 S)),   g >= 0,
-
-    cover .94 to .96.
-    """
-    seeds = values.shape[1]
-    estimate = float(weights @ statistic(values.mean(axis=1)))
-    pseudo_values = seeds * estimate - (seeds - 1) * (weights @ statistic(_means_without_one(values)))
-    centred = pseudo_values - pseudo_values.mean()
-    variance = float(centred @ centred) / (seeds - 1)
-    freedom = (seeds - 1) / (1.0 + max(_excess_kurtosis(centred), 0.0) * (seeds - 1) / (2 * seeds))
-    return estimate, _quantile(freedom, confidence) * float(np.sqrt(variance / seeds))
-
-
-def _means_without_one(values: np.ndarray) -> np.ndarray:
-    """Return the mean over all seeds but s, for each s, from sums: the total less a dominant seed would cancel."""
-    nothing = np.zeros((len(values), 1))
-    before = np.cumsum(np.hstack([nothing, values[:, :-1]]), axis=1)
-    after = np.cumsum(np.hstack([nothing, values[:, :0:-1]]), axis=1)[:, ::-1]
-    return (before + after) / (values.shape[1] - 1)
-
-
-def _excess_kurtosis(centred: np.ndarray) -> float:
-    """Return the unbiased-moment estimate of Fisher's g2; zero where it is not defined."""
-    n = len(centred)
-    second = float(np.mean(centred**2))
-    if n < 4 or second == 0.0:
-        return 0.0
-    biased = float(np.mean((centred / np.sqrt(second)) ** 4)) - 3.0
-    return (n - 1) / ((n - 2) * (n - 3)) * ((n + 1) * biased + 6.0)
-
-
-def _extrapolation_error(columns: np.ndarray, levels: np.ndarray, *, coefficient: int, confidence: float) -> float:
-    """Return t times the residual error of deterministic levels, plus the shift without the coarsest level."""
-    solve = np.linalg.pinv(columns)
-    freedom = columns.shape[0] - columns.shape[1]
-    residual = np.linalg.norm(levels - columns @ (solve @ levels)) / np.sqrt(freedom)
-    shift = solve[coefficient] @ levels - np.linalg.pinv(columns[1:])[coefficient] @ levels[1:]
-    return float(_quantile(freedom, confidence) * residual * np.linalg.norm(solve[coefficient]) + abs(shift))
-
-
-def _quantile(freedom: float, confidence: float) -> float:
-    """Return the two-sided Student t quantile."""
-    if check_positive(confidence, "confidence") >= 1.0:
-        raise ConfigError(f"`confidence` must lie between 0 and 1, got {confidence!r}. Pass 0.95 or 0.999.")
-    return float(stdtrit(freedom, 0.5 + 0.5 * confidence))
 
 
 def _half_log(mean_square: np.ndarray) -> np.ndarray:

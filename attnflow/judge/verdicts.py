@@ -207,7 +207,16 @@ def exit_code(verdicts: Iterable[Verdict]) -> int:
 
 
 def is_expected(verdict: Verdict) -> bool:
-    """Return whether a row is as it should be: a control refuted, a claim supported or inconclusive."""
+    """Return whether a row is as it should be: a control refuted, a claim supported or inconclusive.
+
+    Example:
+        >>> import attnflow as af
+        >>> claim = af.Claim(
+        ...     id="rows", source="Si", statement="rows sum to one", kind="flag", quantity="sums", size="points",
+        ...     hypotheses="none", predicted=True)
+        >>> af.is_expected(af.judge(claim, [af.Level(size=10, values=[True, True])]))
+        True
+    """
     return verdict.verdict == "refuted" if verdict.control else verdict.verdict in ("supported", "inconclusive")
 
 

@@ -16,6 +16,18 @@ def load_study(path: Path | str) -> Study:
 
     Raises:
         ConfigError: the file cannot be read or run, or defines no study.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from attnflow.lab.loading import load_study
+        >>> text = "import attnflow as af; measure = lambda case, keys: {}; "
+        >>> text += "study = af.Study(name='toy', measure=measure, ladder=[{'n': 1}], quick=1, claims=[])"
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "toy.py"
+        ...     _ = path.write_text(text)
+        ...     load_study(path).name
+        'toy'
     """
     path = Path(path)
     module = types.ModuleType(f"study_{path.stem}")
@@ -40,8 +52,11 @@ def load_study(path: Path | str) -> Study:
 def find_studies(folder: Path | str) -> list[Study]:
     """Return the studies in a folder and below it, by path; what begins with `_` or `.` is left out.
 
+    Args:
+        folder: of the studies; each file of it must define one.
+
     Raises:
-        ConfigError: no such folder, no study in it, or two studies or claims of one name.
+        ConfigError: no such folder, no study in it, a file that is no study, or two studies or claims of one name.
     """
     folder = Path(folder)
     paths = sorted(

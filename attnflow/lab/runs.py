@@ -89,6 +89,15 @@ def read_run(study: Study, store: Store, *, setting: str | None = None, master_s
     Raises:
         ConfigError: some records of the setting that was asked for have not been computed yet.
         ResultFileError: a record cannot be read, see `Store.find`.
+
+    Example:
+        >>> import attnflow as af
+        >>> from attnflow.lab.runs import read_run
+        >>> from attnflow.lab.store import Store
+        >>> ladder = [{"n": 2**k} for k in range(8)]
+        >>> study = af.Study(name="toy", measure=dict, ladder=ladder, quick=6, claims=[], source="measure = dict")
+        >>> read_run(study, Store("nowhere")).setting is None
+        True
     """
     settings = SETTINGS if setting is None else (check_choice(setting, "setting", SETTINGS),)
     tasks = study.tasks(quick=setting == "quick", master_seed=master_seed)  # the full run holds the quick one
@@ -106,6 +115,11 @@ def claim_levels(claim: Claim, records: Sequence[Record], *, study: Study) -> li
     """Return the levels that decide a claim: the cases that measured its quantity, all their seeds together.
 
     A failed case counts as a failed level of every claim whose size it has: what it would have measured is unknown.
+
+    Args:
+        claim: of the study.
+        records: of one run, in the order of its tasks.
+        study: what was run.
 
     Raises:
         ConfigError: no case measures the quantity, a size is no number, two cases of a ladder have one size.

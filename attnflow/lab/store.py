@@ -61,8 +61,17 @@ class Record:
 def check_arrays(arrays: object, *, rows: int) -> dict[str, np.ndarray]:
     """Return what `measure` returned as arrays of plain numbers with one row per seed.
 
+    Args:
+        arrays: {quantity: array (rows, ...)}.
+        rows: the number of seeds.
+
     Raises:
         DataError: no mapping, a name that is no plain word, an array of objects, a wrong number of rows.
+
+    Example:
+        >>> from attnflow.lab.store import check_arrays
+        >>> check_arrays({"error": [1, 2, 3]}, rows=3)
+        {'error': array([1, 2, 3])}
     """
     if not isinstance(arrays, Mapping) or not arrays:
         raise DataError(f"`measure` must return a dict of arrays by quantity, got {type(arrays).__name__}: {arrays!r}.")
@@ -158,6 +167,19 @@ class Store:
     Args:
         folder: created by `prepare` if its parent exists.
         filesystem: the seam to the operating system.
+
+    Example:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> from attnflow.lab.store import Record, Store
+        >>> from attnflow.lab.study import Task
+        >>> task = Task(study="toy", case={"n": 1}, seeds=range(2), master_seed=0, source="digest of the code")
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     store = Store(folder)
+        ...     store.prepare()
+        ...     _ = store.save(Record(task=task, arrays={"error": np.array([0.5, 0.25])}))
+        ...     store.find(task).arrays["error"]
+        array([0.5 , 0.25])
     """
 
     def __init__(self, folder: Path | str, *, filesystem: FileSystem | None = None) -> None:

@@ -25,6 +25,19 @@ def verdict_table(verdicts: Sequence[Verdict], *, width: int, colour: bool = Fal
         verdicts: the rows.
         width: of the terminal, in characters.
         colour: green for what is as expected, yellow for inconclusive, red for the rest.
+
+    Example:
+        >>> import attnflow as af
+        >>> from attnflow.lab.tables import last_line, verdict_table
+        >>> claim = af.Claim(
+        ...     id="rows", source="Si", statement="rows sum to one", kind="identity", quantity="sums", size="points",
+        ...     hypotheses="none", predicted=1.0, margin=1e-12)
+        >>> verdicts = [af.judge(claim, [af.Level(size=10, values=[1.0, 1.0])])]
+        >>> print(verdict_table(verdicts, width=40))
+        claim  verdict    measured  predicted
+        rows   supported  1         1
+        >>> print(last_line(verdicts))
+        1 supported. Exit 0: all as expected.
     """
     rows = [_cells(verdict) for verdict in verdicts]
     headers = list(_cells(verdicts[0])) if verdicts else ["claim", "verdict"]

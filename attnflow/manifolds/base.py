@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +13,7 @@ import numpy as np
 from attnflow._checks import check_points
 from attnflow._lifting import evaluate
 from attnflow.errors import ConfigError, DataError
+from attnflow.measures import DiscreteMeasure
 
 if TYPE_CHECKING:
     from builtins import property as required
@@ -40,13 +41,6 @@ REQUIRED = ("dim", "ambient_dim", "volume", "is_compact", "has_boundary")
 MAX_DEGREE = 10_000  # of a rule whose nodes are to be many: one that is not larger by then does not grow
 
 
-class Quadrature(NamedTuple):
-    """Nodes (Q, D) and weights (Q,) with sum_q w_q h(x_q) close to int h dvol."""
-
-    points: np.ndarray
-    weights: np.ndarray
-
-
 class Manifold(ABC):
     """An m-dimensional Riemannian manifold M embedded in R^D with the induced metric.
 
@@ -63,7 +57,6 @@ class Manifold(ABC):
 
     Example:
         >>> import jax.numpy as jnp, numpy as np, attnflow as af
-        >>> from attnflow.manifolds.base import Quadrature
         >>> class LargeCircle(af.Manifold):
         ...     dim, ambient_dim, volume, is_compact, has_boundary = 1, 2, 4 * np.pi, True, False
         ...
@@ -73,7 +66,7 @@ class Manifold(ABC):
         ...     def quadrature(self, degree):
         ...         angles = 2 * np.pi * np.arange(degree + 1) / (degree + 1)
         ...         weights = np.full(degree + 1, self.volume / (degree + 1))
-        ...         return Quadrature(2 * np.column_stack([np.cos(angles), np.sin(angles)]), weights)
+        ...         return af.DiscreteMeasure(2 * np.column_stack([np.cos(angles), np.sin(angles)]), weights)
         >>> af.enable_x64()
         >>> p = af.LogDensity(LargeCircle(), lambda x: 0.4 * x[0])
         >>> limit = af.LaplaceExpansion(af.Attention(af.SquaredDistance(), bandwidth=0.1), p)
@@ -126,7 +119,7 @@ class Manifold(ABC):
         """
 
     @abstractmethod
-    def quadrature(self, degree: int) -> Quadrature:
+    def quadrature(self, degree: int) -> DiscreteMeasure:
         """Return nodes and weights whose error vanishes rapidly as `degree` grows.
 
         On spheres and tori every polynomial in the ambient coordinates (per angle on a torus) of degree at most
@@ -199,7 +192,7 @@ class Manifold(ABC):
         return array
 
 
-def spread_nodes(quadrature: Callable[[int], Quadrature], n: int, *, on: Manifold) -> np.ndarray:
+def spread_nodes(quadrature: Callable[[int], DiscreteMeasure], n: int, *, on: Manifold) -> np.ndarray:
     """Return the nodes (N, D) of the first of a few rules on a manifold that has at least n of them.
 
     Raises:

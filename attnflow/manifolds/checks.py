@@ -11,7 +11,8 @@ from attnflow._checks import check_finite, check_integer, check_positive
 from attnflow._lifting import evaluate
 from attnflow._tracing import Fixed
 from attnflow.errors import ConfigError, DataError
-from attnflow.manifolds.base import MEMBERSHIP_TOLERANCE, REQUIRED, Manifold, Quadrature
+from attnflow.manifolds.base import MEMBERSHIP_TOLERANCE, REQUIRED, Manifold
+from attnflow.measures import DiscreteMeasure
 
 MAX_NODES = 20_000  # examined of a rule; a larger one, as in many dimensions, is taken on trust
 VOLUME_TOLERANCE = 1e-8  # relative; rules of smooth closed manifolds reach 1e-15
@@ -83,7 +84,7 @@ def _check_quadrature(manifold: Manifold) -> np.ndarray:
             )
 
 
-def _rule(manifold: Manifold, degree: int) -> Quadrature:
+def _rule(manifold: Manifold, degree: int) -> DiscreteMeasure:
     points, weights = manifold.quadrature(degree)
     points, weights = check_finite(points, "quadrature points"), check_finite(weights, "quadrature weights")
     if points.ndim != 2 or points.shape[1] != manifold.ambient_dim or weights.shape != points.shape[:1]:
@@ -96,7 +97,7 @@ def _rule(manifold: Manifold, degree: int) -> Quadrature:
             f"`quadrature_size({degree})` of {manifold} is {manifold.quadrature_size(degree)}, but the rule has "
             f"{len(points)} nodes. Return the number of nodes, or leave `quadrature_size` out."
         )
-    return Quadrature(points, weights)
+    return DiscreteMeasure(points, weights)
 
 
 def _check_maps(manifold: Manifold, nodes: np.ndarray) -> None:

@@ -11,7 +11,8 @@ import numpy as np
 from attnflow._checks import check_integer
 from attnflow._values import freeze, static, value
 from attnflow.errors import ConfigError
-from attnflow.manifolds.base import Manifold, Quadrature
+from attnflow.manifolds.base import Manifold
+from attnflow.measures import DiscreteMeasure
 
 
 @value
@@ -52,7 +53,7 @@ class EuclideanSpace(Manifold):
     def residual(self, points: np.ndarray) -> np.ndarray:
         return np.zeros(len(points))
 
-    def quadrature(self, degree: int) -> Quadrature:
+    def quadrature(self, degree: int) -> DiscreteMeasure:
         raise ConfigError("Euclidean space has infinite volume, so it has no quadrature of its own. Use a density's.")
 
     def quadrature_size(self, degree: int) -> int:

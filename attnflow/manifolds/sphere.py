@@ -12,7 +12,8 @@ from scipy.special import roots_gegenbauer
 
 from attnflow._checks import check_integer
 from attnflow._values import freeze, static, value
-from attnflow.manifolds.base import Manifold, Quadrature
+from attnflow.manifolds.base import Manifold
+from attnflow.measures import DiscreteMeasure
 
 
 @value
@@ -65,7 +66,7 @@ class Sphere(Manifold):
     def residual(self, points: np.ndarray) -> np.ndarray:
         return np.abs(np.linalg.norm(points, axis=1) - 1)
 
-    def quadrature(self, degree: int) -> Quadrature:
+    def quadrature(self, degree: int) -> DiscreteMeasure:
         """Return a product rule: equally spaced longitudes, Gauss-Gegenbauer in each further polar angle.
 
         Exact for polynomials of total degree <= `degree` restricted to the sphere.
@@ -82,7 +83,7 @@ class Sphere(Manifold):
                 [np.column_stack([r * points, np.full(len(points), h)]) for r, h in zip(ring, z, strict=True)]
             )
             weights = np.outer(w, weights).ravel()
-        return Quadrature(points, weights)
+        return DiscreteMeasure(points, weights)
 
     def quadrature_size(self, degree: int) -> int:
         return (degree + 1) * (degree // 2 + 1) ** (self.dim - 1)

@@ -11,7 +11,8 @@ import numpy as np
 
 from attnflow._checks import check_integer
 from attnflow._values import freeze, static, value
-from attnflow.manifolds.base import Manifold, Quadrature
+from attnflow.manifolds.base import Manifold
+from attnflow.measures import DiscreteMeasure
 
 
 @value
@@ -73,12 +74,12 @@ class FlatTorus(Manifold):
         circles = np.asarray(points).reshape(-1, self.dim, 2)
         return np.arctan2(circles[..., 1], circles[..., 0])
 
-    def quadrature(self, degree: int) -> Quadrature:
+    def quadrature(self, degree: int) -> DiscreteMeasure:
         """Return the product trapezoidal rule, exact for trigonometric polynomials of `degree` per angle."""
         n = degree + 1
         grid = 2 * np.pi * (np.arange(n) + 0.5) / n
         mesh = np.stack(np.meshgrid(*[grid] * self.dim, indexing="ij"), axis=-1)
-        return Quadrature(self.from_angles(mesh), np.full(n**self.dim, (2 * np.pi / n) ** self.dim))
+        return DiscreteMeasure(self.from_angles(mesh), np.full(n**self.dim, (2 * np.pi / n) ** self.dim))
 
     def quadrature_size(self, degree: int) -> int:
         return (degree + 1) ** self.dim

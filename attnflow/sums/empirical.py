@@ -28,7 +28,9 @@ BEST_RTOL = {"float64": 1e-12, "float32": 1e-4}
 class EmpiricalAttention:
     """Attention over N points, the operator of one frozen layer [RZ].
 
-        A_N f(x) = sum_j w_j k(x, X_j) f(X_j) / sum_j w_j k(x, X_j),   k = exp(-D / 2eps)
+        A_N f(x) = sum_j w_j e^{u_j} k(x, X_j) f(X_j) / sum_j w_j e^{u_j} k(x, X_j),   k = exp(-D / 2eps)
+
+    with the log key weights u of the attention's normalisation on these points, u = 0 for softmax.
 
     "dense" sums all pairs, streamed: memory grows like N, time like N^2. For the squared distance, "cutoff" sums the
     neighbours within a few sqrt(eps), and "fourier", in at most three coordinates, is the fast Gauss transform, in time
@@ -137,7 +139,7 @@ class EmpiricalAttention:
         return self._operator(self._own_values(f), queries)
 
     def generator(self, f: Function, at: object = None) -> np.ndarray:
-        """The difference quotient (A_N f - f) / eps.
+        """Return the difference quotient (A_N f - f) / eps.
 
         Args:
             f: a function of one ambient point, or, at the own points only, its values (N,) or (N, c).
@@ -155,7 +157,7 @@ class EmpiricalAttention:
         return (self._operator(values, queries) - now) / self.attention.bandwidth
 
     def evolve(self, f: Function, times: object, at: object = None) -> Trajectory:
-        """The iterates A_N^n f at the times n eps, the points frozen.
+        """Return the iterates A_N^n f at the times n eps, the points frozen.
 
         Args:
             f: as in `generator`.
@@ -190,10 +192,11 @@ class EmpiricalAttention:
             weights=measure.masses,
             # Averages do not amplify: the errors of the layers add up.
             solver_error=float(counts.max() * self.solver_error * np.abs(own).max()),
+            method=f"{self.method} sums over {len(self.measure)} points",
         )
 
     def log_normalizer(self, at: object = None) -> np.ndarray:
-        """log sum_j w_j e^{-D(x, X_j) / 2eps} at the points (Q, D), shape (Q,)."""
+        """Return log sum_j w_j e^{u_j - D(x, X_j) / 2eps} at the points (Q, D), shape (Q,); u = 0 for softmax."""
         return self._operator.log_normalizer(self._queries(at))
 
     def effective_sample_size(self, at: object = None) -> np.ndarray:
@@ -204,11 +207,15 @@ class EmpiricalAttention:
         return self._operator.effective_sample_size(self._queries(at))
 
     def stationary(self) -> np.ndarray:
-        """The stationary law pi_i ~ w_i sum_j w_j k(X_i, X_j), shape (N,), of a symmetric cost; it sums to 1."""
+        """Return the stationary law pi_i ~ v_i sum_j v_j k(X_i, X_j), v = w e^u, shape (N,); it sums to 1.
+
+        Raises:
+            ConfigError: if the cost is not symmetric.
+        """
         return self._operator.stationary()
 
     def spectrum(self, k: int) -> Spectrum:
-        """The k smallest eigenvalues of (I - A_N) / eps, for a symmetric cost.
+        """Return the k smallest eigenvalues of (I - A_N) / eps, for a symmetric cost.
 
         Eigenfunctions have unit norm in the stationary law; one layer extends them to other points, u = A_N u / lambda.
 
@@ -253,7 +260,7 @@ class EmpiricalAttention:
 
 
 def _dtype_name(dtype: DTypeLike | None) -> str:
-    """The name of a dtype that attention can be computed in; ConfigError for another."""
+    """Return the name of a dtype that attention can be computed in; raise ConfigError for another."""
     try:
         name = np.dtype(dtype).name
     except TypeError:

@@ -33,7 +33,9 @@ class _Resolution(NamedTuple):
 class PopulationAttention:
     """Attention over a density, the operator of one layer with N = infinity [RZ].
 
-        A f(x) = int k(x, y) f(y) p(y) dvol(y) / int k(x, y) p(y) dvol(y),   k = exp(-D / 2eps)
+        A f(x) = int k(x, y) e^{u(y)} f(y) p(y) dvol(y) / int k(x, y) e^{u(y)} p(y) dvol(y),   k = exp(-D / 2eps)
+
+    with the log key weights u of the attention's normalisation under p, u = 0 for softmax.
 
     The integrals are sums over a quadrature whose resolution follows from the bandwidth: the kernel's band limit is
     about sqrt(2 log(1/rtol) / eps). Every answer is computed on two resolutions and refined until they agree.
@@ -85,7 +87,7 @@ class PopulationAttention:
         return self._evolve(check_function(f), np.array([1]), self._queries(at).points)[0][0]
 
     def generator(self, f: Callable, at: object = None) -> np.ndarray:
-        """The difference quotient (A f - f) / eps; arguments as in `layer`."""
+        """Return the difference quotient (A f - f) / eps; arguments as in `layer`."""
         check_function(f)
         queries = self._queries(at).points
         now = evaluate(f, queries)
@@ -98,7 +100,7 @@ class PopulationAttention:
         return self._converge(difference)[0]
 
     def evolve(self, f: Callable, times: object, at: object = None) -> Trajectory:
-        """The iterates A^n f at the times n eps.
+        """Return the iterates A^n f at the times n eps.
 
         Args:
             f: a function of one ambient point, written in jax.numpy.
@@ -121,15 +123,16 @@ class PopulationAttention:
             values=values,
             weights=measure.masses,
             solver_error=error,
+            method=f"quadrature, {len(self._resolution().fine.measure)} nodes",
         )
 
     def log_normalizer(self, at: object = None) -> np.ndarray:
-        """log int e^{-D(x, y) / 2eps} p(y) dvol(y) at the points (Q, D), shape (Q,)."""
+        """Return log int e^{u(y) - D(x, y) / 2eps} p(y) dvol(y) at the points (Q, D), shape (Q,); u = 0 for softmax."""
         queries = self._queries(at).points
         return self._converge(lambda operator: (operator.log_normalizer(queries), 1.0))[0]
 
     def spectrum(self, k: int) -> Spectrum:
-        """The k smallest eigenvalues of (I - A) / eps, for a symmetric cost; those of A are accurate to `rtol`.
+        """Return the k smallest eigenvalues of (I - A) / eps, for a symmetric cost; those of A are accurate to `rtol`.
 
         Eigenfunctions have unit norm in the stationary law, and extend to other points by one layer, u = A u / lambda.
 
@@ -176,7 +179,7 @@ class PopulationAttention:
         return self._converge(iterates)
 
     def _converge(self, compute: Callable[[SoftmaxOperator], tuple[np.ndarray, float]]) -> tuple[np.ndarray, float]:
-        """The result on the finer of two resolutions that agree to `rtol`, and their difference plus round-off.
+        """Return the result on the finer of two resolutions that agree to `rtol`, and their difference plus round-off.
 
         `compute` gives, with its result, the size of the numbers that it sums: round-off is relative to it.
         """

@@ -41,6 +41,7 @@ class Problem(NamedTuple):
     queries: np.ndarray  # (Q, D)
     weights: np.ndarray  # (Q,), sum one
     half_drift: np.ndarray  # 1/2 <grad log p, grad f> at the queries, (Q, c), from derivatives by hand
+    where: str = "$p > 0$ smooth, at 128 queries"
 
 
 def on_the_circle() -> Problem:
@@ -113,6 +114,7 @@ def on_the_line() -> Problem:
         queries=queries,
         weights=weights / weights.sum(),
         half_drift=-0.5 * queries / 1.5 * np.cos(queries + 0.4),
+        where="$p$ Gaussian, in $L^2(p)$",
     )
 
 
@@ -136,6 +138,11 @@ def steepest(problem: Problem) -> np.ndarray:
     return np.argmax(np.abs(problem.half_drift) * (problem.weights > 1e-3)[:, None], axis=0)
 
 
+def distance(difference: np.ndarray, weights: np.ndarray) -> float:
+    """Return the root mean square over the queries, the largest over the components of f."""
+    return float(np.sqrt(weights @ difference**2).max())
+
+
 @af.per_seed
 def measure(case: dict, key: jax.Array) -> dict[str, float]:
     """Return the distance of (A f - f) / eps from both limits, and from the second at the steepest queries."""
@@ -146,12 +153,10 @@ def measure(case: dict, key: jax.Array) -> dict[str, float]:
         at, (p, root) = problem.queries, (density(name, power) for power in (1.0, 0.5))
         flow = af.PopulationAttention(attention, p).evolve(problem.f, times=[0, eps], at=at)
         quotient = (flow.values[1] - flow.values[0]) / eps
-        found = {}
-        for quantity, law in (("distance", p), ("control", root)):
-            limit = af.LaplaceExpansion(attention, law).generator(problem.f, at=at)
-            difference = (quotient - limit).reshape(len(at), -1)
-            found[quantity] = float(np.sqrt(problem.weights @ difference**2).max())  # of the components of f
-        found |= {f"gap.{i}": abs(difference[row, i]) for i, row in enumerate(steepest(problem))}
+        limit, halved = (af.LaplaceExpansion(attention, law).generator(problem.f, at=at) for law in (p, root))
+        to_limit, to_halved = ((quotient - other).reshape(len(at), -1) for other in (limit, halved))
+        found = {"distance": distance(to_limit, problem.weights), "control": distance(to_halved, problem.weights)}
+        found |= {f"gap.{i}": abs(to_halved[row, i]) for i, row in enumerate(steepest(problem))}
         for quantity, value in found.items():
             measured[f"{name}.{quantity}"] = value
             measured[f"{name}.{quantity}.solver_error"] = flow.solver_error / eps
@@ -165,22 +170,18 @@ def claims_on(name: str) -> list[af.Claim]:
     """Return what is claimed on one manifold."""
     problem = PROBLEMS[name]
     assumed = "$D = |x - y|^2$; $f$ smooth; infinitely many points"
-    where = "the line, $p$ Gaussian, in $L^2(p)$" if name == "line" else f"{name}, $p > 0$ smooth, at 128 queries"
-    bulk = " among queries of weight over $10^{-3}$" if name == "line" else ""
     steep = r"$|\langle \nabla \log p, \nabla f \rangle|$"
-    at_steepest = f"{name}, $p > 0$ smooth, at the query where {steep} is largest{bulk}"
-    common: dict[str, Any] = dict(source="RZ", size="bandwidth")
+    where = f"{name}, $p > 0$ smooth, at the query of weight over $10^{{-3}}$ where {steep} is largest"
+    common: dict[str, Any] = dict(source="RZ", size="bandwidth", hypotheses=f"{name}, {problem.where}; {assumed}")
     limit = af.Claim(
         id=f"RZ3/{name}",
         statement=rf"{QUOTIENT} tends to $L f = \Delta f / 2 + \langle \nabla \log p, \nabla f \rangle$",
-        kind="constant", quantity=f"{name}.distance", predicted=0.0, margin=0.01,
-        hypotheses=f"{where}; {assumed}", **common,
+        kind="constant", quantity=f"{name}.distance", predicted=0.0, margin=0.01, **common,
     )  # fmt: skip
     rate = af.Claim(
         id=f"bias/{name}",
         statement=rf"the distance of {QUOTIENT} from $L f$ is of order $\varepsilon$",
-        kind="exponent", quantity=f"{name}.distance", predicted=1.0,
-        hypotheses=f"{where}; {assumed}", **common,
+        kind="exponent", quantity=f"{name}.distance", predicted=1.0, **common,
     )  # fmt: skip
     gaps = np.abs(problem.half_drift)[steepest(problem), range(len(problem.formulas))].tolist()
     return [
@@ -200,7 +201,7 @@ def claims_on(name: str) -> list[af.Claim]:
                 statement=rf"the distance of {QUOTIENT} from $L' f$, with half the drift, tends to "
                 rf"half of {steep}, $f = {formula}$",
                 kind="constant", quantity=f"{name}.gap.{i}", predicted=gap, margin=0.03 * gap,
-                hypotheses=f"{at_steepest}; {assumed}", **common,
+                **common | {"hypotheses": f"{where}; {assumed}"},
             )
             for i, (formula, gap) in enumerate(zip(problem.formulas, gaps, strict=True))
         ),

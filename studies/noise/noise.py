@@ -53,10 +53,10 @@ def problem(name: str) -> Problem:
     if name == "circle":
         angles = 2 * np.pi * (np.arange(64) + 0.5) / 64
         return Problem(density, np.column_stack([np.cos(angles), np.sin(angles)]))
-    return Problem(density, fibonacci_points(64))
+    return Problem(density, spiral(64))
 
 
-def fibonacci_points(n: int) -> np.ndarray:
+def spiral(n: int) -> np.ndarray:
     """Return n points spread evenly over S^2: equal heights, golden-angle longitudes."""
     heights = 1 - (2 * np.arange(n) + 1) / n
     longitudes = np.pi * (3 - np.sqrt(5)) * np.arange(n)

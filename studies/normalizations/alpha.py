@@ -65,7 +65,7 @@ def limit(alpha: float) -> np.ndarray:
 def measure(case: dict, key: jax.Array) -> dict[str, float]:
     """Return the distances of (A f - f)/eps from its limit and from that of softmax."""
     eps = case["bandwidth"]
-    row = {}
+    row: dict[str, float] = {}
     for name, alpha in POWERS.items():
         attention = af.Attention(af.SquaredDistance(), bandwidth=eps, normalization=af.AlphaNormalization(alpha))
         layers = af.PopulationAttention(attention, density()).evolve(test_function, times=[0, eps], at=QUERIES)

@@ -19,6 +19,7 @@ import numpy as np
 
 import attnflow as af
 
+NORMALIZATIONS: dict[str, Any] = {"": af.AlphaNormalization(1.0), "softmax_": "softmax"}
 TIME = 0.5
 ANGLES = 2 * np.pi * np.arange(128) / 128
 QUERIES = np.column_stack([np.cos(ANGLES), np.sin(ANGLES)])
@@ -48,8 +49,8 @@ def heat_flow() -> np.ndarray:
 @af.per_seed
 def measure(case: dict, key: jax.Array) -> dict[str, float]:
     """Return the distances of n layers and of the limit from the heat flow, weighed and not."""
-    row = {}
-    for name, normalization in {"": af.AlphaNormalization(1.0), "softmax_": "softmax"}.items():
+    row: dict[str, float] = {}
+    for name, normalization in NORMALIZATIONS.items():
         attention = af.Attention(af.SquaredDistance(), bandwidth=TIME / case["layers"], normalization=normalization)
         layers = af.PopulationAttention(attention, density()).evolve(test_function, times=TIME, at=QUERIES)
         limit = af.DriftDiffusion(attention, density(), rtol=1e-10).evolve(test_function, times=TIME, at=QUERIES)

@@ -4,11 +4,15 @@ import ast
 from pathlib import Path
 
 import pytest
+from judged_ladders import make_claim
 
+import attnflow
 from attnflow.judge.claims import KINDS
-from attnflow.lab import plots
+from attnflow.judge.levels import Level
+from attnflow.judge.verdicts import judge
+from attnflow.lab.plots.claims import FIGURES
 
-ATTNFLOW = Path(plots.__file__).parents[2]
+ATTNFLOW = Path(attnflow.__file__).parent
 
 
 def comparisons_of_kinds(source):
@@ -43,6 +47,13 @@ def test_a_planted_comparison_is_caught(line):
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
-def test_each_kind_is_listed_under_its_name_and_names_a_figure_that_there_is(kind):
+def test_each_kind_is_listed_under_its_name_and_judges_a_claim_that_states_everything(kind):
     assert KINDS[kind.name] is kind
-    assert kind.figure is None or callable(getattr(plots, kind.figure))
+    margin = 0.0 if kind.default_margin(1.0) == 0 else 0.5
+    levels = [Level(size=2.0**-k, values=[1.0], deterministic=True) for k in range(8)]
+    stated = make_claim(kind=kind.name, predicted=1.0, margin=margin)
+    assert judge(stated, levels).verdict == ("refuted" if kind.takes_logarithms else "supported")  # slope 0, value 1
+
+
+def test_every_figure_that_a_kind_names_is_drawn_by_plots():
+    assert {kind.figure for kind in KINDS.values()} - {None} == set(FIGURES)

@@ -70,6 +70,22 @@ def test_float32_is_refused_before_the_run(store, monkeypatch):
     assert read_run(study(), store).setting is None
 
 
+def test_what_another_launcher_measures_meanwhile_is_not_measured_again(store):
+    sizes = []
+
+    def while_another_runs(case, keys):
+        if not sizes:  # the other one starts while the first record is at work here
+            run_study(study(source="pass"), store, quick=True)
+        sizes.append(case["bandwidth"])
+        return measure(case, keys)
+
+    here = study(measure=while_another_runs, source="pass")  # both say that they are the same code
+    run = run_study(here, store, quick=True).run
+    assert sizes == [LADDER[0]["bandwidth"]]
+    read = read_run(here, store).records
+    assert [record.payload_sha256 for record in run.records] == [record.payload_sha256 for record in read]
+
+
 def fails_at(broken, error):
     def measure_or_fail(case, keys):
         if case["bandwidth"] in broken:

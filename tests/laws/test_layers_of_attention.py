@@ -6,31 +6,25 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from instances import CLOUD, COSTS, DENSITIES, NORMALIZATIONS, RNG
 from witnesses import direct
 
 import attnflow as af
 from attnflow.errors import ConfigError, ResourceError
 
-RNG = np.random.default_rng(11)
-CLOUD = np.vstack([RNG.gamma(2.0, size=(120, 3)), np.full((2, 3), 0.5), [[25.0, -3.0, 9.0]]])  # duplicates, an outlier
 ATTENTION = af.Attention(af.SquaredDistance(), bandwidth=0.3)
-SPHERE, TORUS = af.Sphere(2), af.FlatTorus(2)
 CASES = {
-    "cloud": (ATTENTION, CLOUD),
-    "sphere, dot product": (
-        af.Attention(af.DotProduct(), bandwidth=0.1),
-        af.VonMisesFisher(SPHERE, mean_direction=[1, 2, -1], concentration=1.5).sample(150, key=jax.random.key(1)),
-    ),
-    "torus": (
-        af.Attention(af.SquaredDistance(), bandwidth=0.05),
-        af.LogDensity(TORUS, lambda x: 0.5 * x[0] + 0.3 * x[1] * x[2]).sample(150, key=jax.random.key(2)),
-    ),
-    "asymmetric": (
-        af.Attention(af.CustomPseudoMetric(lambda x, y: jnp.sum((x - 1.2 * y) ** 2) + 0.3 * y[0]), bandwidth=0.4),
-        RNG.standard_normal((150, 2)),
-    ),
-    "line": (ATTENTION, af.Gaussian([0.3], [[1.4]]).sample(150, key=jax.random.key(3))),
+    **{
+        name: (ATTENTION.replace(bandwidth=0.1), density().sample(150, key=jax.random.key(number)))
+        for number, (name, density) in enumerate(DENSITIES.items())
+    },
+    **{f"cloud, {name}": (ATTENTION.replace(pseudometric=cost), CLOUD) for name, (cost, _) in COSTS.items()},
+    **{
+        f"cloud, {name}": (ATTENTION.replace(normalization=normalization), CLOUD)
+        for name, (normalization, _) in NORMALIZATIONS.items()
+    },
 }
+REVERSIBLE = [name for name in CASES if "asymmetric" not in name]
 
 
 @pytest.fixture(params=CASES, name="case")
@@ -86,7 +80,7 @@ def test_layers_compose(case):
 
 
 @pytest.mark.parametrize("include_self", [True, False])
-@pytest.mark.parametrize("name", ["cloud", "sphere, dot product", "torus", "line"])
+@pytest.mark.parametrize("name", REVERSIBLE)
 def test_the_stationary_law_is_left_unchanged(name, include_self):
     attention, points = CASES[name]
     measure = af.DiscreteMeasure(points, weights=np.random.default_rng(8).random(len(points)))
@@ -127,7 +121,7 @@ def test_points_without_mass_do_not_enter_the_spectrum():
 
 
 def test_an_asymmetric_cost_has_no_real_spectrum():
-    life = af.EmpiricalAttention(*CASES["asymmetric"])
+    life = af.EmpiricalAttention(*CASES["cloud, asymmetric"])
     with pytest.raises(ConfigError, match="symmetric cost"):
         life.spectrum(2)
     with pytest.raises(ConfigError, match="symmetric cost"):

@@ -9,7 +9,7 @@ import pytest
 from matplotlib.mathtext import MathTextParser
 
 import attnflow as af
-from attnflow.lab.runs import find_studies
+from attnflow.lab.loading import find_studies
 
 STUDIES = {study.name: study for study in find_studies(Path(__file__).parents[2] / "studies")}
 CLAIMS = {claim.id: claim for study in STUDIES.values() for claim in study.claims}

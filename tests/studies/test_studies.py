@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import attnflow as af
-from attnflow.lab.loading import find_studies
+from attnflow.lab.loading import find_studies, load_study
 
 ROOT = Path(__file__).parents[2]
 MAXIMUM_COMPILATIONS = 48  # of one `attnflow verify --quick`, about three for a study: most of the wait of a first run
@@ -103,7 +103,8 @@ def test_the_quick_run_stays_within_its_budget_of_compilations(quick_run):
 
 @pytest.mark.parametrize("path", sorted((ROOT / "studies").rglob("*.py")), ids=lambda path: path.stem)
 def test_a_study_states_its_question_and_full_contains_quick(path):
-    (study,) = [study for study in find_studies(ROOT / "studies") if study.name == path.stem]
+    study = load_study(path)
+    assert study.name == path.stem
     assert path.read_text(encoding="utf-8").startswith('"""')
     assert path.read_text(encoding="utf-8").split("\n")[0].endswith("?")
     quick, full = ({task.digest for task in study.tasks(quick=size)} for size in (True, False))

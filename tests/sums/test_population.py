@@ -10,7 +10,7 @@ from witnesses.trigonometric import trigonometric
 
 import attnflow as af
 from attnflow.errors import ConfigError, ConvergenceError, DataError, PrecisionError
-from attnflow.manifolds.base import Quadrature
+from attnflow.measures import DiscreteMeasure
 from attnflow.sums import population
 from attnflow.sums.kernel_sums.dense import DenseSum
 from attnflow.sums.planning import planner
@@ -294,7 +294,7 @@ def a_volume_without_its_jacobian(monkeypatch):
 
     def wrong(self, degree):
         points, weights = right(self, degree)
-        return Quadrature(points, np.full_like(weights, weights.mean()))
+        return DiscreteMeasure(points, np.full_like(weights, weights.mean()))
 
     monkeypatch.setattr(af.Sphere, "quadrature", wrong)
 

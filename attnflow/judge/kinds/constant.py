@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from attnflow.judge.intervals import seed_interval
 from attnflow.judge.kinds.base import Kind, Prediction, Reading
 from attnflow.judge.levels import Level, largest_solver_error, seeds_in_words, table_of
-from attnflow.judge.rates import MINIMUM_LEVELS, LimitFit, fit_limit, seed_interval
+from attnflow.judge.rates import MINIMUM_LEVELS, LimitFit, fit_limit
 
 
 class Constant(Kind):

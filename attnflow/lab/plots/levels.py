@@ -11,8 +11,8 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from attnflow.judge.claims import Claim
+from attnflow.judge.intervals import jackknife, seed_interval
 from attnflow.judge.levels import Level
-from attnflow.judge.rates import jackknife, seed_interval
 from attnflow.judge.verdicts import FAMILY_CONFIDENCE, Judgement
 from attnflow.judge.words import number
 from attnflow.lab.plots.style import BLUE, GREY, PALE, PALE_BLUE, PALE_GREY, PALE_VERMILLION, VERMILLION

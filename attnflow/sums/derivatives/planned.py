@@ -68,7 +68,7 @@ class Summation(NamedTuple):
 
 
 def planned_average(sums: Summation, x: jax.Array, y: jax.Array, weights: Any, values: Any) -> Outputs:
-    """The averages and log-normalisers of `softmax_average` for l = -|x - y|^2 / 2.
+    """Return the averages and log-normalisers of `softmax_average` for l = -|x - y|^2 / 2.
 
     It can be differentiated once, without jit and vmap, in a few times the time of an average. Moments of x or y are
     summed to the tolerance of the averages relative to the radius of the cloud, so that a derivative by points is exact
@@ -115,7 +115,7 @@ def _average_jvp(primals: tuple, tangents: tuple, *, sums: Summation) -> tuple[l
 
 
 def _push_impl(*given: np.ndarray, sums: Summation, varying: tuple[int, ...]) -> list[np.ndarray]:
-    """The tangents of the averages and log-normalisers, from those of the arguments that vary."""
+    """Return the tangents of the averages and log-normalisers, from those of the arguments that vary."""
     at, changes = _Point(*given[:SIZE]), dict(zip(varying, given[SIZE:], strict=True))
     columns, averages = _with_one(at.values), _with_one(at.average)
 
@@ -148,7 +148,7 @@ def _push_transpose(cotangents: list, *given: Any, sums: Summation, varying: tup
 
 
 def _pull_impl(*given: np.ndarray, sums: Summation, varying: tuple[int, ...]) -> list[np.ndarray]:
-    """The cotangents of the arguments that vary, from those of the averages and log-normalisers."""
+    """Return the cotangents of the arguments that vary, from those of the averages and log-normalisers."""
     at, of_average, of_normalizer = _Point(*given[:SIZE]), *given[SIZE:]
     columns = _with_one(at.values)
     rise = np.column_stack([of_average, of_normalizer - (of_average * at.average).sum(axis=1)])
@@ -198,7 +198,7 @@ def _on_host(impl: Callable) -> Callable:
 
 
 def _define() -> None:
-    """The rules by which JAX treats the three."""
+    """Register the rules by which JAX treats the three."""
     for primitive, impl in ((_average, _average_impl), (_push, _push_impl), (_pull, _pull_impl)):
         primitive.multiple_results = True
         primitive.def_impl(_on_host(impl))

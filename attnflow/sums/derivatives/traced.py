@@ -119,7 +119,7 @@ def _average_jvp(primals: tuple, tangents: tuple) -> tuple[Outputs, Outputs]:
 
 
 def _varying(change: Any) -> Any:
-    """The change of an argument; None where it does not vary, so that nothing is computed for it."""
+    """Return the change of an argument; None where it does not vary, so that nothing is computed for it."""
     leaves, structure = jax.tree.flatten(change, is_leaf=lambda leaf: isinstance(leaf, SymbolicZero))
     if all(isinstance(leaf, SymbolicZero) for leaf in leaves):
         return None

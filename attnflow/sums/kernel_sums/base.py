@@ -40,7 +40,7 @@ class RowSums(NamedTuple):
     error: np.ndarray
 
     def put(self, rows: np.ndarray, part: RowSums) -> RowSums:
-        """These sums with those of some rows replaced."""
+        """Return these sums with those of some rows replaced."""
         merged = RowSums(*(array.copy() for array in self))
         for whole, piece in zip(merged, part, strict=True):
             whole[rows] = piece
@@ -62,7 +62,7 @@ class KernelSum(ABC):
         """The name of the method: "dense", "cutoff", "fourier" or "gpu"."""
 
     def __call__(self, values: np.ndarray, queries: np.ndarray | None = None, *, exclude_self: bool = False) -> RowSums:
-        """The sums at the queries.
+        """Return the sums at the queries.
 
         Args:
             values: v_j, shape (N, c); c = 0 gives the totals alone.
@@ -95,4 +95,4 @@ class KernelSum(ABC):
 
     @abstractmethod
     def of_rows(self, values: np.ndarray, rows: Rows) -> RowSums:
-        """The sums of some rows, each with the place of its self-term among the keys; raises as the call does."""
+        """Return the sums of some rows, each with the place of its self-term among the keys; raise as a call does."""

@@ -24,7 +24,7 @@ def coordinates(points: np.ndarray, size: int, dtype: np.dtype) -> tuple[np.ndar
 
 
 def pad(array: np.ndarray, size: int, fill: float, dtype: np.dtype) -> np.ndarray:
-    """The array filled up to `size`."""
+    """Return the array filled up to `size`."""
     padded = np.full(size, fill, dtype)
     padded[: len(array)] = array
     return padded
@@ -38,12 +38,12 @@ def pack_columns(columns: np.ndarray, size: int, dtype: np.dtype) -> np.ndarray:
 
 
 def ceil_div(a: int, b: int) -> int:
-    """a / b, rounded up."""
+    """Return a / b, rounded up."""
     return -(-a // b)
 
 
 def in_threads(run: Callable, tasks: list, *, dtype: np.dtype) -> Iterable[np.ndarray]:
-    """The results in the order of the tasks, so that sums do not depend on timing; one thread per core.
+    """Return the results in the order of the tasks, so that sums do not depend on timing; one thread per core.
 
     A compiled loop runs on a single core and releases the interpreter.
     """

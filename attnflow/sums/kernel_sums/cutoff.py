@@ -117,7 +117,7 @@ class CutoffSum(KernelSum):
         return sum(int(visit.visited.sum()) for visit in self._recent[1]) * QUERY_TILE * KEY_TILE
 
     def _passes(self, rows: Rows, errors: np.ndarray) -> Iterator[_Pass]:
-        """Passes over rows of too large `errors`, each with a longer reach; kept while layers ask for the same rows."""
+        """Return passes over rows of too large `errors`, each with a longer reach; they are kept for the next layer."""
         if self._recent is None or self._recent[0].points is not rows.points or self._recent[0].own is not rows.own:
             self._recent = rows, []
         passes = self._recent[1]
@@ -158,7 +158,7 @@ class CutoffSum(KernelSum):
 
     def _sum_piece(self, visit: _Pass, columns: np.ndarray, piece: _Piece) -> jax.Array:
         def gather(array: np.ndarray) -> np.ndarray:
-            """The tiles of keys of this piece, one after another."""
+            """Return the tiles of keys of this piece, one after another."""
             gathered = np.zeros((KEY_TILES, KEY_TILE, *array.shape[1:]), self.dtype)
             gathered[: len(piece.keys)] = array.reshape(-1, KEY_TILE, *array.shape[1:])[piece.keys]
             return gathered.reshape(-1, *array.shape[1:])
@@ -178,7 +178,7 @@ class CutoffSum(KernelSum):
         )  # fmt: skip
 
     def _errors(self, visit: _Pass, totals: np.ndarray) -> np.ndarray:
-        """What is left out of each average, 2 B / (T + B), and the rounding of what is summed."""
+        """Return what is left out of each average, 2 B / (T + B), and the rounding of what is summed."""
         lost, visited = (
             np.repeat(per_tile, QUERY_TILE)[: len(totals)] for per_tile in (visit.neglected, visit.visited)
         )
@@ -196,7 +196,7 @@ class CutoffSum(KernelSum):
 
 
 def _pieces(block: slice, near: Neighbours, own: np.ndarray | None) -> Iterator[_Piece]:
-    """The visits of a block of queries, cut where they need more than KEY_TILES different tiles of keys."""
+    """Return the visits of a block of queries, cut where they need more than KEY_TILES different tiles of keys."""
     rows = slice(block.start // QUERY_TILE, ceil_div(block.stop, QUERY_TILE))
     first, last = near.first[rows], near.last[rows]
     query = np.repeat(np.arange(len(first)), last - first)

@@ -83,7 +83,7 @@ class DenseSum(KernelSum):
         return RowSums(shift, sums[:, 0], sums[:, 1:], self._rounding(rows, shift, sums[:, 0]))
 
     def _rounding(self, rows: Rows, shift: np.ndarray, total: np.ndarray) -> np.ndarray:
-        """A bound for every row: u for each of about `TERM_ROUNDING` additions, and (D + 4) u |logit| in exponentials.
+        """Return a bound for every row: `TERM_ROUNDING` additions of error u, and (D + 4) u |logit| in exponentials.
 
         The averages weigh a logit with p_j = w_j e^(logit_j) / sum, and sum_j p_j (shift - logit_j) is at most
         log(sum_j w_j / total), because the relative entropy of p with respect to w is not negative.
@@ -164,7 +164,7 @@ class DenseSum(KernelSum):
 
 
 def kernel_logits(attention: Attention, points: np.ndarray) -> np.ndarray:
-    """The logits -D(x_i, x_j) / (2 eps) of all pairs as a matrix (N, N), for spectra of few points."""
+    """Return the logits -D(x_i, x_j) / (2 eps) of all pairs as a matrix (N, N), for spectra of few points."""
     require_x64()
     blocks = [
         (rows, coordinates(points[rows], MATRIX_BLOCK, points.dtype)) for rows in slices(len(points), MATRIX_BLOCK)

@@ -24,7 +24,7 @@ AXIS = "keys"
 
 
 def choose_devices(devices: int | Sequence[jax.Device]) -> list[jax.Device]:
-    """The first so many devices, or those that are named; ConfigError if there are fewer."""
+    """Return the first so many devices, or those that are named; raise ConfigError if there are fewer."""
     if not isinstance(devices, Iterable):
         seen = len(jax.devices())
         if check_integer(devices, "devices", minimum=1) > seen:
@@ -102,7 +102,7 @@ class DevicesSum(DenseSum):
         return jax.device_put(arrays, NamedSharding(self._mesh, PartitionSpec(AXIS)))
 
     def _local(self, result: jax.Array) -> np.ndarray:
-        """The result, of which every device has a copy, as this process sees it."""
+        """Return the result, of which every device has a copy, as this process sees it."""
         if result.dtype != self.dtype:
             raise PrecisionError(f"{self.dtype} is asked but JAX computed in {result.dtype}. Call enable_x64() once.")
         return np.asarray(result.addressable_data(0))
@@ -148,5 +148,5 @@ def _everything(queries: int, keys: int) -> Schedule:
 
 
 def _own_here(own: jax.Array | None, share: int) -> jax.Array | None:
-    """The places of self-terms counted from the first key of this device; outside 0..share they meet no key."""
+    """Return the places of self-terms counted from the first key of this device; outside 0..share they meet no key."""
     return None if own is None else own - jax.lax.axis_index(AXIS) * share

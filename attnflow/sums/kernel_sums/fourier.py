@@ -73,7 +73,7 @@ class Grid(NamedTuple):
 
 
 def first_error(rtol: float, density: np.ndarray) -> float:
-    """The error of kernel values to start from, for rows of that kernel density (R,).
+    """Return the error of kernel values to start from, for rows of that kernel density (R,).
 
     Errors are local: a row of a uniform cloud is off by about a tenth of the error that is asked, relative to its own
     total (measured: .05 to 1, for d = 1 to 3), and a thin row by a tenth of it relative to the thickest total.
@@ -188,7 +188,7 @@ class FourierSum(KernelSum):
         return (np.abs(rows.points - self._center) <= self._reach).all(axis=1)
 
     def _checked_sums(self, columns: np.ndarray, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
-        """The sums of the columns (N, C) at the rows, (Q, C), and the declared errors of the averages, (Q,)."""
+        """Return the sums of the columns (N, C) at the rows, (Q, C), and the declared errors of the averages, (Q,)."""
         near = self._near(rows)
         sums = np.zeros((len(rows.points), columns.shape[1]))
         if near.any():
@@ -244,7 +244,7 @@ class FourierSum(KernelSum):
         return sums
 
     def _modes(self, strengths: np.ndarray) -> np.ndarray:
-        """The Fourier coefficients of strengths (count, N), added up in a fixed order: identical bytes every time.
+        """Return the Fourier coefficients of strengths (count, N), added up in a fixed order, to the same bytes.
 
         finufft's own threads add theirs up in the order in which they finish.
         """
@@ -253,7 +253,7 @@ class FourierSum(KernelSum):
         return functools.reduce(np.add, threads().map(lambda plan, part: plan.execute(part), plans, parts))
 
     def _parts(self) -> list[slice]:
-        """The points, cut for the threads; each part needs a grid of its own."""
+        """Return the points, cut for the threads; each part needs a grid of its own."""
         return list(slices(len(self.points), ceil_div(len(self.points), part_count(self._grid.size))))
 
     def _own_plans(self, kind: int, count: int) -> list[finufft.Plan]:
@@ -267,7 +267,7 @@ class FourierSum(KernelSum):
         return self._kept[kind, count]
 
     def _plan(self, kind: int, count: int, points: np.ndarray, **options: int) -> finufft.Plan:
-        """A transform of type 1 or 2 for `count` vectors of strengths at the points."""
+        """Return a transform of type 1 or 2 for `count` vectors of strengths at the points."""
         shape = tuple(len(factor) for factor in self._factors)
         plan = finufft.Plan(
             kind, shape, n_trans=count, eps=self.error / 4, isign=3 - 2 * kind, dtype=self._complex,

@@ -55,7 +55,7 @@ def _forward(program: str, queries: jax.Array, keys: jax.Array, columns: jax.Arr
 
 
 def _backward(program: str, given: tuple, change: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """The transposes are sums of the same kind, with queries and keys exchanged.
+    """Return cotangents: the transposes are sums of the same kind, with queries and keys exchanged.
 
     dS/dx: sum_j g_ij (x_i - y_j) with g_ij = p_ij sum_c Sbar_ci F_cj; differences before sums, which would cancel.
     """
@@ -77,7 +77,7 @@ gaussian_sums.defvjp(_forward, _backward)
 def xla_program(
     kind: str, queries: jax.Array, coefficients: jax.Array | None, keys: jax.Array, columns: jax.Array
 ) -> jax.Array:
-    """The sums or the moments without Pallas, for any device; arguments as in `pallas.mosaic_program`.
+    """Return the sums or the moments without Pallas, for any device; arguments as in `pallas.mosaic_program`.
 
     Every two rows of the result have a loop of their own: if they shared it, the exponential would have two consumers,
     and tile by tile all pairs would go through memory.
@@ -162,7 +162,7 @@ class GpuSum(KernelSum):
         return (points - self._center).T / math.sqrt(2 * self.attention.bandwidth * math.log(2))
 
     def _rounding(self, totals: np.ndarray, rows: Rows) -> np.ndarray:
-        """A bound on the error of the averages, (Q,); infinite where a row underflows."""
+        """Return a bound on the error of the averages, (Q,); infinite where a row underflows."""
         limits, dim = np.finfo(self.dtype), self.points.shape[1]
         reached = totals >= least_total(self.dtype) * max(self._weights.max(), 1.0)
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -181,7 +181,7 @@ _compiled_sums = jax.jit(gaussian_sums, static_argnums=0)
 
 
 def gpu_device() -> jax.Device:
-    """The first GPU; ConfigError where there is none."""
+    """Return the first GPU; raise ConfigError where there is none."""
     try:
         return jax.devices("gpu")[0]
     except RuntimeError as error:

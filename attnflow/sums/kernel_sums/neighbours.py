@@ -13,7 +13,7 @@ SEARCH = 256  # query tiles searched at once: bounds the memory of a search
 
 
 def spatial_order(points: np.ndarray, size: int) -> np.ndarray:
-    """A permutation after which every `size` consecutive points are close together.
+    """Return a permutation after which every `size` consecutive points are close together.
 
     Halving along the widest coordinate as in a k-d tree [Bentley]. The left part holds a power of two of tiles, so
     that nodes of the tree are aligned runs of tiles.
@@ -83,7 +83,7 @@ class KeyTree:
         self._levels = levels[::-1]  # from the root to the tiles
 
     def neighbours(self, queries: Boxes, *, bandwidth: float, tail: float) -> Neighbours:
-        """The tiles of keys with exp(-d^2 / 2eps) > tail, d the distance of the boxes."""
+        """Return the tiles of keys with exp(-d^2 / 2eps) > tail, d the distance of the boxes."""
         counts, tiles, neglected = [], [], []
         for start in range(0, len(queries.low), SEARCH):
             part = Boxes(queries.low[start : start + SEARCH], queries.high[start : start + SEARCH])

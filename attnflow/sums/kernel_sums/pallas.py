@@ -24,7 +24,7 @@ def mosaic_program(
     kind: str, queries: jax.Array, coefficients: jax.Array | None, keys: jax.Array, columns: jax.Array, *,
     interpret: Any = None,
 ) -> jax.Array:  # fmt: skip
-    """The sums or the moments by Mosaic, which contracts multiply-adds by itself and needs no shared memory.
+    """Return the sums or the moments by Mosaic, which contracts multiply-adds by itself and needs no shared memory.
 
     Args:
         kind: "sums" for sum_j p_ij F_cj, (C, Q); "moments" for sum_j p_ij (sum_c A_ci F_cj) (x_i - y_j), (D, Q).
@@ -106,7 +106,7 @@ def triton_program(
     kind: str, queries: jax.Array, coefficients: jax.Array | None, keys: jax.Array, columns: jax.Array, *,
     interpret: bool = False,
 ) -> jax.Array:  # fmt: skip
-    """The same by Triton, in tiles (keys, queries): the other way round each key costs a thousand shuffles.
+    """Return the same by Triton, in tiles (keys, queries): the other way round each key costs a thousand shuffles.
 
     Arguments as in `mosaic_program`.
     """

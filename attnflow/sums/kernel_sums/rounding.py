@@ -8,7 +8,7 @@ from attnflow.attention import Attention
 
 
 def least_total(dtype: np.dtype) -> float:
-    """The least sum, of weights up to one, that keeps its digits.
+    """Return the least sum, of weights up to one, that keeps its digits.
 
     Terms below the smallest normal number are off; against a total above tiny / u^2 they weigh under u.
     """
@@ -17,7 +17,7 @@ def least_total(dtype: np.dtype) -> float:
 
 
 def column_scales(columns: np.ndarray) -> np.ndarray:
-    """What columns (N, C) are divided by before they are summed, (C,): single precision must not overflow."""
+    """Return what columns (N, C) are divided by before they are summed, (C,): single precision must not overflow."""
     return np.maximum(np.abs(columns).max(axis=0, initial=0.0), np.finfo(np.float64).tiny)
 
 

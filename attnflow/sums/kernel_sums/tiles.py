@@ -81,7 +81,7 @@ def log2_kernel(attention: Attention, queries: Coordinates, keys: Coordinates) -
 
 
 def tile(array: jax.Array, index: jax.Array, size: int) -> jax.Array:
-    """The index-th tile of an array."""
+    """Return the index-th tile of an array."""
     return jax.lax.dynamic_slice_in_dim(array, index * size, size)
 
 
@@ -136,7 +136,7 @@ def max_tiles(
 
 
 def largest_exponents(exponents: jax.Array, log2_weights: jax.Array) -> jax.Array:
-    """The largest of each row with its weight, (q,); infinite where that of a key with mass is NaN."""
+    """Return the largest of each row with its weight, (q,); infinite where that of a key with mass is NaN."""
     # XLA's max may lose a NaN, and then the average would be taken without that key.
     weighted = jnp.where(jnp.isnan(exponents), jnp.inf, exponents) + log2_weights
     return jnp.where(jnp.isneginf(log2_weights), -jnp.inf, weighted).max(axis=1)

@@ -224,7 +224,7 @@ class SoftmaxOperator:
         weights = np.exp(self._log_weights)
         # Where all logits are equal, shifted by the largest log w_j + logit or not: the largest weight is 1.
         constant = weights.sum() - (weights if self._excludes(at) else 0.0)
-        if alike and (np.abs(sums.total / constant - 1) < CONSTANT_KERNEL).all():
+        if alike and (np.abs(sums.total - constant) < CONSTANT_KERNEL * constant).all():
             warnings.warn(
                 f"the kernel is constant on these points to {CONSTANT_KERNEL:g}: attention returns the mean of the "
                 f"values. All points coincide, or the bandwidth {self.attention.bandwidth:g} is too large.",

@@ -68,7 +68,7 @@ class Machine:
 
 @functools.cache
 def this_machine() -> Machine:
-    """The constants of this machine: from the cache folder, measured and put there where it has none."""
+    """Return the constants of this machine: from the cache folder, measured and put there where it has none."""
     path = cache_file()
     try:
         known = json.loads(path.read_text(encoding="utf-8"))
@@ -93,7 +93,7 @@ def cache_file() -> Path:
 
 
 def _signature() -> list:
-    """What the constants depend on; a home folder may be shared by several machines."""
+    """Return what the constants depend on; a home folder may be shared by several machines."""
     kinds = sorted({device.device_kind for device in jax.devices()})
     return [FORMAT, platform.machine(), platform.node(), os.cpu_count(), kinds, jax.__version__, finufft.__version__]
 
@@ -145,7 +145,7 @@ def _gpu_pair(attention: Attention, dtype: np.dtype) -> float:
 
 
 def _seconds(run: Callable[[], object]) -> float:
-    """The shortest of three, after one that compiles."""
+    """Return the shortest of three, after one that compiles."""
     run()
     times = []
     for _ in range(3):

@@ -87,7 +87,7 @@ class PlannedSum(KernelSum):
         return self.plan(self.points, columns=2).method
 
     def plan(self, queries: np.ndarray, *, columns: int, methods: tuple[str, ...] | None = None) -> Plan:
-        """The method for the sums of some columns (the channels and the total) at the queries.
+        """Return the method for the sums of some columns (the channels and the total) at the queries.
 
         Args:
             queries: x_i, shape (Q, D).
@@ -142,7 +142,7 @@ class PlannedSum(KernelSum):
         return sums
 
     def _take(self, method: str, rows: Rows, pending: np.ndarray) -> Rows:
-        """The rows that a method could not sum: the same object in every layer, so that plans for them are kept."""
+        """Return the rows that a method could not sum: one object for all layers, so that plans for them are kept."""
         if rows.points is not self.points:
             return rows.take(pending)
         key = method, rows.own is None
@@ -192,7 +192,7 @@ class PlannedSum(KernelSum):
         return self._sums[method, dtype]
 
     def _in_parts(self, kernel_sum: KernelSum, values: np.ndarray, rows: Rows) -> RowSums:
-        """The sums of a method; where memory runs out, of half the rows at a time, of a quarter, of an eighth."""
+        """Return the sums of a method; where memory runs out, of half the rows at a time, a quarter, an eighth."""
         for parts in (1, 2, 4, 8):
             try:
                 if parts == 1:
@@ -226,7 +226,7 @@ class PlannedSum(KernelSum):
 
 
 def _too_large(predicted: dict[str, Cost], bare: dict[str, Cost], free: float, *, channels: int) -> ResourceError:
-    """The refusal of a sum; `bare` are the costs without channels."""
+    """Return the refusal of a sum; `bare` are the costs without channels."""
     method = min(predicted, key=lambda name: predicted[name].memory)
     need, least = predicted[method].memory, bare[method].memory
     fit = int(channels * (free - least) / (need - least)) if free > least else 0

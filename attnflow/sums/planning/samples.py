@@ -25,7 +25,7 @@ class Sample(NamedTuple):
 
     @classmethod
     def draw(cls, queries: np.ndarray, keys: np.ndarray, weights: np.ndarray, *, bandwidth: float) -> Sample:
-        """Some rows and some keys with mass, the same ones every time."""
+        """Return some rows and some keys with mass, the same ones every time."""
         rng, massive = np.random.default_rng(0), np.flatnonzero(weights)
         rows, some = (rng.choice(len(p), min(len(p), n), replace=False)
                       for p, n in ((queries, SAMPLED_ROWS), (massive, SAMPLED_KEYS)))  # fmt: skip
@@ -36,7 +36,7 @@ class Sample(NamedTuple):
         return cls(np.sort(np.sqrt(squares), axis=1), density)
 
     def radius(self, share: float) -> np.ndarray:
-        """The radius of the ball around each row that holds a share of the keys, (R,)."""
+        """Return the radius of the ball around each row that holds a share of the keys, (R,)."""
         count = self.distances.shape[1]
         inner, outer = 1, min(16, count - 1)
         if share * count >= outer:

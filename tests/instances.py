@@ -1,0 +1,68 @@
+"""One list of every kind; the laws in laws/ run over it. A new kind is one line here."""
+
+import jax.numpy as jnp
+import numpy as np
+
+import attnflow as af
+
+CIRCLE, TORUS, SPHERE = af.Circle(), af.FlatTorus(2), af.Sphere(2)
+RNG = np.random.default_rng(11)
+CLOUD = np.vstack([RNG.gamma(2.0, size=(120, 3)), np.full((2, 3), 0.5), [[25.0, -3.0, 9.0]]])  # duplicates, an outlier
+
+# Without a symmetry that would make a conserved quantity zero.
+DENSITIES = {
+    "circle": lambda: af.LogDensity(CIRCLE, lambda x: 0.7 * x[0] + 0.6 * x[0] * x[1]),
+    "torus": lambda: af.LogDensity(TORUS, lambda x: 0.5 * x[0] + 0.3 * x[1] * x[2]),
+    "sphere": lambda: af.VonMisesFisher(SPHERE, mean_direction=[1, 2, -1], concentration=1.5),
+    "line": lambda: af.Gaussian([0.3], [[1.4]]),
+}
+
+
+class Weighted(af.PseudoMetric):
+    """A cost as a user writes one: no registration, an array for a parameter."""
+
+    vanishes_on_diagonal = is_symmetric = True
+
+    def __init__(self, matrix):
+        self.matrix = matrix
+
+    def __call__(self, x, y):
+        return jnp.sum((self.matrix @ (x - y)) ** 2)
+
+
+# Costs by name, with whether they are symmetric; all take points of three coordinates.
+COSTS = {
+    "squared distance": (af.SquaredDistance(), True),
+    "dot product": (af.DotProduct(), True),
+    "weighted": (Weighted(np.array([[1.0, 0.2, 0.0], [0.0, 0.8, 0.1], [0.3, 0.0, 1.1]])), True),
+    "asymmetric": (af.CustomPseudoMetric(lambda x, y: jnp.sum((x - 1.2 * y) ** 2) + 0.3 * y[0]), False),
+}
+
+
+class Tilted(af.Normalization):
+    """A normalisation as a user writes one: a power of the kernel density and a preference."""
+
+    def __init__(self, strength):
+        self.strength = strength
+
+    def log_key_weights(self, keys):
+        return -0.5 * keys.log_total(0.0) + keys.evaluate(lambda y: self.strength * y[0])
+
+
+class Twice(af.Normalization):
+    """Weights by the totals of weighed keys: u_1 = -log total(0) / 2, u_2 = (u_1 - log total(u_1)) / 2."""
+
+    def log_key_weights(self, keys):
+        first = -0.5 * keys.log_total(0.0)
+        return 0.5 * (first - keys.log_total(first))
+
+
+# Normalisations by name, with the density that the limit must see: (log p, y) -> its logarithm, derived by hand.
+NORMALIZATIONS = {
+    "softmax": ("softmax", lambda log_p, y: log_p),
+    "alpha 0.7": (af.AlphaNormalization(0.7), lambda log_p, y: 0.3 * log_p),
+    "alpha 1": (af.AlphaNormalization(1.0), lambda log_p, y: 0.0 * log_p),
+    "key weights": (af.KeyWeights(lambda y: 0.4 * y[-1]), lambda log_p, y: log_p + 0.4 * y[-1]),
+    "a user's": (Tilted(0.6), lambda log_p, y: 0.5 * log_p + 0.6 * y[0]),
+    "a user's, twice": (Twice(), lambda log_p, y: 0.5 * log_p),
+}
