@@ -63,15 +63,15 @@ def overlay(ax: Axes, *, times: Sequence[float], particles: Curves, population: 
         look: dict[str, Any] = {"marker": "o", "markersize": 2.6, "markeredgewidth": 0.25, "markeredgecolor": "white"}
         ax.plot(angles[dots], values[k, dots], color=colour, linestyle="none", zorder=2, **look)
     ax.set_xlim(0, 2 * np.pi)
-    ax.set_xticks(np.pi * np.arange(5) / 2, ["0", "π/2", "π", "3π/2", "2π"])
-    ax.set(xlabel="angle θ", ylabel="u(t, θ)")
+    ax.set_xticks(np.pi * np.arange(5) / 2, ["0", r"$\pi/2$", r"$\pi$", r"$3\pi/2$", r"$2\pi$"])
+    ax.set(xlabel=r"angle $\theta$", ylabel=r"$u(t, \theta)$")
     _label_times(ax, times, ends=[values[-1] for values in lives["continuum"][1]], colours=colours)
     ax.legend(handles=_life_handles(len(particles[0])), loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=3)
     return ax
 
 
 def sphere_grid(*, rows: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A regular grid for maps of S^2.
+    """Return a regular grid for maps of S^2.
 
     Args:
         rows: number of latitudes; there are twice as many longitudes.
@@ -128,10 +128,10 @@ def sphere_maps(drawn: Figure, *, times: Sequence[float], continuum: np.ndarray,
             _bare(ax)
             if column == 0:
                 ax.annotate(
-                    f"t = {time:.3g}", (-0.03, 0.5), xycoords="axes fraction", ha="right", va="center", rotation=90
+                    f"$t = {time:.3g}$", (-0.03, 0.5), xycoords="axes fraction", ha="right", va="center", rotation=90
                 )
         axes[0, column].set_title(name, pad=4)
-    _colour_bar(drawn, axes[:, :2], colours="cividis", scale=both, label="u(t, x)")
+    _colour_bar(drawn, axes[:, :2], colours="cividis", scale=both, label="$u(t, x)$")
     _colour_bar(drawn, axes[:, 2:], colours="RdBu_r", scale=kinds[2][3], label="difference")
     return axes
 
@@ -169,13 +169,13 @@ def _label_times(ax: Axes, times: Sequence[float], *, ends: Sequence[float], col
     for time, end, y, colour in zip(times, ends, at, colours, strict=True):
         line = {"arrowstyle": "-", "color": colour, "linewidth": 1.0, "shrinkB": 0, "relpos": (0, 0.5)}
         ax.annotate(
-            f"t = {time:.3g}", (1.0, end), (1.05, y), xycoords=ax.get_yaxis_transform(), textcoords="axes fraction",
+            f"$t = {time:.3g}$", (1.0, end), (1.05, y), xycoords=ax.get_yaxis_transform(), textcoords="axes fraction",
             va="center", fontsize=7.5, color=INK, arrowprops=line,
         )  # fmt: skip
 
 
 def _spread(heights: np.ndarray, *, distance: float) -> np.ndarray:
-    """The heights in their order, at least this distance apart, around the same mean where they crowd."""
+    """Return the heights in their order, at least this distance apart, around the same mean where they crowd."""
     order = np.argsort(heights, kind="stable")
     # With the distances taken out, what remains is the nearest rising sequence: pool adjacent violators.
     blocks: list[list[float]] = []
@@ -191,7 +191,7 @@ def _spread(heights: np.ndarray, *, distance: float) -> np.ndarray:
 
 
 def _dots(count: int) -> slice:
-    """Which of so many particles are shown."""
+    """Return which of so many particles are shown."""
     return slice(None, None, -(-count // MAXIMUM_DOTS))
 
 
@@ -199,10 +199,10 @@ def _life_handles(count: int) -> list[Line2D]:
     thinned = f", {len(range(count)[_dots(count)])} shown" if count > MAXIMUM_DOTS else ""
     return [
         Line2D(
-            [], [], color=GREY, marker="o", markersize=2.5, linestyle="none", label=f"N = {count} particles{thinned}"
+            [], [], color=GREY, marker="o", markersize=2.5, linestyle="none", label=f"$N = {count}$ particles{thinned}"
         ),
-        Line2D([], [], color=GREY, alpha=0.5, linewidth=3.2, label="population, N = ∞"),
-        Line2D([], [], color=INK, linestyle=(0, (3.5, 2)), linewidth=0.9, label="continuum, ε → 0"),
+        Line2D([], [], color=GREY, alpha=0.5, linewidth=3.2, label=r"population, $N = \infty$"),
+        Line2D([], [], color=INK, linestyle=(0, (3.5, 2)), linewidth=0.9, label=r"continuum, $\varepsilon \to 0$"),
     ]
 
 

@@ -26,6 +26,7 @@ SIZE_LABELS = {
 NO_LABELS: Mapping[str, str] = MappingProxyType({})
 LIMIT_AT = 0.03  # where the limit stands, as a fraction of the width, on the side of the fine levels
 NEAR = 12.0  # times the claim's own range; on a higher axis its margin would be a line
+INVISIBLE = 1e-5  # of a value: an interval that no figure shows
 CURVE_POINTS = 40  # a straight line between them is off by less than a pixel
 
 
@@ -109,7 +110,8 @@ def points(ax: Axes, found: Summary, *, look: Look, **changes: Any) -> None:
         "elinewidth": 0.9, "zorder": 2.5 if look is CLAIM else 1.5,
     }  # fmt: skip
     widths = np.abs([found.values - found.low, found.high - found.values])
-    ax.errorbar(found.sizes, found.values, yerr=widths, **(given | changes))
+    is_seen = (widths > INVISIBLE * np.abs(found.values)).any()
+    ax.errorbar(found.sizes, found.values, yerr=widths if is_seen else None, **(given | changes))
 
 
 def fitted_curve(ax: Axes, judgement: Judgement, *, between: np.ndarray, look: Look, label: str | None = None) -> float:

@@ -25,14 +25,14 @@ def test_an_overlay_shows_the_three_lives_at_each_time_and_names_the_times():
         np.testing.assert_array_equal(continuum.get_ydata(), many[1][k] + 0.01)
         np.testing.assert_array_equal(particles.get_ydata(), few[1][k])
         assert (continuum.is_dashed(), particles.get_marker()) == (True, "o")
-    assert sorted(text.get_text() for text in ax.texts) == sorted(f"t = {time:.3g}" for time in times)
+    assert sorted(text.get_text() for text in ax.texts) == sorted(f"$t = {time:.3g}$" for time in times)
 
 
 def test_many_particles_are_thinned_and_the_legend_says_so():
     many = circle_curves(4000, [0.0])
     ax = plots.overlay(axes(), times=[0.0], particles=many, population=many, continuum=many)
     assert len(ax.lines[2].get_xdata()) <= MAXIMUM_DOTS
-    assert "4000 particles, 149 shown" in ax.get_legend().get_texts()[0].get_text()
+    assert "$N = 4000$ particles, 149 shown" in ax.get_legend().get_texts()[0].get_text()
 
 
 def test_labels_that_would_touch_are_moved_apart_in_their_order():

@@ -21,17 +21,29 @@ z
   <g clip-path="url(#used)"><use xlink:href="#m1" x="0.00001" y="7" transform="rotate(-0 1 2)"/></g>
   <image transform="scale(0.123456 -1)" xlink:href="data:image/png;base64,AA.123456"/>
   <text style="font-size: 8px; font-family: 'Some Font'; fill: red" x="1">0.123456  two  spaces</text>
+  <g style="fill: red" transform="translate(3 4)"><text>
+   <tspan x="0" y="1" style="font-size: 8px; font-family: 'Some Font'; fill: red">a</tspan>
+   <tspan x="5" y="1" style="font-size: 8px; font-family: 'Some Font'; fill: red"> </tspan>
+   <tspan x="7" y="1" style="font-size: 8px; font-family: 'Some Font'; fill: red">b</tspan>
+   <tspan x="9" y="0" style="font-size: 8px; font-family: 'Some Font'; font-style: oblique; fill: red">c</tspan>
+   <tspan x="11" y="0" style="font-size: 9px; font-family: 'STIXSizeOneSym'; fill: red">&#8730;</tspan>
+  </text></g>
+  <path d="M 1 1 L 2 2" style="fill: none; stroke: #111111"/>
+  <path d="M 3 3 L 4 4" style="fill: none; stroke: #111111"/>
+  <path d="M 5 5 L 6 6" style="fill: none; stroke: #222222"/>
  </g>
 </svg>"""
 
 
+def drawn():
+    return ElementTree.fromstring(compact(LONG, mark="mine"))
+
+
 def test_only_what_is_not_seen_is_left_out():
-    root = ElementTree.fromstring(compact(LONG, mark="mine"))
+    root = drawn()
     assert root.get("class") == "mine"
     assert root.get("width") == "9.12pt"
-    assert [element.tag.removeprefix(SVG) for element in root.iter()] == [
-        "svg", "defs", "style", "g", "path", "g", "use", "image", "text",
-    ]  # fmt: skip
+    assert [element.tag.removeprefix(SVG) for element in root][:6] == ["defs", "g", "g", "image", "text", "g"]
     path, use = root.find(f".//{SVG}path"), root.find(f".//{SVG}use")
     assert (path.get("d"), path.get("id"), path.get("style")) == ("M0 0L1.23 -2.5z", "m1", "fill:none;stroke:#000000")
     assert (use.get("x"), use.get("transform")) == ("0", None)
@@ -42,6 +54,37 @@ def test_only_what_is_not_seen_is_left_out():
     assert text.text == "0.123456  two  spaces"
     assert "'Some Font'" in root.find(f".//{SVG}style").text
     assert "font-family" not in text.get("style")
+
+
+def test_markers_of_one_look_share_it_and_others_keep_theirs():
+    style = "fill:#000000"
+    uses = "".join(
+        f'<use xlink:href="#m1" x="{x}" style="{look}"/>' for x, look in enumerate([style, style, "fill:#ff0000"])
+    )
+    svg = LONG.decode().replace("<image", f"{uses}<image").encode()
+    groups = [
+        group for group in ElementTree.fromstring(compact(svg, mark="mine")).iter(f"{SVG}g") if group.get("style")
+    ]
+    looks = {group.get("style"): [use.get("x") for use in group.findall(f"{SVG}use")] for group in groups}
+    assert looks[style] == ["0", "1"]
+    assert looks["fill:#ff0000"] == ["2"]
+
+
+def test_lines_of_one_look_become_one_path():
+    courses = {path.get("style"): path.get("d") for path in drawn().iter(f"{SVG}path")}
+    assert courses["fill:none;stroke:#111111"] == "M1 1L2 2M3 3L4 4"
+    assert courses["fill:none;stroke:#222222"] == "M5 5L6 6"
+
+
+def test_glyphs_of_a_formula_keep_their_places_and_a_sign_that_browsers_lack_is_an_outline():
+    formula = next(group for group in drawn().iter(f"{SVG}g") if group.get("transform") == "translate(3 4)")
+    upright, oblique = formula.iter(f"{SVG}tspan")
+    assert (upright.get("x"), upright.get("y"), upright.text) == ("0 5 7", "1", "a\u00a0b")
+    assert (oblique.get("x"), oblique.get("style"), oblique.text) == ("9", "font-size:8px;font-style:oblique", "c")
+    outline = formula.find(f"{SVG}path")
+    assert outline.get("transform") == "translate(11 0)scale(1 -1)"
+    assert outline.get("d").startswith("M")
+    assert len(outline.get("d")) > 50
 
 
 def test_a_figure_keeps_its_words_and_its_curves():
