@@ -53,7 +53,7 @@ def check_integer(value: object, name: str, *, minimum: int) -> int:
 
 
 def check_choice(value: object, name: str, choices: Iterable[str]) -> str:
-    """One of the named choices; a misspelt one is told the nearest name."""
+    """Return the value if it is one of the named choices; raise ConfigError with the nearest name otherwise."""
     choices = list(choices)
     if value in choices:
         return str(value)
@@ -66,7 +66,7 @@ def check_choice(value: object, name: str, choices: Iterable[str]) -> str:
 
 
 def check_times(times: object) -> np.ndarray:
-    """One or several finite nonnegative times, as a float64 array (T,)."""
+    """Return one or several finite nonnegative times as a float64 array (T,)."""
     array = np.atleast_1d(check_finite(times, "times"))
     if array.ndim != 1 or array.size == 0:
         raise ConfigError(f"`times` must be a number or a list of numbers, got shape {array.shape}.")
@@ -99,7 +99,7 @@ def check_finite(array: object, name: str) -> np.ndarray:
 
 
 def check_points(points: object, name: str, *, ambient_dim: int | None = None) -> np.ndarray:
-    """Points as a finite float64 array (N, D)."""
+    """Return points as a finite float64 array (N, D)."""
     return check_rows(check_finite(points, name), name, ambient_dim=ambient_dim)
 
 

@@ -59,7 +59,7 @@ def _name(f: Callable) -> str:
 
 
 def at_point(f: Callable, x: jax.Array) -> Any:
-    """f(x) while JAX compiles it.
+    """Return f(x) while JAX compiles it.
 
     Raises:
         DataError: if f reads a coordinate that x lacks; JAX would take the last one in its place.
@@ -87,7 +87,7 @@ def check_function(f: object) -> Callable:
 
 
 def evaluate(f: Callable, points: np.ndarray) -> np.ndarray:
-    """f at every point: (N, D) -> (N,) for a scalar function, (N, c) for a vector function.
+    """Return f at every point: (N, D) -> (N,) for a scalar function, (N, c) for a vector function.
 
     Raises:
         DataError: if f is not written with jax.numpy, returns more than one axis, or is not finite somewhere.

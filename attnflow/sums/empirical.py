@@ -122,7 +122,7 @@ class EmpiricalAttention:
         return self._operator.worst_error
 
     def layer(self, f: Function, at: object = None) -> np.ndarray:
-        """One layer, A_N f; `solver_error` then bounds its error.
+        """Return one layer, A_N f; `solver_error` then bounds its error.
 
         Args:
             f: a function of one ambient point, compiled once: what it reads from outside must not change; or its values
@@ -200,7 +200,7 @@ class EmpiricalAttention:
         return self._operator.log_normalizer(self._queries(at))
 
     def effective_sample_size(self, at: object = None) -> np.ndarray:
-        """1 / sum_j a_j^2 for the attention weights a_j of each point (Q, D), shape (Q,), between 1 and N.
+        """Return 1 / sum_j a_j^2 for the attention weights a_j of each point (Q, D), shape (Q,), between 1 and N.
 
         Near 1 the bandwidth is too small for these points: attention copies the nearest token.
         """

@@ -71,7 +71,7 @@ class PopulationAttention:
         self._operators: dict[int, SoftmaxOperator] = {}
 
     def layer(self, f: Callable, at: object = None) -> np.ndarray:
-        """One layer, A f.
+        """Return one layer, A f.
 
         Args:
             f: a function of one ambient point, written in jax.numpy.

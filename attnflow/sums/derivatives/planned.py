@@ -40,17 +40,17 @@ class Summation(NamedTuple):
     exclude_self: bool
 
     def at_queries(self, x: np.ndarray, y: np.ndarray, log_weights: np.ndarray, columns: np.ndarray) -> RowSums:
-        """Those over the keys y (N, D) of columns (N, C), at x (Q, D)."""
+        """Return the sums over the keys y (N, D) of columns (N, C), at x (Q, D)."""
         return self.over_keys(y, log_weights)(columns, None if self.own else x, exclude_self=self.exclude_self)
 
     def averages(self, x: np.ndarray, y: np.ndarray, weights: np.ndarray, values: np.ndarray) -> list[np.ndarray]:
-        """sum_j p_ij v_j (Q, C) and log Z_i (Q,)."""
+        """Return sum_j p_ij v_j (Q, C) and log Z_i (Q,)."""
         with np.errstate(divide="ignore"):
             sums = self.at_queries(x, y, np.log(weights), values)
         return [sums.weighted / sums.total[:, None], sums.shift + np.log(sums.total)]
 
     def pulled(self, x: np.ndarray, y: np.ndarray, log_normalizer: np.ndarray, columns: np.ndarray) -> np.ndarray:
-        """sum_i exp(l_ij) / Z_i columns_i, shape (N, C)."""
+        """Return sum_i exp(l_ij) / Z_i columns_i, shape (N, C)."""
         result = np.zeros((len(y), columns.shape[1]))
         bands = np.floor((log_normalizer - log_normalizer.min()) / BAND)
         for band in np.unique(bands):

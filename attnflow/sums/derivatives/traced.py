@@ -61,7 +61,7 @@ def softmax_average(
     attention: Attention, queries: Any, keys: Any, weights: Any, values: Any, *,
     own: jax.Array | None = None, dtype: np.dtype | None = None,
 ) -> Outputs:  # fmt: skip
-    """y_i = sum_j p_ij v_j and log Z_i, p_ij = w_j exp(l_ij) / Z_i, Z_i = sum_j w_j exp(l_ij), l = -D / (2 eps).
+    """Return y_i = sum_j p_ij v_j and log Z_i, p_ij = w_j exp(l_ij) / Z_i, Z_i = sum_j w_j exp(l_ij), l = -D / (2 eps).
 
     All of JAX's transformations apply, any number of times, by every floating-point argument:
 
@@ -100,7 +100,7 @@ def softmax_average(
 
 
 def in_units(bandwidth: Any, queries: Any, keys: Any) -> tuple[jax.Array, jax.Array]:
-    """In units of sqrt(eps) from the middle of the cloud: then products of coordinates do not cancel."""
+    """Count coordinates in units of sqrt(eps) from the middle of the cloud: then products do not cancel."""
     center, unit = primal(keys).mean(axis=0), bandwidth**0.5
     return (queries - center) / unit, (keys - center) / unit
 

@@ -14,12 +14,12 @@ from attnflow.errors import ConfigError, PrecisionError
 
 
 def slices(count: int, size: int) -> Iterator[slice]:
-    """0..count cut into slices of `size`, the last one shorter."""
+    """Return 0..count cut into slices of `size`, the last one shorter."""
     return (slice(start, min(start + size, count)) for start in range(0, count, size))
 
 
 def coordinates(points: np.ndarray, size: int, dtype: np.dtype) -> tuple[np.ndarray, ...]:
-    """One array per coordinate, filled up to `size` with the last point: padded work stays finite."""
+    """Return one array per coordinate, filled up to `size` with the last point: padded work stays finite."""
     return tuple(pad(column, size, column[-1], dtype) for column in points.T)
 
 
@@ -31,7 +31,7 @@ def pad(array: np.ndarray, size: int, fill: float, dtype: np.dtype) -> np.ndarra
 
 
 def pack_columns(columns: np.ndarray, size: int, dtype: np.dtype) -> np.ndarray:
-    """(n, c) filled up with zeros; four columns or a larger power of two: few shapes, and four are as fast as two."""
+    """Return columns (n, c) filled up with zeros to four or a larger power of two: four are as fast as two."""
     packed = np.zeros((size, max(4, 1 << (columns.shape[1] - 1).bit_length())), dtype)
     packed[: len(columns), : columns.shape[1]] = columns
     return packed
@@ -63,7 +63,7 @@ def in_threads(run: Callable, tasks: list, *, dtype: np.dtype) -> Iterable[np.nd
 
 @functools.cache
 def processor() -> jax.Device:
-    """JAX's first processor; ConfigError where JAX was told to see none."""
+    """Return JAX's first processor; raise ConfigError where JAX was told to see none."""
     try:
         return jax.devices("cpu")[0]
     except RuntimeError as error:
@@ -75,5 +75,5 @@ def processor() -> jax.Device:
 
 @functools.cache
 def threads() -> ThreadPoolExecutor:
-    """One per core."""
+    """Return as many threads as cores."""
     return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="attnflow")

@@ -46,7 +46,7 @@ class Grid(NamedTuple):
 
     @classmethod
     def of(cls, width: np.ndarray, *, bandwidth: float, error: float) -> Grid:
-        """For keys in a box of that width (d,), and kernel values to `error`."""
+        """Return the grid for keys in a box of that width (d,), and kernel values to `error`."""
         tail = error / (8 * len(width))
         radius = math.sqrt(2 * bandwidth * math.log(2 / (COPY * tail)))
         period = width + (1 + SPARE) * radius
@@ -59,7 +59,7 @@ class Grid(NamedTuple):
         return float(np.prod(2 * (2 * self.orders + 1)))
 
     def upsampling(self, points: int, error: float) -> float:
-        """By how much per coordinate a transform of so many points refines its grid for kernel values to `error`.
+        """Return by how much per coordinate a transform of so many points refines its grid, for kernels to `error`.
 
         By 1.25 it is up to 4 times smaller than by 2, but each point then reaches 1.4^d times as many of its nodes:
         twice the time for a million points and 53^3 frequencies, half for 262 144 and 149^3.
@@ -83,7 +83,7 @@ def first_error(rtol: float, density: np.ndarray) -> float:
 
 
 def part_count(grid_size: float) -> int:
-    """In how many parts the points are summed onto grids of that size at the same time."""
+    """Return in how many parts the points are summed onto grids of that size at the same time."""
     return max(1, min(os.cpu_count() or 1, int(PART_GRIDS_BYTES / (16 * grid_size))))
 
 

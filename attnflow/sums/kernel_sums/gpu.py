@@ -36,7 +36,7 @@ TERM_ROUNDING = 512
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def gaussian_sums(program: str, queries: jax.Array, keys: jax.Array, columns: jax.Array) -> jax.Array:
-    """S_ci = sum_j 2^(-|x_i - y_j|^2) F_cj.
+    """Return S_ci = sum_j 2^(-|x_i - y_j|^2) F_cj.
 
     Args:
         program: "mosaic", "triton" or "xla".
@@ -192,12 +192,12 @@ def gpu_device() -> jax.Device:
 
 
 def has_gpu() -> bool:
-    """Whether JAX would run on a GPU by itself."""
+    """Return whether JAX would run on a GPU by itself."""
     return jax.default_backend() == "gpu"
 
 
 def best_program(device: jax.Device) -> str:
-    """Mosaic needs a GPU of compute capability 9 or more, Triton 8; XLA runs everywhere."""
+    """Return the best program: Mosaic needs a GPU of compute capability 9 or more, Triton 8; XLA runs everywhere."""
     capability = float(getattr(device, "compute_capability", 0) or 0)
     return "mosaic" if capability >= 9 else "triton" if capability >= 8 else "xla"
 

@@ -22,7 +22,7 @@ def column_scales(columns: np.ndarray) -> np.ndarray:
 
 
 def center_of(points: np.ndarray, attention: Attention, dtype: np.dtype) -> np.ndarray:
-    """Where coordinates are counted from: what float32 takes for a point must not depend on where the cloud is."""
+    """Return where coordinates are counted from: float32 must not see where the cloud is."""
     if dtype == np.float32 and attention.is_gaussian:
         return points.mean(axis=0)
     return np.zeros(points.shape[1])
@@ -31,7 +31,7 @@ def center_of(points: np.ndarray, attention: Attention, dtype: np.dtype) -> np.n
 def coordinate_rounding(
     points: np.ndarray, queries: np.ndarray, *, center: np.ndarray, logits: np.ndarray, bandwidth: float
 ) -> np.ndarray:
-    """How many units in the last place of 1 rounded coordinates take from logits |x - y|^2 / 2eps of this size, (Q,).
+    """Return how many units in the last place of 1 rounded coordinates take from logits |x - y|^2 / 2eps, (Q,).
 
     With R the radius of the cloud, x and y are off by u R in each coordinate, |x - y|^2 by 4 u R sqrt(D) |x - y|.
     """

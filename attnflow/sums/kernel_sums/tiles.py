@@ -55,7 +55,7 @@ _EXP2 = {
 
 @jax.custom_jvp
 def exp2(t: jax.Array) -> jax.Array:
-    """2^t to a unit in the last place, for t under 1024 (128); at least the smallest normal number, 1e-307 (1e-38)."""
+    """Return 2^t to a unit in the last place, for t under 1024 (128); at least the smallest normal number, 1e-307."""
     coefficients, magic, integer, mantissa, smallest = _EXP2[np.dtype(t.dtype)]
     t = jnp.maximum(t, t.dtype.type(smallest))
     whole = jnp.round(t)
@@ -86,7 +86,7 @@ def tile(array: jax.Array, index: jax.Array, size: int) -> jax.Array:
 
 
 def without_self(exponents: jax.Array, own: jax.Array | None, key_tile: jax.Array) -> jax.Array:
-    """Minus infinity at the place `own` (q,) of each query among the keys."""
+    """Put minus infinity at the place `own` (q,) of each query among the keys."""
     if own is None:
         return exponents
     place = key_tile * exponents.shape[1] + jnp.arange(exponents.shape[1], dtype=own.dtype)
@@ -111,7 +111,7 @@ def sum_tiles(
     attention: Attention, schedule: Schedule, queries: Coordinates, own: jax.Array | None, keys: Coordinates,
     columns: jax.Array, shift: jax.Array, *, key_tile: int,
 ) -> jax.Array:  # fmt: skip
-    """sum_j exp(logit_ij - s_i) columns_j over the scheduled tiles, (Q, C); shift (Q,)."""
+    """Return sum_j exp(logit_ij - s_i) columns_j over the scheduled tiles, (Q, C); shift (Q,)."""
 
     def visit(accumulated: jax.Array, i: jax.Array, j: jax.Array) -> jax.Array:
         exponents = _tile_exponents(attention, queries, own, keys, i, j, key_tile)
@@ -126,7 +126,7 @@ def max_tiles(
     attention: Attention, schedule: Schedule, queries: Coordinates, own: jax.Array | None, keys: Coordinates,
     log_weights: jax.Array, *, key_tile: int,
 ) -> jax.Array:  # fmt: skip
-    """max_j log w_j + logit_ij over the scheduled tiles, (Q,); infinite where the logit of a key with mass is NaN."""
+    """Return max_j log w_j + logit_ij over the scheduled tiles, (Q,); infinite where a key with mass has NaN."""
 
     def visit(largest: jax.Array, i: jax.Array, j: jax.Array) -> jax.Array:
         exponents = _tile_exponents(attention, queries, own, keys, i, j, key_tile)

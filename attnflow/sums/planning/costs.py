@@ -41,13 +41,13 @@ class Cost(NamedTuple):
 
 
 def dense_cost(work: Workload, machine: Machine) -> Cost:
-    """N Q pairs."""
+    """Return the cost of N Q pairs."""
     seconds = work.keys * work.queries * _pair(work, machine) / machine.cores + 1e-3
     return Cost(seconds, seconds, _arrays(work))
 
 
 def cutoff_cost(work: Workload, machine: Machine, *, sample: Sample, bandwidth: float, rtol: float) -> Cost:
-    """Q times the candidates within the reach and the size of two tiles, and a search that is made once."""
+    """Return the cost of Q times the candidates within the reach and two tiles, and of a search that is made once."""
     reach = math.sqrt(-2 * bandwidth * math.log(cutoff.TAIL * min(rtol, 1.0)))
     tile = sample.radius(min(1.0, cutoff.KEY_TILE / work.keys))
     share = (sample.distances < (reach + 2 * tile)[:, None]).mean()
@@ -65,7 +65,7 @@ def cutoff_cost(work: Workload, machine: Machine, *, sample: Sample, bandwidth: 
 def fourier_cost(
     work: Workload, machine: Machine, *, sample: Sample, bandwidth: float, rtol: float, width: np.ndarray
 ) -> Cost:
-    """Two transforms for two columns: windows of w^d grid points around each point, and the refined grid.
+    """Return the cost of two transforms for two columns: windows of w^d grid points each, and the refined grid.
 
     The grid follows from the bandwidth, the tolerance and the `width` (D,) of the box around the keys.
     """
@@ -91,7 +91,7 @@ def fourier_cost(
 
 
 def gpu_cost(work: Workload, machine: Machine) -> Cost:
-    """N Q pairs; copies to the device and back take a millisecond and a nanosecond for each number."""
+    """Return the cost of N Q pairs; copies there and back take a millisecond and a nanosecond for each number."""
     passes = math.ceil(work.columns / gpu.MAX_COLUMNS)
     pair = machine.gpu64 if work.dtype == np.float64 else machine.gpu32
     copies = 1e-9 * (work.keys + work.queries) * (work.columns + work.dim) + 1e-3

@@ -33,7 +33,7 @@ FORMAT = 2  # of the file; raised when a constant changes its meaning
 
 @dataclass(frozen=True)
 class Machine:
-    """Seconds of one core, in nanoseconds: the defaults were measured on a server core with 512-bit vectors.
+    """Return seconds of one core, in nanoseconds: the defaults were measured on a server core with 512-bit vectors.
 
     Args:
         pair64, pair32: one pair of points with three coordinates and up to three channels, in float64 and float32.
@@ -88,7 +88,7 @@ def this_machine() -> Machine:
 
 
 def cache_file() -> Path:
-    """Where the constants are kept."""
+    """Return where the constants are kept."""
     return Path(platformdirs.user_cache_dir("attnflow")) / "machine.json"
 
 
