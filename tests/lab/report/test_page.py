@@ -50,7 +50,7 @@ def test_the_page_says_what_was_claimed_run_and_seen(folder):
     assert "bandwidth = 0.4, 0.2, 0.1, 0.05" in shown
     assert "kind = plain" in shown
     assert "8 of 16 seeds each" in shown
-    assert "Control of toy/rate" in shown
+    assert "Control: toy/<script>alert('id')</script>" in shown
     assert records_digest(read_run(study, store, setting="quick").records) in shown
     assert study.digest in shown
     assert f"numpy {np.__version__}" in shown
