@@ -1,7 +1,10 @@
 """One list of every kind; the laws in laws/ run over it. A new kind is one line here."""
 
+import functools
+
 import jax.numpy as jnp
 import numpy as np
+from user_manifolds import USER_MANIFOLDS
 
 import attnflow as af
 
@@ -9,13 +12,46 @@ CIRCLE, TORUS, SPHERE = af.Circle(), af.FlatTorus(2), af.Sphere(2)
 RNG = np.random.default_rng(11)
 CLOUD = np.vstack([RNG.gamma(2.0, size=(120, 3)), np.full((2, 3), 0.5), [[25.0, -3.0, 9.0]]])  # duplicates, an outlier
 
-# Without a symmetry that would make a conserved quantity zero.
-DENSITIES = {
-    "circle": lambda: af.LogDensity(CIRCLE, lambda x: 0.7 * x[0] + 0.6 * x[0] * x[1]),
-    "torus": lambda: af.LogDensity(TORUS, lambda x: 0.5 * x[0] + 0.3 * x[1] * x[2]),
-    "sphere": lambda: af.VonMisesFisher(SPHERE, mean_direction=[1, 2, -1], concentration=1.5),
-    "line": lambda: af.Gaussian([0.3], [[1.4]]),
+MANIFOLDS = {
+    "circle": CIRCLE,
+    "sphere": SPHERE,
+    "three-sphere": af.Sphere(3),
+    "torus of one angle": af.FlatTorus(1),
+    "torus": TORUS,
+    "torus of three angles": af.FlatTorus(3),
+    "plane": af.EuclideanSpace(2),
+    **{f"a user's {name}": manifold for name, manifold in USER_MANIFOLDS.items()},
 }
+
+
+def lopsided(x):
+    """A log-weight without a symmetry that would make a conserved quantity zero."""
+    return 0.7 * x[0] - 0.4 * x[1] + 0.3 * x[0] * x[1]
+
+
+# Made when they are first asked for: a density is normalised by quadrature.
+DENSITIES = {
+    "uniform on the sphere": lambda: af.Uniform(SPHERE),
+    "uniform on the torus": lambda: af.Uniform(TORUS),
+    "von Mises": lambda: af.VonMisesFisher(CIRCLE, mean_direction=[1, 2], concentration=0.8),
+    "von Mises-Fisher": lambda: af.VonMisesFisher(SPHERE, mean_direction=[1, 2, -1], concentration=1.5),
+    "von Mises-Fisher on the three-sphere": lambda: af.VonMisesFisher(
+        MANIFOLDS["three-sphere"], mean_direction=[1, 2, -1, 0], concentration=0.5
+    ),
+    "circle": lambda: af.LogDensity(CIRCLE, lambda x: 0.7 * x[0] + 0.6 * x[0] * x[1]),
+    "torus": lambda: af.LogDensity(TORUS, lopsided),
+    "sphere": lambda: af.LogDensity(SPHERE, lopsided),
+    "three-sphere": lambda: af.LogDensity(MANIFOLDS["three-sphere"], lopsided),
+    "line": lambda: af.Gaussian(mean=[0.3], covariance=[[1.4]]),
+    "plane": lambda: af.Gaussian(mean=[0.3, -1.0], covariance=[[1.0, 0.3], [0.3, 0.5]]),
+    "a user's circle": lambda: af.LogDensity(USER_MANIFOLDS["circle"], lambda x: 0.5 * lopsided(x)),
+}
+
+
+@functools.cache
+def density(name):
+    """Return the density of that name."""
+    return DENSITIES[name]()
 
 
 class Weighted(af.PseudoMetric):

@@ -4,6 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from instances import density as instance
+from instances import lopsided
 from scipy import stats
 from scipy.special import iv
 
@@ -11,51 +13,6 @@ import attnflow as af
 from attnflow.errors import ConfigError, ConvergenceError, DataError
 
 NORMALISED = 1e-12  # quadratures of 40 modes of the analytic densities below; measured 1e-15
-
-
-def lopsided(x):
-    """A log-weight without symmetry on every embedded manifold of ambient dimension >= 2."""
-    return 0.7 * x[0] - 0.4 * x[1] + 0.3 * x[0] * x[1]
-
-
-DENSITIES = [
-    af.Uniform(af.Sphere(2)),
-    af.Uniform(af.FlatTorus(2)),
-    af.VonMisesFisher(af.Circle(), mean_direction=[1, 2], concentration=0.8),
-    af.VonMisesFisher(af.Sphere(2), mean_direction=[1, 2, -1], concentration=1.5),
-    af.VonMisesFisher(af.Sphere(3), mean_direction=[1, 2, -1, 0], concentration=0.5),
-    af.LogDensity(af.Circle(), lopsided),
-    af.LogDensity(af.FlatTorus(2), lopsided),
-    af.LogDensity(af.Sphere(2), lopsided),
-    af.LogDensity(af.Sphere(3), lopsided),
-    af.Gaussian(mean=[0.3], covariance=[[1.4]]),
-    af.Gaussian(mean=[0.3, -1.0], covariance=[[1.0, 0.3], [0.3, 0.5]]),
-]
-NAMES = [f"{type(p).__name__}-{p.manifold}" for p in DENSITIES]
-
-
-@pytest.mark.parametrize("density", DENSITIES, ids=NAMES)
-def test_the_mass_is_one(density):
-    assert density.quadrature(40).weights.sum() == pytest.approx(1, abs=NORMALISED)
-
-
-@pytest.mark.parametrize("density", DENSITIES, ids=NAMES)
-def test_sample_moments_agree_with_the_quadrature(density):
-    n = 20_000
-    points = density.sample(n, key=jax.random.key(3))
-    assert points.shape == (n, density.manifold.ambient_dim)
-    assert density.manifold.residual(points).max() < 1e-12
-    nodes, weights = density.quadrature(40)
-    for moment in (lambda x: x[:, 0], lambda x: x[:, -1], lambda x: x[:, 0] * x[:, -1], lambda x: x[:, 0] ** 3):
-        mean = weights @ moment(nodes)
-        deviation = np.sqrt(weights @ (moment(nodes) - mean) ** 2 / n)
-        assert abs(moment(points).mean() - mean) < 5 * deviation  # 5 sigma: one false alarm in 10^6
-
-
-@pytest.mark.parametrize("density", DENSITIES, ids=NAMES)
-def test_a_shorter_draw_is_a_prefix_of_a_longer_one(density):
-    key = jax.random.key(11)
-    np.testing.assert_array_equal(density.sample(100, key=key), density.sample(9000, key=key)[:100])
 
 
 HARD_VALUES = {  # of the key 3: rows 0 and 4097 of the samples that all earlier results were computed from
@@ -87,7 +44,7 @@ def test_the_samples_of_the_circle_do_not_change_by_a_bit(name):
 
 
 def test_another_key_gives_another_draw():
-    density = DENSITIES[5]
+    density = instance("circle")
     first, second = (density.sample(50, key=jax.random.key(k)) for k in (0, 1))
     assert np.abs(first - second).max() > 0.1
 
@@ -119,7 +76,7 @@ def test_a_constant_added_to_a_log_weight_changes_nothing():
 
 
 def test_a_gaussian_integrates_its_own_moments():
-    density = DENSITIES[-1]
+    density = instance("plane")
     nodes, weights = density.quadrature(10)
     np.testing.assert_allclose(weights @ nodes, density.mean, rtol=0, atol=1e-13)
     centred = nodes - density.mean

@@ -1,12 +1,10 @@
 """Laws of every normalisation: on particles, in the population, in the limit, each against what is derived by hand."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from instances import CLOUD, DENSITIES, NORMALIZATIONS
+from instances import CLOUD, NORMALIZATIONS, density
 from witnesses import direct
 
 import attnflow as af
@@ -22,9 +20,8 @@ def f(x):
     return x[1] + (4 * x[0] ** 3 - 3 * x[0]) / 2  # sin t + cos(3t)/2
 
 
-@functools.cache
 def circle():
-    return DENSITIES["circle"]()
+    return density("circle")
 
 
 def attention(name, **changes):
@@ -120,7 +117,7 @@ def test_key_weights_are_masses():
 
 @pytest.mark.parametrize("method", ["dense", "cutoff", "fourier"])
 def test_the_declared_error_holds_with_weights_from_sums(method):
-    points = DENSITIES["circle"]().sample(3000, key=jax.random.key(4))
+    points = circle().sample(3000, key=jax.random.key(4))
     reweighed = ATTENTION.replace(normalization=af.AlphaNormalization(1.0), bandwidth=0.01)
     values = np.random.default_rng(2).standard_normal(len(points))
     exact = af.EmpiricalAttention(reweighed, points, rtol=1e-12, method="dense").layer(values)
@@ -130,7 +127,7 @@ def test_the_declared_error_holds_with_weights_from_sums(method):
 
 
 def test_the_error_of_the_totals_is_in_the_declared_error():
-    points = DENSITIES["circle"]().sample(3000, key=jax.random.key(4))
+    points = circle().sample(3000, key=jax.random.key(4))
     errors = []
     for alpha in (0.0, 20.0):
         steep = ATTENTION.replace(normalization=af.AlphaNormalization(alpha), bandwidth=0.01)
@@ -141,7 +138,7 @@ def test_the_error_of_the_totals_is_in_the_declared_error():
 
 
 def test_gradients_reach_the_points_through_the_weights_of_the_keys():
-    points = DENSITIES["circle"]().sample(60, key=jax.random.key(5))
+    points = circle().sample(60, key=jax.random.key(5))
 
     def total(alpha, points):
         reweighed = af.Attention(af.SquaredDistance(), bandwidth=0.1, normalization=af.AlphaNormalization(alpha))

@@ -9,99 +9,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy import special, stats
+from user_manifolds import CIRCLE, ELLIPSE, PLANE, USER_MANIFOLDS, CircleOfRadius, TiltedEllipse
 
 import attnflow as af
-from attnflow.errors import ConfigError, DataError
-from attnflow.manifolds.checks import check_manifold
+from attnflow.errors import ConfigError
 
 EPS = 0.3
 ATTENTION = af.Attention(af.SquaredDistance(), bandwidth=EPS)
 CLOSE = 1e-10  # asked of sums and of third derivatives of order one
 
 
-class CircleOfRadius(af.Manifold):
-    """What is asked for, and `along`; no dataclass, no frame, no sampling."""
-
-    dim = 1
-    ambient_dim = 2
-    is_compact = True
-    has_boundary = False
-
-    def __init__(self, radius):
-        self.radius = radius
-        self.volume = 2 * np.pi * radius
-
-    def retract(self, y):
-        return self.radius * y / jnp.linalg.norm(y)
-
-    def quadrature(self, degree):
-        n = degree + 1
-        return af.DiscreteMeasure(self.along(self.volume * np.arange(n) / n), np.full(n, self.volume / n))
-
-    def along(self, lengths):
-        return self.radius * np.stack([np.cos(lengths / self.radius), np.sin(lengths / self.radius)], axis=1)
-
-
-@dataclasses.dataclass(frozen=True)
-class TiltedEllipse(af.Manifold):
-    """(a cos t, b sin t) in a plane of R^3, whose two unit vectors are an array; uniform samples, but no `along`."""
-
-    a: float
-    b: float
-    plane: np.ndarray  # (3, 2)
-    dim: int = 1
-    ambient_dim: int = 3
-    is_compact: bool = True
-    has_boundary: bool = False
-
-    @property
-    def volume(self):
-        return 4 * self.a * special.ellipe(1 - (self.b / self.a) ** 2)
-
-    def at(self, t):
-        return np.stack([self.a * np.cos(t), self.b * np.sin(t)], axis=-1) @ self.plane.T
-
-    def speed(self, t):
-        return np.sqrt((self.a * np.sin(t)) ** 2 + (self.b * np.cos(t)) ** 2)
-
-    def retract(self, y):
-        # The point of the same angle is not the nearest one; generators need no more.
-        x = y @ self.plane
-        t = jnp.arctan2(x[1] / self.b, x[0] / self.a)
-        return jnp.asarray(self.plane) @ jnp.array([self.a * jnp.cos(t), self.b * jnp.sin(t)])
-
-    def quadrature(self, degree):
-        t = 2 * np.pi * np.arange(degree + 1) / (degree + 1)
-        return af.DiscreteMeasure(self.at(t), 2 * np.pi / len(t) * self.speed(t))
-
-    def sample_uniform(self, n, generator):
-        points = np.empty((0, 3))
-        while len(points) < n:
-            t = 2 * np.pi * generator.random(n)
-            points = np.concatenate([points, self.at(t[self.a * generator.random(n) < self.speed(t)])])
-        return points[:n]
-
-
-class EllipseByLength(TiltedEllipse):
-    """The same, run through by arc length: s -> t by Newton's method on the incomplete elliptic integral."""
-
-    def length(self, t):
-        """The arc length from t = 0; E is counted from the other axis."""
-        shape = 1 - (self.b / self.a) ** 2
-        return self.a * (special.ellipeinc(np.asarray(t) - np.pi / 2, shape) + special.ellipe(shape))
-
-    def along(self, lengths):
-        t = 2 * np.pi * np.asarray(lengths) / self.volume
-        for _ in range(30):
-            t = t - (self.length(t) - lengths) / self.speed(t)
-        return self.at(t)
-
-
-CIRCLE = CircleOfRadius(2.0)
-PLANE = np.linalg.qr(np.array([[1.0, 0.2], [0.5, 1.0], [-0.3, 0.4]]))[0]
-ELLIPSE, ELLIPSE_BY_LENGTH = TiltedEllipse(1.5, 0.8, PLANE), EllipseByLength(1.5, 0.8, PLANE)
-MANIFOLDS = {"circle": CIRCLE, "ellipse": ELLIPSE, "ellipse by length": ELLIPSE_BY_LENGTH}
-every_manifold = pytest.mark.parametrize("name", MANIFOLDS)
+every_manifold = pytest.mark.parametrize("name", USER_MANIFOLDS)
 
 
 def curve(name, t):
@@ -131,7 +49,7 @@ def f(x):
 
 @functools.cache
 def density(name):
-    return af.LogDensity(MANIFOLDS[name], log_weight)
+    return af.LogDensity(USER_MANIFOLDS[name], log_weight)
 
 
 @functools.cache
@@ -152,7 +70,7 @@ def test_a_log_density_is_normalised_by_arc_length(name):
     points, weights, _ = rule(name)
     w = np.exp(np.asarray(jax.vmap(log_weight)(points)))
     np.testing.assert_allclose(np.exp(density(name).log_densities(points)), w / (weights @ w), rtol=1e-12)
-    assert weights.sum() == pytest.approx(MANIFOLDS[name].volume, rel=1e-13)
+    assert weights.sum() == pytest.approx(USER_MANIFOLDS[name].volume, rel=1e-13)
     np.testing.assert_allclose(density(name).quadrature(60).weights.sum(), 1, rtol=1e-12)
 
 
@@ -160,9 +78,9 @@ def test_a_log_density_is_normalised_by_arc_length(name):
 @pytest.mark.parametrize("is_uniform", [True, False], ids=["uniform", "log density"])
 def test_samples_follow_the_arc_length_law(name, is_uniform):
     # Kolmogorov-Smirnov on the arc length run through; one false alarm in 10^6.
-    p = af.Uniform(MANIFOLDS[name]) if is_uniform else density(name)
+    p = af.Uniform(USER_MANIFOLDS[name]) if is_uniform else density(name)
     sample = p.sample(20_000, key=jax.random.key(7))
-    assert MANIFOLDS[name].residual(sample).max() < 1e-12
+    assert USER_MANIFOLDS[name].residual(sample).max() < 1e-12
     points, weights, t = rule(name, 20_000)
     mass = weights * np.exp(p.log_densities(points))
     cdf = np.cumsum(mass) - 0.5 * mass
@@ -278,201 +196,6 @@ def test_fields_of_a_dataclass_serve_as_attributes():
 
     p = af.LogDensity(Declared(3.0, 6 * math.pi, 1), lambda x: 0.1 * x[0])
     assert p.quadrature(40).weights.sum() == pytest.approx(1, abs=1e-12)
-
-
-# What a user gets wrong, each on an otherwise good manifold.
-
-
-class UnitWeights(CircleOfRadius):
-    def quadrature(self, degree):
-        points, weights = super().quadrature(degree)
-        return af.DiscreteMeasure(points, weights / self.radius)
-
-
-class FixedRule(CircleOfRadius):
-    def quadrature(self, degree):
-        return super().quadrature(50)
-
-
-class WrongSize(CircleOfRadius):
-    def quadrature_size(self, degree):
-        return degree
-
-
-class NodesAside(CircleOfRadius):
-    def quadrature(self, degree):
-        points, weights = super().quadrature(degree)
-        return af.DiscreteMeasure(points / self.radius, weights)
-
-
-class FlatNodes(CircleOfRadius):
-    def quadrature(self, degree):
-        points, weights = super().quadrature(degree)
-        return af.DiscreteMeasure(points[:, :1], weights)
-
-
-class PairOfArrays(CircleOfRadius):
-    def quadrature(self, degree):
-        points, weights = super().quadrature(degree)
-        return points, weights
-
-
-class UnitRetraction(CircleOfRadius):
-    def retract(self, y):
-        return y / jnp.linalg.norm(y)
-
-
-class NoRetraction(CircleOfRadius):
-    def retract(self, y):
-        return y
-
-
-class MissingRetraction(CircleOfRadius):
-    def retract(self, y):
-        return super().retract(y) * (1 + (jnp.linalg.norm(y) - self.radius) ** 2)
-
-
-class NumPyRetraction(CircleOfRadius):
-    def retract(self, y):
-        return self.radius * np.array(y) / np.linalg.norm(np.array(y))
-
-
-class ScalarRetraction(CircleOfRadius):
-    def retract(self, y):
-        return jnp.linalg.norm(y)
-
-
-class ByAngle(CircleOfRadius):
-    def along(self, lengths):
-        return super().along(self.radius * lengths)
-
-
-class HalfWay(CircleOfRadius):
-    def quadrature(self, degree):
-        points, weights = super().quadrature(degree)
-        return af.DiscreteMeasure(points, weights / 2)
-
-    def __init__(self, radius):
-        super().__init__(radius)
-        self.volume = np.pi * radius
-
-
-class AlongAside(CircleOfRadius):
-    def along(self, lengths):
-        return super().along(lengths) + 0.1
-
-    def quadrature(self, degree):
-        points, weights = super().quadrature(degree)
-        return af.DiscreteMeasure(points - 0.1, weights)
-
-
-class LongFrame(CircleOfRadius):
-    def tangent_frame(self, x):
-        return jnp.stack([-x[1], x[0]])[:, None]
-
-
-class FlatFrame(CircleOfRadius):
-    def tangent_frame(self, x):
-        return jnp.stack([-x[1], x[0]]) / self.radius
-
-
-class NormalFrame(CircleOfRadius):
-    def tangent_frame(self, x):
-        return x[:, None] / self.radius
-
-
-class WrongResidual(CircleOfRadius):
-    def residual(self, points):
-        return np.abs(np.linalg.norm(points, axis=1) - 1)
-
-
-class Negative(TiltedEllipse):
-    volume = -1.0
-
-
-class Endless(TiltedEllipse):
-    volume = math.inf
-
-
-class Whether(CircleOfRadius):
-    is_compact = None
-
-
-@pytest.mark.parametrize(
-    ("kind", "words"),
-    [
-        (UnitWeights, r"weights of `quadrature` of UnitWeights sum to 6\.28.*`volume` is 12\.56.*Correct one"),
-        (FixedRule, r"has 51 nodes at degree 6 and 51 at degree 4.*grow"),
-        (WrongSize, r"`quadrature_size\(4\)` of WrongSize is 4, but the rule has 5 nodes"),
-        (NodesAside, r"`retract` of NodesAside moves a node of its quadrature by .*nodes must be on M"),
-        (FlatNodes, r"nodes of `quadrature` of FlatNodes must have shape \(Q, 2\), got \(5, 1\)"),
-        (
-            PairOfArrays,
-            r"`quadrature` of PairOfArrays must return a DiscreteMeasure, got tuple\. Write `return af\.Disc",
-        ),
-        (UnitRetraction, r"`retract` of UnitRetraction moves a node .* must stay where they are"),
-        (NoRetraction, r"`dim` of NoRetraction is 1, but its `retract` maps onto a set of dimension 2"),
-        (MissingRetraction, r"`retract` of MissingRetraction misses M by .*every point near M"),
-        (NumPyRetraction, r"`retract` must be a function of one point written with jax\.numpy"),
-        (ScalarRetraction, r"`retract` of ScalarRetraction must return a point \(2,\), got shape \(\)"),
-        (ByAngle, r"`along` of ByAngle must run with speed one, its speed is between 2 and 2\. It takes arc lengths"),
-        (HalfWay, r"`along` of HalfWay ends 4 from its start after 6\.28.*`has_boundary`"),
-        (AlongAside, r"`along` of AlongAside is off M by"),
-        (LongFrame, r"`tangent_frame` of LongFrame is not orthonormal: .* by 3.*leave `tangent_frame` out"),
-        (FlatFrame, r"`tangent_frame` of FlatFrame must have shape \(2, 1\), got \(2,\)"),
-        (NormalFrame, r"`tangent_frame` of NormalFrame is not tangent"),
-        (WrongResidual, r"`residual` of WrongResidual says that a node of its quadrature is off M by 1"),
-    ],
-)
-def test_parts_that_contradict_each_other_are_told(kind, words):
-    with pytest.raises(DataError, match=words):
-        af.LogDensity(kind(2.0), log_weight)
-    with pytest.raises(DataError, match=words):
-        af.Uniform(kind(2.0))
-
-
-@pytest.mark.parametrize(
-    ("make", "words"),
-    [
-        (
-            functools.partial(TiltedEllipse, dim=2),
-            r"(?s)`dim` of .* is 2, but its `retract` maps onto a set of dimension 1",
-        ),
-        (functools.partial(TiltedEllipse, dim=1.0), r"`manifold\.dim` must be an integer of at least 1, got 1\.0"),
-        (
-            functools.partial(TiltedEllipse, ambient_dim=2),
-            r"(?s)nodes of `quadrature` of .* must have shape \(Q, 2\), got \(5, 3\)",
-        ),
-        (Negative, r"`manifold\.volume` must be positive and finite, got -1\.0"),
-        (Endless, r"`manifold\.volume` must be positive and finite, got inf"),
-    ],
-    ids=["dim", "no integer", "ambient dim", "negative volume", "infinite volume"],
-)
-def test_attributes_out_of_range_are_told(make, words):
-    with pytest.raises(af.AttnflowError, match=words):
-        af.Uniform(make(1.5, 0.8, PLANE))
-
-
-def test_what_is_left_out_is_named():
-    class Bare(af.Manifold):
-        dim = 1
-
-        def quadrature(self, degree):
-            raise NotImplementedError
-
-    with pytest.raises(ConfigError, match="`Bare` lacks `retract`, which every manifold must offer"):
-        Bare()
-
-    class Silent(CircleOfRadius):
-        def __init__(self):
-            self.radius = 2.0
-
-    with pytest.raises(ConfigError, match="Silent does not say its `volume`"):
-        af.Uniform(Silent())
-    with pytest.raises(ConfigError, match=r"`manifold\.is_compact` must be True or False, got None"):
-        af.Uniform(Whether(2.0))
-    with pytest.raises(ConfigError, match=r"`manifold` must be a manifold such as .*, got str"):
-        check_manifold("circle")
 
 
 def test_a_manifold_that_cannot_be_sampled_has_all_the_rest():
