@@ -3,11 +3,15 @@
 import re
 from pathlib import Path
 
+import numpy as np
+
+import attnflow as af
+
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_examples_run_and_their_errors_are_small(capsys):
-    first, second = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    first, second, third = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
     assert len([line for line in first.splitlines() if line.strip()]) <= 16
     names = {}
     exec(first, names)
@@ -15,6 +19,14 @@ def test_the_examples_run_and_their_errors_are_small(capsys):
     assert len(errors) == 4  # two errors at two times
     # f spans about four: sampling error with 4000 points and bias at eps = .05 are a few per cent of it
     assert all(0 < error < 0.1 for error in errors)
+
+    exec(third, names)
+    particles, population, limit = np.array(re.findall(r"-?\d\.\d+", capsys.readouterr().out), float).reshape(3, 2)
+    # 4000 points see about 100 neighbours here; the values of f differ by ten times as much between the points.
+    np.testing.assert_allclose(particles, population, rtol=0, atol=0.1)
+    own, at = names["own"], names["points"][:2]
+    quotient = af.PopulationAttention(own.replace(bandwidth=0.01), names["density"]).generator(names["f"], at=at)
+    np.testing.assert_allclose(limit, quotient, rtol=0, atol=0.03)  # a bias of order eps, times about four
 
     exec(second, names)
     method, declared = capsys.readouterr().out.split()
@@ -39,7 +51,5 @@ def test_figures_and_files_that_the_readme_names_exist():
 
 
 def test_every_public_name_in_the_readme_is_there():
-    import attnflow as af
-
     for name in set(re.findall(r"\baf\.([A-Za-z_0-9]+)", README)):
         assert hasattr(af, name), name

@@ -115,7 +115,8 @@ class Manifold(ABC):
     def retract(self, y: jax.Array) -> jax.Array:
         """Return the point of M nearest to y (D,); smooth near M, written in jax.numpy.
 
-        Generators are right for any smooth map onto M that leaves the points of M where they are.
+        Generators, drifts and induced metrics are right for any smooth map onto M that leaves points of M where they
+        are. Prefer a formula to an iteration: third derivatives of a few unrolled steps take minutes to compile.
         """
 
     @abstractmethod
@@ -128,7 +129,7 @@ class Manifold(ABC):
 
     def quadrature_size(self, degree: int) -> int:
         """Return the number of nodes of `quadrature(degree)`."""
-        return len(self.quadrature(degree).points)
+        return len(rule_of(self, degree))
 
     def tangent_frame(self, x: jax.Array) -> jax.Array:
         """Return an orthonormal basis (D, m) of the tangent space at x (D,).
@@ -190,6 +191,26 @@ class Manifold(ABC):
                 "Project them first, in float64: jax.vmap(manifold.retract)(np.asarray(points, float))."
             )
         return array
+
+
+def rule_of(manifold: Manifold, degree: int) -> DiscreteMeasure:
+    """Return `quadrature(degree)` of a manifold.
+
+    Raises:
+        DataError: if it is no DiscreteMeasure of points (Q, D).
+    """
+    rule = manifold.quadrature(degree)
+    if not isinstance(rule, DiscreteMeasure):
+        raise DataError(
+            f"`quadrature` of {manifold} must return a DiscreteMeasure, got {type(rule).__name__}. Write "
+            "`return af.DiscreteMeasure(points, weights)`."
+        )
+    if rule.ambient_dim != manifold.ambient_dim:
+        raise DataError(
+            f"the nodes of `quadrature` of {manifold} must have shape (Q, {manifold.ambient_dim}), got "
+            f"{rule.points.shape}. Correct them or `ambient_dim`."
+        )
+    return rule
 
 
 def spread_nodes(quadrature: Callable[[int], DiscreteMeasure], n: int, *, on: Manifold) -> np.ndarray:

@@ -11,8 +11,7 @@ from attnflow._checks import check_finite, check_integer, check_positive
 from attnflow._lifting import evaluate
 from attnflow._tracing import Fixed
 from attnflow.errors import ConfigError, DataError
-from attnflow.manifolds.base import MEMBERSHIP_TOLERANCE, REQUIRED, Manifold
-from attnflow.measures import DiscreteMeasure
+from attnflow.manifolds.base import MEMBERSHIP_TOLERANCE, REQUIRED, Manifold, rule_of
 
 MAX_NODES = 20_000  # examined of a rule; a larger one, as in many dimensions, is taken on trust
 VOLUME_TOLERANCE = 1e-8  # relative; rules of smooth closed manifolds reach 1e-15
@@ -65,7 +64,12 @@ def _check_quadrature(manifold: Manifold) -> np.ndarray:
     """Return the nodes of the first rule whose weights sum to the volume."""
     first, degree = manifold.quadrature_size(4), 4
     while True:
-        nodes, weights = _rule(manifold, degree)
+        nodes, weights = rule_of(manifold, degree)
+        if len(nodes) != manifold.quadrature_size(degree):
+            raise DataError(
+                f"`quadrature_size({degree})` of {manifold} is {manifold.quadrature_size(degree)}, but the rule has "
+                f"{len(nodes)} nodes. Return their number, or leave `quadrature_size` out."
+            )
         total = float(weights.sum())
         is_exact = abs(total - manifold.volume) <= VOLUME_TOLERANCE * manifold.volume
         degree = 3 * degree // 2
@@ -84,22 +88,6 @@ def _check_quadrature(manifold: Manifold) -> np.ndarray:
             )
 
 
-def _rule(manifold: Manifold, degree: int) -> DiscreteMeasure:
-    points, weights = manifold.quadrature(degree)
-    points, weights = check_finite(points, "quadrature points"), check_finite(weights, "quadrature weights")
-    if points.ndim != 2 or points.shape[1] != manifold.ambient_dim or weights.shape != points.shape[:1]:
-        raise DataError(
-            f"`quadrature` of {manifold} must return points (Q, {manifold.ambient_dim}) and weights (Q,), got shapes "
-            f"{points.shape} and {weights.shape}."
-        )
-    if len(points) != manifold.quadrature_size(degree):
-        raise DataError(
-            f"`quadrature_size({degree})` of {manifold} is {manifold.quadrature_size(degree)}, but the rule has "
-            f"{len(points)} nodes. Return the number of nodes, or leave `quadrature_size` out."
-        )
-    return DiscreteMeasure(points, weights)
-
-
 def _check_maps(manifold: Manifold, nodes: np.ndarray) -> None:
     """Raise DataError unless `retract` maps onto M and leaves M alone, and `tangent_frame` spans its tangent space."""
     scale = max(1.0, float(np.abs(nodes).max()))
@@ -109,17 +97,22 @@ def _check_maps(manifold: Manifold, nodes: np.ndarray) -> None:
             f"`retract` of {manifold} must return a point ({manifold.ambient_dim},), got shape {retracted.shape[1:]}."
         )
     _require_small(
-        np.abs(retracted - nodes),
-        MEMBERSHIP_TOLERANCE * scale,
-        nodes,
+        np.abs(retracted - nodes), MEMBERSHIP_TOLERANCE * scale, nodes,
         f"`retract` of {manifold} moves a node of its quadrature by {{:.3g}}",
         "Points of M must stay where they are, and nodes must be on M.",
-    )
+    )  # fmt: skip
     _require_small(
         manifold.residual(nodes)[:, None], MEMBERSHIP_TOLERANCE * scale, nodes,
         f"`residual` of {manifold} says that a node of its quadrature is off M by {{:.3g}}",
         "Correct one of them.",
     )  # fmt: skip
+    if manifold.along is not None:
+        points = manifold.along(manifold.volume * (np.arange(_SAMPLE) + 0.5) / _SAMPLE)
+        _require_small(
+            manifold.residual(points)[:, None], MEMBERSHIP_TOLERANCE * scale, points,
+            f"`along` of {manifold} is off M by {{:.3g}}",
+            "Correct it or `retract`.",
+        )  # fmt: skip
     extent = float(np.linalg.norm(nodes - nodes.mean(axis=0), axis=1).max())
     aside = nodes + 0.01 * extent * np.random.default_rng(0).uniform(-1, 1, nodes.shape)
     _require_small(

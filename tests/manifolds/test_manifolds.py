@@ -9,6 +9,7 @@ import pytest
 
 import attnflow as af
 from attnflow.errors import ConfigError, DataError
+from attnflow.manifolds.checks import check_manifold
 
 MANIFOLDS = [af.Circle(), af.Sphere(2), af.Sphere(3), af.FlatTorus(1), af.FlatTorus(2), af.FlatTorus(3)]
 ROUND_OFF = 1e-13  # a few hundred roundings of numbers of order one
@@ -121,3 +122,34 @@ def test_manifolds_of_equal_kind_and_dimension_are_equal():
     assert hash(af.Circle()) == hash(af.Sphere(1))
     assert af.Sphere(2) != af.Sphere(3)
     assert af.FlatTorus(1) != af.Sphere(1)
+
+
+@pytest.mark.parametrize("manifold", [af.Circle(), af.FlatTorus(1)], ids=str)
+def test_the_circle_is_run_through_by_arc_length(manifold):
+    lengths = np.array([0.0, 1.0, np.pi])
+    np.testing.assert_array_equal(manifold.along(lengths), np.column_stack([np.cos(lengths), np.sin(lengths)]))
+
+
+@pytest.mark.parametrize("manifold", [af.Sphere(2), af.FlatTorus(2), af.EuclideanSpace(1)], ids=str)
+def test_only_closed_curves_are_run_through(manifold):
+    assert manifold.along is None
+
+
+@pytest.mark.parametrize("manifold", MANIFOLDS, ids=str)
+def test_our_manifolds_pass_the_examination_of_others(manifold):
+    assert check_manifold(manifold) is manifold
+    assert manifold.is_compact
+    assert not manifold.has_boundary
+
+
+@pytest.mark.parametrize("manifold", [af.Sphere(2), af.FlatTorus(2)], ids=str)
+def test_what_is_optional_agrees_with_what_follows_without_it(manifold):
+    x = some_points(manifold)[1]
+    ours, derived = manifold.tangent_frame(jnp.asarray(x)), af.Manifold.tangent_frame(manifold, jnp.asarray(x))
+    np.testing.assert_allclose(derived @ derived.T, ours @ ours.T, rtol=0, atol=ROUND_OFF)
+    np.testing.assert_allclose(derived.T @ derived, np.eye(2), rtol=0, atol=ROUND_OFF)
+    points = some_points(manifold) * 1.1
+    np.testing.assert_allclose(
+        af.Manifold.residual(manifold, points), manifold.residual(points), rtol=0, atol=ROUND_OFF
+    )
+    assert af.Manifold.quadrature_size(manifold, 7) == manifold.quadrature_size(7)
