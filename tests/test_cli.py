@@ -307,6 +307,7 @@ def test_report_writes_the_page_and_check_exits_1_if_the_table_differs(folder, c
     assert "README.md differs from the records" in capsys.readouterr().out
     fake.check = lambda studies, store, master_seed: []
     assert main(["report", "--check"]) == 0
+    assert "agree with the records" in capsys.readouterr().out
 
 
 def test_help_imports_nothing_that_draws_or_stores():
