@@ -31,13 +31,15 @@ def check_manifold(manifold: object) -> Manifold:
         raise ConfigError(
             f"`manifold` must be a manifold such as af.Sphere(2), got {type(manifold).__name__}. Subclass af.Manifold."
         )
-    # Maps are written in float64; where JAX is not yet told to keep it, they cannot be examined.
-    _examine(Fixed(manifold), with_maps=jax.config.read("jax_enable_x64"))
+    if not manifold.is_examined:
+        # Maps are written in float64; where JAX is not yet told to keep it, they cannot be examined.
+        examine(Fixed(manifold), with_maps=jax.config.read("jax_enable_x64"))
     return manifold
 
 
 @functools.lru_cache(maxsize=64)
-def _examine(fixed: Fixed, *, with_maps: bool) -> None:
+def examine(fixed: Fixed, *, with_maps: bool) -> None:
+    """Raise the errors of `check_manifold` where the parts of a manifold contradict each other."""
     manifold = fixed.content
     _check_attributes(manifold)
     _check_curve(manifold)

@@ -38,6 +38,7 @@ class EuclideanSpace(Manifold):
 
     is_compact = False
     has_boundary = False
+    is_examined = True
     volume = math.inf
 
     @property

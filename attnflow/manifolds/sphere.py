@@ -40,6 +40,7 @@ class Sphere(Manifold):
 
     is_compact = True
     has_boundary = False
+    is_examined = True
 
     @property
     def ambient_dim(self) -> int:

@@ -38,6 +38,7 @@ class FlatTorus(Manifold):
 
     is_compact = True
     has_boundary = False
+    is_examined = True
 
     @property
     def ambient_dim(self) -> int:

@@ -10,8 +10,9 @@ from instances import MANIFOLDS
 from user_manifolds import PLANE, CircleOfRadius, TiltedEllipse
 
 import attnflow as af
+from attnflow._tracing import Fixed
 from attnflow.errors import ConfigError, DataError
-from attnflow.manifolds.checks import check_manifold
+from attnflow.manifolds.checks import check_manifold, examine
 
 
 def log_weight(x):
@@ -20,6 +21,7 @@ def log_weight(x):
 
 @pytest.mark.parametrize("name", MANIFOLDS)
 def test_good_manifolds_pass(name):
+    examine(Fixed(MANIFOLDS[name]), with_maps=True)
     assert check_manifold(MANIFOLDS[name]) is MANIFOLDS[name]
 
 
