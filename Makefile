@@ -7,10 +7,10 @@ export OPENBLAS_NUM_THREADS := 1
 .PHONY: verify verify-full test lint types figures report gpu-compile clean
 
 verify: .venv/installed  ## the main job: run every study at quick size and print the verdicts
-	$(BIN)/attnflow verify --quick
+	$(BIN)/attnflow verify --quick --jobs 2
 
 verify-full: .venv/installed  ## the same at full size; resumes when interrupted
-	$(BIN)/attnflow verify --full
+	$(BIN)/attnflow verify --full --jobs 2
 
 test: .venv/installed  ## all tests, two files at a time
 	$(BIN)/pytest -q -n 2 --dist loadfile

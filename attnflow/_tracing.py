@@ -30,7 +30,9 @@ class Traceable:
 @functools.cache
 def _register(cls: type) -> None:
     with contextlib.suppress(ValueError):  # where the class has registered itself, that holds
-        jax.tree_util.register_pytree_with_keys(cls, _flatten, lambda *parts: _unflatten(cls, *parts))
+        jax.tree_util.register_pytree_with_keys(
+            cls, _flatten_with_keys, lambda *parts: _unflatten(cls, *parts), flatten_func=_flatten
+        )
 
 
 class _Structure(NamedTuple):
@@ -54,19 +56,35 @@ class Fixed:
         return hash(comparable(self.content))
 
 
-def _flatten(obj: Traceable) -> tuple[list, _Structure]:
-    fields: dict[str, dataclasses.Field] = (
-        {field.name: field for field in dataclasses.fields(obj)} if dataclasses.is_dataclass(obj) else {}
-    )
-    contents = {name: getattr(obj, name) for name in fields or vars(obj) if name != "_data"}
+def _structure(obj: Traceable) -> _Structure:
+    """Return the structure of a value; that of a frozen dataclass is kept with it, because it is asked for often."""
+    held = vars(obj)
+    if "_structure" in held:
+        return held["_structure"]
+    fields: dict[str, dataclasses.Field] = {}
+    if dataclasses.is_dataclass(obj):
+        fields = {field.name: field for field in dataclasses.fields(obj)}
+    contents = {name: getattr(obj, name) for name in fields or held if name != "_data"}
     # What was put together from parts is taken apart in the same way: JAX also puts in placeholders of its own.
-    data = vars(obj).get("_data")
+    data = held.get("_data")
     if data is None:
         fixed = {name for name, field in fields.items() if field.metadata.get("static")}
         data = tuple(name for name, content in contents.items() if name not in fixed and _is_data(content))
     names = tuple(name for name in contents if name not in data)
-    children = [(GetAttrKey(name), contents[name]) for name in data]
-    return children, _Structure(data, names, tuple(Fixed(contents[name]) for name in names))
+    structure = _Structure(data, names, tuple(Fixed(contents[name]) for name in names))
+    if fields and type(obj).__dataclass_params__.frozen:  # type: ignore[attr-defined]
+        object.__setattr__(obj, "_structure", structure)
+    return structure
+
+
+def _flatten(obj: Traceable) -> tuple[list, _Structure]:
+    structure = _structure(obj)
+    return [getattr(obj, name) for name in structure.data], structure
+
+
+def _flatten_with_keys(obj: Traceable) -> tuple[list, _Structure]:
+    structure = _structure(obj)
+    return [(GetAttrKey(name), getattr(obj, name)) for name in structure.data], structure
 
 
 def _unflatten(cls: type, structure: _Structure, children: Any) -> Any:

@@ -90,6 +90,8 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
     size.add_argument("--quick", action="store_true", help="the quick cases and seeds (the default)")
     size.add_argument("--full", action="store_true", help="all cases and seeds")
     verify.add_argument("--json", type=Path, metavar="FILE", help="also write the rows as JSON")
+    verify.add_argument("--jobs", type=int, default=1, metavar="J", help="run in so many processes, default 1")
+    verify.add_argument("--launcher", type=int, default=0, help=argparse.SUPPRESS)  # what `--jobs` starts
     plot = command("plot", _plot, "draw the figures of studies that have been run")
     plot.add_argument("names", nargs="*", metavar="STUDY", help="a name that `attnflow list` shows")
     plot.add_argument("--all", action="store_true", help="all studies that have been run")
@@ -121,6 +123,7 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
     if unknown:
         raise ConfigError(f"{unknown[0]!r} is one word too many. See `attnflow {words[0]} --help`.")
     check_integer(arguments.seed, "--seed", minimum=0)
+    check_integer(getattr(arguments, "jobs", 1), "--jobs", minimum=1)
     return arguments
 
 
@@ -157,6 +160,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _verify(arguments: argparse.Namespace) -> int:
     from attnflow.judge.verdicts import exit_code
+    from attnflow.lab.launchers import in_order_of, launchers
     from attnflow.lab.loading import find_studies
     from attnflow.lab.store import write_file
     from attnflow.lab.tables import last_line, verdict_table
@@ -169,7 +173,13 @@ def _verify(arguments: argparse.Namespace) -> int:
     studies = [study for study in studies if any(claim.id in chosen for claim in study.claims)]
     store = _store(arguments)
     store.prepare()
-    summaries = _run_all(studies, store, arguments, quick=not arguments.full)
+    if arguments.launcher:
+        _run_all(in_order_of(arguments.launcher, studies), store, arguments, quick=not arguments.full)
+        return 0
+    words = ["verify", *arguments.claims, "--full" if arguments.full else "--quick", "--seed", str(arguments.seed)]
+    words += ["--studies", str(arguments.studies), "--out", str(arguments.out)]
+    with launchers(arguments.jobs - 1, words):
+        summaries = _run_all(studies, store, arguments, quick=not arguments.full)
     for summary in summaries:
         if summary.signal:
             return 128 + summary.signal
@@ -267,7 +277,10 @@ def _run_all(studies: Iterable[Study], store: Store, arguments: argparse.Namespa
     known = set(store.bad_files())
     summaries: list[RunSummary] = []
     for study in studies:
-        summaries.append(run_study(study, store, quick=quick, master_seed=arguments.seed, debug=arguments.debug))
+        launcher = getattr(arguments, "launcher", 0)
+        summaries.append(
+            run_study(study, store, quick=quick, master_seed=arguments.seed, debug=arguments.debug, launcher=launcher)
+        )
         if summaries[-1].signal:
             break
     for path in sorted(set(store.bad_files()) - known):

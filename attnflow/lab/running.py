@@ -16,6 +16,7 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from attnflow.errors import AttnflowError
+from attnflow.lab.launchers import in_order_of
 from attnflow.lab.provenance import provenance
 from attnflow.lab.runs import Run
 from attnflow.lab.store import Record, Store, check_arrays
@@ -41,7 +42,9 @@ class RunSummary:
     signal: int | None = None
 
 
-def run_study(study: Study, store: Store, *, quick: bool, master_seed: int = 0, debug: bool = False) -> RunSummary:
+def run_study(
+    study: Study, store: Store, *, quick: bool, master_seed: int = 0, debug: bool = False, launcher: int = 0
+) -> RunSummary:
     """Measure what is missing of a study, record by record, and reuse what is on the disk already.
 
     An exception in one case becomes a failed record and the run goes on; a rerun tries it again. The first Ctrl-C or
@@ -53,6 +56,7 @@ def run_study(study: Study, store: Store, *, quick: bool, master_seed: int = 0, 
         quick: only the quick cases and seeds.
         master_seed: from which all seeds are folded.
         debug: let exceptions through.
+        launcher: which of several processes this is; each takes the records in an order of its own.
 
     Raises:
         PrecisionError: float64 is off.
@@ -61,7 +65,7 @@ def run_study(study: Study, store: Store, *, quick: bool, master_seed: int = 0, 
     require_x64()
     tasks = study.tasks(quick=quick, master_seed=master_seed)
     records = {task.digest: store.find(task) for task in tasks}
-    missing = [task for task in tasks if not _is_done(records[task.digest])]
+    missing = in_order_of(launcher, [task for task in tasks if not _is_done(records[task.digest])])
     failures: list[str] = []
     computed = 0
     terminal = sys.stderr.isatty()
