@@ -1,6 +1,7 @@
 """The project's own studies: the whole quick run, once, and what must hold of it."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,11 @@ import attnflow as af
 from attnflow.lab.loading import find_studies, load_study
 
 ROOT = Path(__file__).parents[2]
-COMPILATIONS_PER_STUDY = 3  # on average in one `attnflow verify --quick`: they are most of the wait of a first run
+MAXIMUM_COMPILATIONS = 56  # of the short studies, 23 for the five manifolds of `generator`: most of a first run's wait
+
+# Four fifths of the time of a quick run: the main job `make verify` runs them, and its exit code says that all is well.
+LONG = ("breakdown", "depth_noise", "depth_sphere", "error_plane", "generator_schedule", "noise", "particles")
+LONG += ("sampled_spectrum", "stationary")
 
 RUN = """
 import sys
@@ -30,13 +35,17 @@ sys.exit(code)
 
 @pytest.fixture(scope="module")
 def quick_run(tmp_path_factory):
-    """Exit code, output and rows of `attnflow verify --quick` in a fresh process with an empty store."""
+    """Exit code, output and rows of `attnflow verify --quick` in a fresh process with an empty store, LONG left out."""
     folder = tmp_path_factory.mktemp("verify")
+    (folder / "studies").mkdir()
+    for path in (ROOT / "studies").rglob("*.py"):
+        if path.stem not in LONG:
+            shutil.copy(path, folder / "studies")
     words = [
         "verify",
         "--quick",
         "--studies",
-        ROOT / "studies",
+        folder / "studies",
         "--out",
         folder / "store",
         "--json",
@@ -62,7 +71,8 @@ def test_every_claim_has_a_row_and_ids_are_unique(quick_run):
     _, _, rows = quick_run
     ids = [row["id"] for row in rows]
     assert len(ids) == len(set(ids))
-    assert sorted(ids) == sorted(claim.id for study in find_studies(ROOT / "studies") for claim in study.claims)
+    studies = find_studies(ROOT / "studies")
+    assert sorted(ids) == sorted(claim.id for study in studies if study.name not in LONG for claim in study.claims)
 
 
 def test_every_verdict_follows_from_its_row(quick_run):
@@ -98,7 +108,7 @@ def test_every_claim_family_has_a_control():
 
 def test_the_quick_run_stays_within_its_budget_of_compilations(quick_run):
     (line,) = [line for line in quick_run[1].splitlines() if line.startswith("compilations:")]
-    assert int(line.split()[1]) <= COMPILATIONS_PER_STUDY * len(find_studies(ROOT / "studies"))
+    assert int(line.split()[1]) <= MAXIMUM_COMPILATIONS
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "studies").rglob("*.py")), ids=lambda path: path.stem)
