@@ -62,7 +62,7 @@ class Machine:
     cores: int = dataclasses.field(default_factory=lambda: os.cpu_count() or 1)
 
     def pair(self, dtype: np.dtype) -> float:
-        """Seconds of one core for a pair."""
+        """Return the seconds that one core takes for a pair."""
         return 1e-9 * (self.pair64 if dtype == np.float64 else self.pair32)
 
 
