@@ -203,7 +203,7 @@ def test_what_is_left_out_is_named():
         dim = 1
 
         def quadrature(self, degree):
-            raise NotImplementedError
+            return None
 
     with pytest.raises(ConfigError, match="`Bare` lacks `retract`, which every manifold must offer"):
         Bare()

@@ -170,10 +170,7 @@ class LaplaceExpansion:
         return Cover.of(self.density)
 
     def _raw(self, points: np.ndarray, minimizers: np.ndarray) -> RawCoefficients:
-        assert self._weighs_alike
-        found: RawCoefficients = map_blocks(
-            functools.partial(raw_coefficients, self.attention, self.density), points, minimizers
-        )
+        found: RawCoefficients = map_blocks(self._compiled, points, minimizers)
         bad = ~(found.smallest > 1e-8)
         if bad.any():
             row = int(np.argmax(bad))
@@ -185,17 +182,19 @@ class LaplaceExpansion:
         return found
 
     @functools.cached_property
-    def _weighs_alike(self) -> bool:
-        """Whether keys are weighed by nothing but their own surroundings, or not by how much they are attended.
+    def _compiled(self) -> Callable[..., RawCoefficients]:
+        """The coefficients at queries and minimisers, once it is clear that keys are weighed by their surroundings.
 
-        The total of a key y is that of the cost x -> D(x, y): it must be least at x = y, and alike for all keys.
+        Where they are weighed by how much they are attended, the total of a key y is that of the cost x -> D(x, y): it
+        must be least at x = y, and alike for all keys.
 
         Raises:
             ConfigError: if they are not.
         """
-        cost = self.attention.pseudometric
-        if cost.vanishes_on_diagonal or not asks_for_totals(self.attention, self.density):
-            return True
+        compiled = functools.partial(raw_coefficients, self.attention, self.density)
+        local = self.attention.pseudometric.vanishes_on_diagonal
+        if local or not asks_for_totals(self.attention, self.density):
+            return compiled
         nodes = self._cover.nodes
         depth = evaluate_compiled(functools.partial(_on_diagonal, self.attention), nodes, name=self._cost_name)
         if np.ptp(depth) > _LEVEL * max(1.0, np.abs(depth).max()):
@@ -206,7 +205,7 @@ class LaplaceExpansion:
             )
         exchanged = self.attention.exchanged().replace(normalization="softmax")
         LaplaceExpansion(exchanged, self.density).require_fixed_minimizer(nodes)
-        return True
+        return compiled
 
 
 @jax.jit
