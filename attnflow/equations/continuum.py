@@ -11,21 +11,20 @@ from collections.abc import Callable
 import numpy as np
 
 from attnflow._checks import check_integer, check_times, check_tolerance
-from attnflow._lifting import check_function
+from attnflow._lifting import examine
 from attnflow.attention import Attention
 from attnflow.densities.base import Density
 from attnflow.equations.discretizations.base import Basis
 from attnflow.equations.discretizations.kinds import choose_basis, describe_kinds
 from attnflow.equations.discretizations.refinement import Refinement
-from attnflow.equations.expansions.laplace import LaplaceExpansion
+from attnflow.equations.expansions.laplace import SEARCHED, LaplaceExpansion
+from attnflow.equations.expansions.minimizers import nodes_of
 from attnflow.equations.semigroups.dense import real_modes
 from attnflow.equations.semigroups.eigenmodes import Eigenproblem, normalise
 from attnflow.equations.semigroups.evolution import Evolution
 from attnflow.errors import ConfigError
 from attnflow.measures import DiscreteMeasure, as_measure
 from attnflow.trajectories import Spectrum, Trajectory
-
-_SEARCHED = 300  # queries at least at which the minimiser is looked for, when the solver is made
 
 
 class DriftDiffusion:
@@ -72,7 +71,7 @@ class DriftDiffusion:
         self.density = density
         self._search = self._expansion = LaplaceExpansion(attention, density)
         if not attention.pseudometric.vanishes_on_diagonal:
-            self._search.require_fixed_minimizer(density.spread(_SEARCHED))
+            self._search.require_fixed_minimizer(nodes_of(density, SEARCHED))
             # Searched for, a minimiser is found to 1e-8 only.
             self._expansion = LaplaceExpansion(attention, density, at_query=True)
         basis = choose_basis(discretization, density=density)
@@ -86,8 +85,8 @@ class DriftDiffusion:
 
     def generator(self, f: Callable, at: object = None) -> np.ndarray:
         """Return L f at points (Q, D) of any manifold, by automatic differentiation: (Q,), or (Q, c) for a vector f."""
-        check_function(f)
         points = self._queries(at).points
+        examine(f, points)
         self._search.require_fixed_minimizer(points)
         return self._expansion.generator(f, at=points)
 
@@ -157,7 +156,9 @@ class DriftDiffusion:
         measure = self._queries(at)
         brought = getattr(at, "weights", None)  # bare points ask for a maximum, weighted ones for an L2 norm
         is_compact = self.density.manifold.is_compact
-        problem = Evolution(check_function(f), check_times(times), measure.points, brought, adjoint, is_compact)
+        problem = Evolution(
+            examine(f, measure.points), check_times(times), measure.points, brought, adjoint, is_compact
+        )
         level, (states, _, _, shape), error = self._solver().solve(problem, rtol=self.rtol)
         values = problem.values(level.basis, states, at=measure.points).reshape(len(states), len(measure), *shape)
         return Trajectory(problem.times, measure.points, values, measure.masses, error, method=level.basis.method)
