@@ -47,7 +47,7 @@ class Look(NamedTuple):
 
 def look(density: Density, rule: DiscreteMeasure) -> Look:
     """Return a density on a rule of its manifold, whatever underflows."""
-    return Look(*rule, density.log_densities(rule.points))
+    return Look(rule.points, rule.masses, density.log_densities(rule.points))
 
 
 def close_look(density: Density) -> Look:

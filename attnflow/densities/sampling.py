@@ -73,8 +73,8 @@ def draw_by_rejection(density: Density, log_bound: float, generator: np.random.G
     if log_proposals > math.log(MAX_PROPOSALS):
         raise ConvergenceError(
             f"{type(density).__name__} on {density.manifold} is too peaked to be sampled by rejection: one of about "
-            f"1e{log_proposals / math.log(10):.0f} uniform proposals would be kept, one of {MAX_PROPOSALS} is the least "
-            "allowed. Use a wider density, or write `draw(generator)` in a density of your own."
+            f"1e{log_proposals / math.log(10):.0f} uniform proposals would be kept, at least one of {MAX_PROPOSALS} must "
+            "be. Use a wider density, or write `draw(generator)` in a density of your own."
         )
     accepted = np.empty((0, density.manifold.ambient_dim))
     while not len(accepted):

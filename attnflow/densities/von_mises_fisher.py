@@ -13,11 +13,13 @@ from attnflow._checks import check_finite, check_positive
 from attnflow._values import freeze, static, value
 from attnflow.densities.base import Density
 from attnflow.densities.sampling import DRAW_BLOCK, draw
-from attnflow.errors import ConfigError
+from attnflow.errors import ConfigError, PrecisionError
 from attnflow.manifolds.sphere import Sphere
 
 INVERTED = 1e6  # concentrations on the circle up to which samples come from a table of quantiles
 LEAST_BESSEL = 1e-280  # ive underflows in many dimensions, where the concentration is smaller than their square
+LARGEST_BESSEL = 1e9  # argument of ive
+MOST_TERMS = 10_000_000
 
 
 @value
@@ -96,15 +98,35 @@ class VonMisesFisher(Density):
 def _log_normalizer(sphere: Sphere, concentration: float) -> float:
     """Return log int exp(concentration (<mu, x> - 1)) dvol = log[(2 pi)^(n+1) I_n(c) / c^n] - c, n = (m - 1) / 2.
 
-    Where the Bessel function underflows, by its power series, all terms of which are positive  [DLMF, 10.25.2].
+    Where the Bessel function underflows, by its power series, all terms of which are positive; where its argument is
+    too large for scipy, by Hankel's expansion  [DLMF, 10.25.2 and 10.40.1].
+
+    Raises:
+        PrecisionError: if the series has too many terms, in more than ten thousand dimensions.
     """
     order = sphere.ambient_dim / 2
-    bessel = ive(order - 1, concentration)
+    bessel = float(ive(order - 1, concentration)) if concentration < LARGEST_BESSEL else 0.0
     if bessel > LEAST_BESSEL:
         return order * math.log(2 * math.pi) + math.log(bessel) - (order - 1) * math.log(concentration)
+    if concentration >= max(LARGEST_BESSEL, 10 * order**2):
+        k = np.arange(1, 12)
+        factors = ((2 * k - 1) ** 2 - 4 * (order - 1) ** 2) / (8 * k) / concentration
+        with np.errstate(under="ignore"):
+            series = 1 + np.cumprod(factors).sum()
+        return (
+            order * math.log(2 * math.pi)
+            + math.log(series)
+            - 0.5 * math.log(2 * math.pi)
+            - (order - 0.5) * math.log(concentration)
+        )
     # The largest term is the one at k (k + n) = (c/2)^2.
-    largest = concentration**2 / 2 / (math.hypot(order - 1, concentration) + order - 1)
-    k = np.arange(1, int(largest + 40 * math.sqrt(largest + 1)) + 20)
+    largest = concentration * (concentration / (math.hypot(order - 1, concentration) + order - 1)) / 2
+    terms = int(largest + 40 * math.sqrt(largest + 1)) + 20
+    if terms > MOST_TERMS:
+        raise PrecisionError(
+            f"`concentration` = {concentration:g} on {sphere} has a normaliser of {terms} terms. Use fewer dimensions."
+        )
+    k = np.arange(1, terms)
     logs = np.cumsum(2 * math.log(concentration / 2) - np.log(k) - np.log(k + order - 1))
     highest = max(0.0, float(logs.max()))
     with np.errstate(under="ignore"):
