@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Hashable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import numpy as np
 
 from attnflow._lifting import VALUE_BLOCK, evaluate, map_blocks
+from attnflow._tracing import Fixed
 from attnflow.attention import Attention
 from attnflow.densities.base import Density
-from attnflow.densities.integration import CLOSE_NODES, close_nodes
+from attnflow.densities.integration import close_nodes
 from attnflow.manifolds.base import rule_of
+from attnflow.measures import DiscreteMeasure
 from attnflow.resolution import close_rule
 from attnflow.sums.operators.keys import MeasureKeys
 
@@ -52,7 +54,6 @@ class Sharpness:
     def __init__(self, attention: Attention, density: Density, *, rtol: float) -> None:
         self._attention = attention
         self._density = density
-        self._is_rule_of_manifold = density.manifold.is_compact and type(density).quadrature is Density.quadrature
         self._tolerance = max(AGREEMENT, rtol / 1000)
         self._degrees: dict[Callable, int] = {}
 
@@ -71,7 +72,8 @@ class Sharpness:
         return self._degrees[f]
 
     def _of_function(self, f: Callable, degree: int) -> int:
-        channels = _channels(evaluate(f, self._close.nodes))
+        known = _close_channels if isinstance(f, Hashable) else _close_channels.__wrapped__
+        channels = known(f, Fixed(self._density))
         with np.errstate(under="ignore"):
             largest = np.abs(channels).max(axis=0)
         largest[largest == 0] = 1.0
@@ -89,11 +91,11 @@ class Sharpness:
             return degree
         values = powers(self._close.nodes)
         with np.errstate(under="ignore"):
-            expected, sizes = self._tests.T @ values, self._tests.T @ np.abs(values)
+            expected, sizes = self._tests @ values, self._tests @ np.abs(values)
         while True:
             rule = self._rule(degree)
             with np.errstate(under="ignore"):
-                integrals = self._weigh(rule).T @ powers(rule.nodes)
+                integrals = self._weigh(rule, self._logits(rule.nodes)) @ powers(rule.nodes)
             finer = degree * 3 // 2
             if (np.abs(integrals - expected) <= self._rounding * sizes).all():
                 return degree
@@ -103,33 +105,12 @@ class Sharpness:
 
     @functools.cached_property
     def _close(self) -> Rule:
-        return self._as_rule(*self._close_measure())
-
-    def _close_measure(self) -> Any:
-        manifold = self._density.manifold
-        if self._is_rule_of_manifold:
-            return close_rule(manifold, close_nodes(manifold))
-        degree, most = 8, CLOSE_NODES[min(manifold.dim, 2) - 1]
-        while self._density.quadrature_size(degree + degree // 4) < 2 * most and degree < most:
-            degree += degree // 4
-        return self._density.quadrature(degree)
+        rule = _close_rule(Fixed(self._density))
+        return rule._replace(log_density=rule.log_density + _potential(self._attention, rule.nodes))
 
     def _rule(self, degree: int) -> Rule:
-        if self._is_rule_of_manifold:
-            return self._as_rule(*rule_of(self._density.manifold, degree))
-        return self._as_rule(*self._density.quadrature(degree))
-
-    def _as_rule(self, nodes: np.ndarray, weights: np.ndarray) -> Rule:
-        with np.errstate(divide="ignore"):
-            log_weights = np.log(weights)
-        potential = _potential(self._attention, nodes)
-        if self._is_rule_of_manifold:
-            return Rule(nodes, log_weights, self._density.log_densities(nodes) + potential)
-        return Rule(nodes, log_weights + potential, np.zeros(len(nodes)))
-
-    @functools.cached_property
-    def _tests(self) -> np.ndarray:
-        return self._weigh(self._close)
+        rule = _rule(self._density, degree)
+        return rule._replace(log_density=rule.log_density + _potential(self._attention, rule.nodes))
 
     @functools.cached_property
     def _rounding(self) -> float:
@@ -143,38 +124,83 @@ class Sharpness:
         return self._close.nodes[np.append(some, np.argmax(self._close.log_density + self._close.log_weights))]
 
     @functools.cached_property
+    def _tests(self) -> np.ndarray:
+        return self._weigh(self._close, self._close_logits)
+
+    @functools.cached_property
+    def _close_logits(self) -> np.ndarray:
+        return self._logits(self._close.nodes)
+
+    @functools.cached_property
     def _scales(self) -> tuple[np.ndarray, np.ndarray]:
         """The largest logit of each kernel, and the power that flattens it."""
-        logits = self._logits(self._close.nodes)
+        logits = self._close_logits
         finite = np.isfinite(logits)
-        highest = np.where(finite, logits, -np.inf).max(axis=0)
-        spans = highest - np.where(finite, logits, np.inf).min(axis=0)
-        with np.errstate(divide="ignore"):
-            return highest, np.minimum(1.0, TEMPERED / spans)
+        highest = np.where(finite, logits, -np.inf).max(axis=1)
+        spans = highest - np.where(finite, logits, np.inf).min(axis=1)
+        return highest, TEMPERED / np.maximum(spans, TEMPERED)
 
-    def _weigh(self, rule: Rule) -> np.ndarray:
-        """Return the weight of every node in every integral, (Q, T)."""
+    def _weigh(self, rule: Rule, logits: np.ndarray) -> np.ndarray:
+        """Return the weight of every node in every integral, (T, Q)."""
         close = self._close.log_density
-        span = float(np.ptp(close))
-        powers = {1.0, min(1.0, TEMPERED / span)} if span else {1.0}
         highest, flattened = self._scales
         with np.errstate(under="ignore", over="ignore"):
-            masses = [np.exp(rule.log_weights + power * (rule.log_density - close.max())) for power in powers]
-            kernels = np.exp(flattened * (self._logits(rule.nodes) - highest))
-            kernels = np.column_stack([np.ones(len(rule.nodes)), kernels])
-            return np.hstack([mass[:, None] * kernels for mass in masses])
+            kernels = np.exp(flattened[:, None] * (logits - highest[:, None]))
+            masses = [
+                np.exp(rule.log_weights + power * (rule.log_density - close.max()))
+                for power in {1.0, TEMPERED / max(float(np.ptp(close)), TEMPERED)}
+            ]
+            return np.vstack([part for mass in masses for part in (mass, mass * kernels)])
 
     def _logits(self, nodes: np.ndarray) -> np.ndarray:
+        """Return the logits of the chosen queries at the nodes, (K, Q)."""
         if self._attention.is_gaussian:  # a cost without parameters need not be compiled
-            squares = np.stack([np.sum((nodes - x) ** 2, axis=1) for x in self._queries], axis=1)
+            x = self._queries
+            squares = np.sum(x**2, axis=1)[:, None] - 2 * x @ nodes.T + np.einsum("ij,ij->i", nodes, nodes)
             return -squares / (2 * self._attention.bandwidth)
         rows = functools.partial(_compiled_logits, self._attention, self._queries)
-        return np.nan_to_num(map_blocks(rows, nodes, block=VALUE_BLOCK), nan=-np.inf, posinf=np.inf, neginf=-np.inf)
+        logits = map_blocks(rows, nodes, block=VALUE_BLOCK).T
+        return np.where(np.isnan(logits), -np.inf, logits)
 
 
 @jax.jit
 def _compiled_logits(attention: Attention, queries: jax.Array, nodes: jax.Array) -> jax.Array:
     return jax.vmap(lambda y: jax.vmap(lambda x: attention.logit(x, y))(queries))(nodes)
+
+
+def _has_rule_of_manifold(density: Density) -> bool:
+    return density.manifold.is_compact and type(density).quadrature is Density.quadrature
+
+
+def _rule(density: Density, degree: int) -> Rule:
+    if _has_rule_of_manifold(density):
+        return _of_measure(density, rule_of(density.manifold, degree))
+    return _of_measure(density, density.quadrature(degree))
+
+
+@functools.lru_cache(maxsize=4)
+def _close_rule(fixed: Fixed) -> Rule:
+    """Return the rule with very many nodes; attentions of many bandwidths share it."""
+    density: Density = fixed.content
+    if _has_rule_of_manifold(density):
+        return _of_measure(density, close_rule(density.manifold, close_nodes(density.manifold)))
+    degree, most = 8, 2 * close_nodes(density.manifold)
+    while density.quadrature_size(degree + degree // 4) < most and degree < most:
+        degree += degree // 4
+    return _of_measure(density, density.quadrature(degree))
+
+
+def _of_measure(density: Density, measure: DiscreteMeasure) -> Rule:
+    nodes, weights = measure
+    with np.errstate(divide="ignore"):
+        log_weights = np.log(weights)
+    is_volume = _has_rule_of_manifold(density)  # what a density brings of its own holds p already
+    return Rule(nodes, log_weights, density.log_densities(nodes) if is_volume else np.zeros(len(nodes)))
+
+
+@functools.lru_cache(maxsize=4)
+def _close_channels(f: Callable, fixed: Fixed) -> np.ndarray:
+    return _channels(evaluate(f, _close_rule(fixed).nodes))
 
 
 def _potential(attention: Attention, nodes: np.ndarray) -> np.ndarray:
