@@ -154,7 +154,7 @@ class PopulationAttention:
 
         _, error = self._converge(eigenvalues)
         operator = self._resolution().fine
-        spectrum = operator.spectrum(*pairs[operator], error=error)
+        spectrum = operator.spectrum(pairs[operator], error=error)
 
         def eigenfunctions(points: np.ndarray) -> np.ndarray:
             return spectrum.eigenfunctions(self.density.manifold.check(points, "points"))
