@@ -283,6 +283,9 @@ def single_precision_inside(monkeypatch):
         def __init__(self, attention, *, points, log_weights, dtype):
             super().__init__(attention, points=points, log_weights=log_weights, dtype=np.dtype("float32"))
 
+        def _rounding(self, rows, shift, total):  # an honest error would send the rows on
+            return np.full(len(shift), 1e-14)
+
     monkeypatch.setattr(planner, "DenseSum", Wrong)
 
 
