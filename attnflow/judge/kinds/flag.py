@@ -32,10 +32,10 @@ class Flag(Kind):
         """Return 1.0 for True and 0.0 for False; raise ConfigError if it is neither a truth value nor a number."""
         return float(value) if isinstance(value, bool | np.bool_) else check_real(value, "predicted")
 
-    def check_margin(self, given: object, *, predicted: float) -> float:
+    def check_margin(self, given: object, *, predicted: float, name: str = "margin") -> float:
         """Return 0; raise ConfigError if another margin is given."""
-        if given is not None and check_real(given, "margin") != 0:
-            raise ConfigError(f"`margin` of a flag is 0, got {given!r}. Leave it out.")
+        if given is not None and check_real(given, name) != 0:
+            raise ConfigError(f"`{name}` of a flag is 0, got {given!r}. Leave it out.")
         return 0.0
 
     def read(self, claim: Prediction, levels: Sequence[Level], *, confidence: float) -> Reading:

@@ -21,13 +21,13 @@ class Identity(Kind):
         """Return None: no tolerance suits every identity."""
         return None
 
-    def check_margin(self, given: object, *, predicted: float) -> float:
+    def check_margin(self, given: object, *, predicted: float, name: str = "margin") -> float:
         """Return the tolerance; raise ConfigError if it is missing or negative."""
         if given is None:
-            raise ConfigError("`margin` of an identity must be stated. Pass its tolerance, such as 1e-12.")
-        margin = check_real(given, "margin")
+            raise ConfigError(f"`{name}` of an identity must be stated. Pass its tolerance, such as 1e-12.")
+        margin = check_real(given, name)
         if margin < 0:
-            raise ConfigError(f"`margin` must not be negative, got {margin!r}. Pass a tolerance, such as 1e-12.")
+            raise ConfigError(f"`{name}` must not be negative, got {margin!r}. Pass a tolerance, such as 1e-12.")
         return margin
 
     def read(self, claim: Prediction, levels: Sequence[Level], *, confidence: float) -> Reading:
