@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from attnflow.lab.store import Record, Store
     from attnflow.lab.study import Study
 
-EPILOG = """exit codes: 0 all as expected; 1 a claim refuted or invalid, or a control not refuted; 2 bad input;
-3 partial, some cases failed; 130 or 143 interrupted. Every command resumes when it is repeated."""
+EPILOG = """exit codes: 0 all as expected; 1 a claim refuted or invalid, or a control not refuted by its gap; 2 bad
+input; 3 partial, some cases failed; 130 or 143 interrupted. Every command resumes when it is repeated."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -139,7 +139,8 @@ def _list(arguments: argparse.Namespace) -> int:
         words = {verdict.id: verdict.verdict for verdict in run.verdicts}
         for claim in study.claims:
             control = f", control of {claim.control_of}" if claim.control_of else ""
-            print(f"    {claim.id} ({claim.kind}{control}): {words.get(claim.id, 'not yet')}")
+            derived = ", derivation" if claim.derivation else ""
+            print(f"    {claim.id} ({claim.kind}{derived}{control}): {words.get(claim.id, 'not yet')}")
     return 0
 
 

@@ -8,8 +8,8 @@ it. In between, the asymptotic sampling variance is still right within a quarter
 
 Measured on the circle with the uniform density and N = 8192: the mean of ESS over its population value for 64 queries
 as nb grows, the mean of ESS as nb shrinks, and, for f = cos t, N Var[A_N f] over its asymptote at nb = 8 (see the study
-`noise`; here it is a ratio of Bessel functions). The controls claim that ESS over the number nb itself tends to 1, and
-that ESS tends to 2.
+`noise`; here it is a ratio of Bessel functions). The controls claim that ESS over the number nb itself tends to 1, in
+truth 2^{1/2}, and that ESS tends to 1 for half of the points, each given twice, in truth 2.
 """
 
 from typing import Any
@@ -52,7 +52,8 @@ def measure(case: dict, key: jax.Array) -> dict[str, float]:
     life = af.EmpiricalAttention(af.Attention(af.SquaredDistance(), bandwidth=bandwidth), points)
     ess = life.effective_sample_size(at=at).mean()
     if nb <= 0.25:
-        return {"sparse": ess}
+        pairs = af.EmpiricalAttention(life.attention, np.repeat(points[: N // 2], 2, axis=0))
+        return {"sparse": ess, "sparse_pairs": pairs.effective_sample_size(at=at).mean()}
     if nb < 8:
         return {"between": ess}
     measured = {"dense": ess / population_ess(bandwidth), "dense_over_neighbours": ess / nb}
@@ -63,7 +64,7 @@ def measure(case: dict, key: jax.Array) -> dict[str, float]:
 
 
 common: dict[str, Any] = dict(
-    source="derived", kind="constant", size="neighbours", predicted=1.0,
+    source="derived", kind="constant", size="neighbours", predicted=1.0, measures=("empirical",),
     hypotheses="circle, uniform density, $N = 8192$, queries apart from the points",
 )  # fmt: skip
 above = af.Claim(
@@ -90,9 +91,14 @@ study = af.Study(
         above.control(
             statement=r"ESS over $\mathrm{nb} = N p (2\pi\varepsilon)^{1/2}$ tends to 1 with many neighbours",
             quantity="dense_over_neighbours",
+            truth=float(np.sqrt(2)),
         ),
         below,
-        below.control(statement="ESS tends to 2 with fewer than one neighbour", predicted=2.0),
+        below.control(
+            statement="ESS tends to 1 with fewer than one neighbour where every point is given twice",
+            quantity="sparse_pairs",
+            truth=2.0,
+        ),
         eight,
     ],
     seeds=256,
@@ -101,6 +107,7 @@ study = af.Study(
         "dense": "ESS over its population value",
         "dense_over_neighbours": r"$\mathrm{ESS} / \mathrm{nb}$",
         "sparse": "ESS",
+        "sparse_pairs": "ESS of points given twice",
         "variance_at_eight": r"$N\,\mathrm{Var}[A_N f]$ over its asymptote",
     },
 )

@@ -191,7 +191,7 @@ PREDICTED_SQUARE = r"$\mathrm{bias}^2 + \mathrm{noise}^2$"
 def claim_at(name: str, times: str) -> af.Claim:
     """Return what is claimed at a multiple of the best bandwidth."""
     return af.Claim(
-        id=f"valley/sphere/{name}", source="Si",
+        id=f"valley/sphere/{name}", source="Si", measures=("empirical",),
         statement=rf"at $\varepsilon = {times}(3N)^{{-1/4}}$ the squared error over {PREDICTED_SQUARE} tends to 1",
         kind="constant", quantity=f"valley.{name}", size="points", predicted=1.0,
         hypotheses="$S^2$, uniform density, $f$ of degree two, one layer",
@@ -213,6 +213,7 @@ study = af.Study(
             id="valley-control/sphere",
             statement=r"the squared error at $\varepsilon = 2(3N)^{-1/4}$ over that at $(3N)^{-1/4}$ tends to 1",
             quantity="valley.flat",
+            truth=17 / 8,
         ),
     ],
     seeds=32,

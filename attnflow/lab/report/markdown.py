@@ -17,8 +17,9 @@ from attnflow.lab.runs import Run
 HEAD = """# Every claim
 
 Written by `attnflow report` from the records of a run, not by hand. What the words mean is said in the
-[README](../README.md#what-the-numbers-say); a control, known to be false, stands below its claim and must be refuted.
-A claim's name leads to its figure."""
+[README](../README.md#what-the-numbers-say); a control, known to be false, stands below its claim and must be refuted,
+by the gap between what it predicts and what its number is in truth. A derivation checks one formula against another and
+runs no attention. A claim's name leads to its figure."""
 
 
 def summary_markdown(runs: Sequence[Run], *, master_seed: int) -> str:
@@ -31,9 +32,8 @@ def summary_markdown(runs: Sequence[Run], *, master_seed: int) -> str:
     lines = []
     for run in runs:
         verdicts = run.verdicts
-        counts = Counter(verdict.verdict for verdict in verdicts if not verdict.control)
         controls = [is_expected(verdict) for verdict in verdicts if verdict.control]
-        claims = ", ".join(f"{SYMBOLS[word]} {counts[word]} {word}" for word in SYMBOLS if counts[word])
+        claims = _counts([verdict for verdict in verdicts if not verdict.control])
         refuted = f"{sum(controls)} of {len(controls)}" if controls else "–"
         study = f"[{run.study.name}](docs/claims.md#{run.study.name})"
         lines.append([study, _question(run), claims or "not run", refuted])
@@ -66,15 +66,26 @@ def _claims_of(run: Run) -> str:
 
 def _row(claim: Claim, verdict: Verdict, *, figure: str | None) -> list[str]:
     name = github(claim.id)
-    words = f"{SYMBOLS[verdict.verdict]} {verdict.verdict}{' (control)' if verdict.control else ''}"
+    words = f"{SYMBOLS[verdict.verdict]} {verdict.verdict}{f' ({verdict.sort})' if verdict.sort else ''}"
     return [
         f"[{name}]({figure})" if figure else name,
         github(claim.statement),
         github(claim.source),
-        verdict.predicted_in_words,
+        verdict.predicted_in_words + (f"; in truth {verdict.truth_in_words}" if verdict.truth_in_words else ""),
         verdict.measured_in_words,
         words,
     ]
+
+
+def _counts(claims: Sequence[Verdict]) -> str:
+    """Return how many claims have which verdict, derivations after those that measure."""
+    counts = Counter((verdict.derivation, verdict.verdict) for verdict in claims)
+    return ", ".join(
+        f"{SYMBOLS[word]} {counts[derivation, word]} {'derivations ' if derivation else ''}{word}"
+        for derivation in (False, True)
+        for word in SYMBOLS
+        if counts[derivation, word]
+    )
 
 
 def _sums(runs: Sequence[Run], *, master_seed: int) -> str:
