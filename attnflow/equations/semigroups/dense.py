@@ -31,7 +31,7 @@ class Ladder(NamedTuple):
 
 
 class Semigroup:
-    """The maps e^{tA}, t >= 0, by scaling and squaring [AMH], on one BLAS thread.
+    """The maps e^{tA}, t >= 0, by scaling and squaring [AMH].
 
     What is squared is F = e^{tA} - 1, by F <- 2 F + F^2: then the rounding of a slow mode is relative to its own rate,
     where that of e^{tA} is relative to the fastest. (Rates of 1e-6 among 1e3: 1e-9 instead of 4e-8 at t = 1e6.)
@@ -65,12 +65,11 @@ class Semigroup:
         steps, place = _steps(times)
         states = []
         state = initial
-        with one_blas_thread():
-            for step in steps:
-                if step > 0:
-                    change = self._change(step)
-                    state = state + (change.T if adjoint else change) @ state
-                states.append(state)
+        for step in steps:
+            if step > 0:
+                change = self._change(step)
+                state = state + (change.T if adjoint else change) @ state
+            states.append(state)
         return np.stack(states)[place]
 
     def ladder(self, initial: np.ndarray, *, times: np.ndarray, adjoint: bool = False) -> tuple[np.ndarray, np.ndarray]:
@@ -81,10 +80,9 @@ class Semigroup:
         step = max(_steps(times)[0])
         if step == 0:
             return np.zeros(0), np.zeros((0, *initial.shape))
-        with one_blas_thread():
-            if self._ladder is None or self._ladder.times[0] != step:
-                self._ladder = _climb(self.matrix, step)
-            states = [initial + (change.T if adjoint else change) @ initial for change in self._ladder.changes]
+        if self._ladder is None or self._ladder.times[0] != step:
+            self._ladder = _climb(self.matrix, step)
+        states = [initial + (change.T if adjoint else change) @ initial for change in self._ladder.changes]
         return np.array(self._ladder.times), np.stack(states)
 
     def _change(self, step: float) -> np.ndarray:
@@ -160,19 +158,34 @@ def _controller() -> ThreadpoolController:
     return ThreadpoolController()
 
 
-def slowest_modes(matrix: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return eigenvalues (count,) of -A with the smallest real parts, rising, and eigenvectors (K, count).
+class Modes(NamedTuple):
+    """Eigenvalues of -A, (count,), their eigenvectors, (K, count), and their condition numbers, (count,).
+
+    A perturbation of A moves an eigenvalue by its norm times the condition number |l| |r| / |l'r|.
+    """
+
+    values: np.ndarray
+    vectors: np.ndarray
+    conditions: np.ndarray
+
+
+def slowest_modes(matrix: np.ndarray, count: int) -> Modes:
+    """Return the modes of -A with the smallest real parts, rising.
 
     They are complex where they are. The first column of A must be zero: it makes the first eigenvalue exactly 0 and its
     eigenvector the first unit vector; they are split off.
     """
     top, block = matrix[0, 1:], matrix[1:, 1:]
-    with one_blas_thread():
-        values, vectors = scipy.linalg.eig(-block)
+    values, left, vectors = scipy.linalg.eig(-block, left=True)
     order = np.argsort(values.real, kind="stable")[: count - 1]
-    values, vectors = values[order], vectors[:, order]
+    values, left, vectors = values[order], left[:, order], vectors[:, order]
     upper = -(top @ vectors) / values
-    return np.append(0.0, values), np.hstack([np.eye(len(matrix), 1), np.vstack([upper, vectors])])
+    conditions = 1 / np.abs(np.sum(left.conj() * vectors, axis=0))  # of unit vectors
+    return Modes(
+        np.append(0.0, values),
+        np.hstack([np.eye(len(matrix), 1), np.vstack([upper, vectors])]),
+        np.append(0.0, conditions),
+    )
 
 
 def real_modes(values: np.ndarray, vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
