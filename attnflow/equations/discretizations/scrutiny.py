@@ -101,10 +101,6 @@ class Scrutiny:
             _forget(self._seen)
         return self._seen[f, adjoint]
 
-    def raised(self, basis: Basis, by: int) -> Basis:
-        """Return the same kind of basis of a higher degree."""
-        return self._kind.on(self._density, basis.degree + by)
-
     def moments(
         self, f: Callable, basis: Basis, *, adjoint: bool, nodes: int
     ) -> tuple[CloseRule, np.ndarray, np.ndarray]:

@@ -9,7 +9,7 @@ import numpy as np
 from attnflow.equations.discretizations.refinement import Level
 from attnflow.equations.semigroups.dense import Modes, slowest_modes, stationary_moments
 
-_ROUNDING = np.finfo(float).eps  # of the Frobenius norm of the matrix
+_ROUND_OFF = 1e-15  # of the largest entry of the matrix, which is about half the degree squared
 _SAME_EIGENVALUE = 1e-7  # relative distance below which eigenfunctions are made orthogonal
 
 
@@ -34,9 +34,8 @@ class Eigenproblem:
         image[: len(vectors)] += vectors * values
         residual = np.linalg.norm(image, axis=0) / np.linalg.norm(vectors, axis=0)
         size = float(np.abs(fine.values).max())
-        # Rounding perturbs A by about eps |A|, and the eigenvalues by so much times their condition numbers.
-        rounding = _ROUNDING * np.linalg.norm(matrix) * fine.conditions
-        error = float(max(residual.max(), np.abs(fine.values - values).max()) + rounding.max())
+        rounding = _ROUND_OFF * np.abs(matrix).max() + fine.rounding.max()
+        error = float(max(residual.max(), np.abs(fine.values - values).max()) + rounding)
         if not error <= self.rtol * size:
             return error, size
         lengths = np.linalg.norm(fine.vectors, axis=0)

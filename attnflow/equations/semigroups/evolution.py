@@ -17,7 +17,6 @@ _ROUND_OFF = 1e-13  # of max |u|; measured 1e-15 to 5e-14 where log p is of orde
 _ROUNDING = 4 * np.finfo(float).eps  # of the entries of A: three times what was measured over wells at long times
 _SUSPECT = 1e-3  # of the size: by so much two resolutions may differ at times that were not asked
 _HOPELESS = 100  # times the doubt allowed: so far no finer resolution will come
-_NEXT = 16  # degrees above a resolution whose moments tell how many are missing, on the line
 _LINE_NODES = 1 << 14  # of a close look at a function on the line
 
 
@@ -29,12 +28,14 @@ class Start(NamedTuple):
         doubts: by how much another rule's coefficients differ, (K, c), or (K, 0) where the error is known.
         lost: how far the sum is from f: no later error caused by it is larger, by the maximum principle.
         missing: the norm of what is above this resolution, where only its decay makes it small; 0 elsewhere.
+        is_rough: whether f is too rough for every basis, or not asked to be resolved.
     """
 
     coefficients: np.ndarray
     doubts: np.ndarray
     lost: float
     missing: float
+    is_rough: bool
 
 
 class Solution(NamedTuple):
@@ -84,14 +85,16 @@ class Evolution:
         if self.times.min() == 0:
             found = self.values(basis, start.coefficients, at=self.points)
             lost += self._reduce(_lengths(found - evaluate(self.f, self.points).reshape(found.shape)))
-        return Solution(states, start.coefficients, ladder, lost, start.missing > 0, values.shape[1:])
+        return Solution(states, start.coefficients, ladder, lost, start.is_rough, values.shape[1:])
 
     def compare(self, level: Level, fine: Solution, coarse: Solution) -> tuple[float, float]:
         basis = level.basis
         size = self._norm(basis, fine.states)
-        if not fine.is_rough:
+        if self.is_compact and not fine.is_rough:
             size = max(size, self._norm(basis, fine.initial))
-        noise = self._noise(basis, fine.initial)
+        elif not self.is_compact and not self.adjoint:  # the sum itself may be far from f far out
+            size = max(size, self._reduce(_lengths(evaluate(self.f, self.points).reshape(len(self.points), -1))))
+        noise = self._noise(level)
         if not noise <= self.rtol * size < np.inf:
             raise _refusal(f"rounding alone is {noise:.3g} at degree {basis.degree}", self.remedy(level))
         error = self._norm(basis, _less(fine.states, coarse.states)) + fine.lost + _ROUND_OFF * size + noise
@@ -155,11 +158,11 @@ class Evolution:
                     f"{np.round(seen.place, 6).tolist()}. Use a smoother function, or a larger `rtol`."
                 )
             kept = seen.coefficients[: basis.size]
-            return Start(kept, seen.doubts[: basis.size], 0.0, seen.beyond(basis.size))
+            return Start(kept, seen.doubts[: basis.size], 0.0, seen.beyond(basis.size), True)
         lost = float(_lengths(values - self.values(basis, own)).max())
         unseen = _lengths(seen.coefficients)[scrutiny.top.orders > 1.5 * basis.degree].sum()  # between the nodes
         scale = float(basis.reference_density(basis.nodes).max()) if self.adjoint else 1.0
-        return Start(own, none, lost + seen.lost + 2 * scale * float(unseen), 0.0)
+        return Start(own, none, lost + seen.lost + 2 * scale * float(unseen), 0.0, False)
 
     def _start_on_line(self, level: Level, own: np.ndarray) -> Start:
         """Return the same on the line, where errors of f are those of L2(p).
@@ -171,12 +174,10 @@ class Evolution:
         if not self.adjoint:
             rule, values, _ = scrutiny.moments(self.f, basis, adjoint=False, nodes=_LINE_NODES)
             rest = _lengths(values - rule.synthesise(own))
-            return Start(own, none, float(np.sqrt(rule.weights @ rest**2)), 0.0)
-        wider = scrutiny.raised(basis, _NEXT)
-        *_, moments = scrutiny.moments(self.f, wider, adjoint=True, nodes=_LINE_NODES)
+            return Start(own, none, float(np.sqrt(rule.weights @ rest**2)), 0.0, False)
+        *_, moments = scrutiny.moments(self.f, basis, adjoint=True, nodes=_LINE_NODES)
         *_, others = scrutiny.moments(self.f, basis, adjoint=True, nodes=_LINE_NODES // 2)
-        kept, above = moments[: basis.size], moments[basis.size :]
-        return Start(kept, kept - others, 0.0, 4 * float(np.linalg.norm(above)))
+        return Start(moments, moments - others, 0.0, 0.0, True)
 
     def _path(self, solution: Solution) -> tuple[np.ndarray, np.ndarray]:
         """Return the time spent near each of the states on the way, (S,), and these, (S, K, c)."""
@@ -211,14 +212,20 @@ class Evolution:
             return float(lengths.max())
         return float(np.sqrt((lengths**2 @ self.weights).max() / self.weights.sum()))
 
-    def _noise(self, basis: Basis, initial: np.ndarray) -> float:
-        """Return the rounding of polynomials far out on the line, where they are large."""
+    def _noise(self, level: Level) -> float:
+        """Return the rounding of the coefficients of f as time leaves it, on the line, where polynomials grow far out.
+
+        Each of them is a sum whose rounding is relative to the largest terms.
+        """
         if self.is_compact:
             return 0.0
-        functions = _lengths(basis.evaluate(self.points))
-        if self.adjoint:
-            functions *= basis.reference_density(self.points)
-        return float(np.finfo(float).eps * np.linalg.norm(initial) * self._reduce(functions))
+        basis = level.basis
+        values = np.abs(evaluate(self.f, basis.nodes)).reshape(len(basis.nodes), -1).max(axis=1)
+        weights = basis.volumes if self.adjoint else basis.weights
+        sizes = np.abs(basis.at_nodes).T @ (weights * values)
+        left = level.semigroup.propagate(np.diag(sizes), times=self.times, adjoint=self.adjoint)
+        return float(np.finfo(float).eps * self._norm(basis, left))
+
 
 
 def _refusal(reason: str, remedy: str) -> ConvergenceError:
