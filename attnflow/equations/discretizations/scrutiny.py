@@ -48,17 +48,23 @@ class Seen(NamedTuple):
 
 
 class Missed(NamedTuple):
-    """What a resolution misses of L f = 1/2 tr(C Hess f) + <b, grad f>, of b and of C/2, each (2,).
+    """What a resolution misses of L f = 1/2 tr(C Hess f) + <b, grad f>.
 
     Attributes:
-        tails: the largest |b - its projection| and |C/2 - its projection| at very many nodes.
-        aliases: the norm by which the projections differ from those of a rule with very many nodes.
-        place: where b differs most, (D,).
+        tails: how much of b, and of C/2, is above degree 0, 1, ..., n, (2, n + 1), as seen at very many nodes.
+        aliases: the norm by which their projections differ from those of a rule with very many nodes, (2,).
+        place: where b is farthest from its projection, (D,).
     """
 
     tails: np.ndarray
     aliases: np.ndarray
     place: np.ndarray
+
+    def leak(self, sizes: np.ndarray, basis: Basis) -> np.ndarray:
+        """Return a bound on what L sends above degree n, (S,), from |coefficients| (S, K) in a basis of at most n."""
+        room = np.floor(self.tails.shape[1] - 1 - basis.orders).astype(int)
+        first, second = self.tails[:, room]
+        return sizes @ (basis.slopes * first + basis.slopes**2 * second)
 
 
 class Scrutiny:
@@ -147,18 +153,22 @@ class Scrutiny:
             rough, there = self._where_rough
             rest = np.concatenate([rest, np.abs(there - basis.synthesise(own, at=rough))])
             places = np.concatenate([places, rough])
-            tails = rest.max(axis=0)
+            unseen = rest.max(axis=0)
         else:
-            tails = np.sqrt(rule.weights @ rest**2)
-        aliases = np.linalg.norm(rule.analyse(closely) - own, axis=0)
+            unseen = np.sqrt(rule.weights @ rest**2)
         noise = _NOISE * np.abs(fields).max()
-        known = [np.where(part > noise, part, 0.0) for part in map(self._by_order, (tails, aliases))]
-        return Missed(*known, places[np.argmax(rest.max(axis=1))])
-
-    def _by_order(self, parts: np.ndarray) -> np.ndarray:
-        """Return the norms of the parts that belong to b and to C."""
-        first = len(self.top.derivatives)
-        return np.array([np.linalg.norm(parts[:first]), np.linalg.norm(parts[first:])])
+        aliases = np.linalg.norm(rule.analyse(closely) - own, axis=0)
+        first = len(basis.derivatives)
+        parts = (slice(0, first), slice(first, None))  # of b, and of C/2
+        above = basis.orders[None] > np.arange(basis.degree + 1)[:, None]
+        tails = np.array([np.sqrt(2) * above @ np.linalg.norm(own[:, part], axis=1) for part in parts])
+        tails += np.array([[np.linalg.norm(unseen[part])] for part in parts])
+        aliases = np.array([np.linalg.norm(aliases[part]) for part in parts])
+        return Missed(
+            np.where(tails > noise, tails, 0.0),
+            np.where(aliases > noise, aliases, 0.0),
+            places[rest.max(axis=1).argmax()],
+        )
 
     def fields(self, basis: Basis, points: np.ndarray) -> np.ndarray:
         """Return L along the fields of a basis at points (Q, D): X_a'b and X_a'C X_b / 2, (Q, A + A^2)."""

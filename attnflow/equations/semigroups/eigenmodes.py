@@ -42,7 +42,7 @@ class Eigenproblem:
         slopes = level.basis.slopes[:, None]
         bends = np.array([np.linalg.norm(slopes**power * fine.vectors, axis=0) / lengths for power in (1, 2)])
         error += float((fine.conditions * (level.missed.aliases @ bends)).max())
-        hidden = float((level.missed.tails @ bends).max())
+        hidden = float(level.missed.leak(np.abs(fine.vectors / lengths).T, level.basis).max())
         return max(error, hidden if hidden > np.sqrt(self.rtol) * size else 0.0), size
 
     def remedy(self, level: Level) -> str:

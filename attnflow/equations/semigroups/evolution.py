@@ -58,6 +58,18 @@ class Solution(NamedTuple):
     shape: tuple[int, ...]
 
 
+class Path(NamedTuple):
+    """The way of a solution: the time near each of its states, (S,), these, (S, K, c), and how long one matters."""
+
+    spent: np.ndarray
+    states: np.ndarray
+    memory: float
+
+    def total(self, rates: np.ndarray) -> float:
+        """Return what an error that grows at these rates (S,) amounts to, as far as it is remembered."""
+        return float(min(self.spent @ rates, self.memory * rates.max()))
+
+
 @dataclass(frozen=True)
 class Evolution:
     """e^{tL} f, or e^{tL*} f, at many times."""
@@ -99,15 +111,15 @@ class Evolution:
             raise _refusal(f"rounding alone is {noise:.3g} at degree {basis.degree}", self.remedy(level))
         error = self._norm(basis, _less(fine.states, coarse.states)) + fine.lost + _ROUND_OFF * size + noise
         # A close look at L, and at the times between.
-        spent, path = self._path(fine)
+        path = self._path(fine)
         scale = float(basis.reference_density(basis.nodes).max()) if self.adjoint else 1.0
-        squares = np.sum(path**2, axis=2)  # (S, K)
-        bends = scale * np.array([spent @ np.sqrt(squares @ basis.slopes**power) for power in (2, 4)])
+        squares = np.sum(path.states**2, axis=2)  # (S, K)
+        bends = scale * np.array([path.total(np.sqrt(squares @ basis.slopes**power)) for power in (2, 4)])
         if not error <= self.rtol * size:
             if not self.is_compact:
                 return error, size
             missed = level.scrutiny.missed_at_best
-            hidden = float(missed.tails @ bends)
+            hidden = scale * path.total(missed.leak(np.sqrt(squares), basis))
             if hidden > _HOPELESS * np.sqrt(self.rtol) * size:
                 raise _refusal(
                     f"what no resolution sees of the density or the cost may change it by {hidden:.3g}, most at "
@@ -117,8 +129,8 @@ class Evolution:
             return error, size
         peak = level.peak if self.adjoint and self.is_compact else 1.0
         rounded = np.sqrt(squares @ np.sum(level.semigroup.matrix**2, axis=1 if self.adjoint else 0))
-        error += peak * float(level.missed.aliases @ bends + scale * _ROUNDING * (spent @ rounded))
-        hidden = float(level.missed.tails @ bends)
+        error += peak * float(level.missed.aliases @ bends + scale * _ROUNDING * path.total(rounded))
+        hidden = scale * path.total(level.missed.leak(np.sqrt(squares), basis))
         doubt = max(self._apart(fine, coarse) * size, hidden if hidden > np.sqrt(self.rtol) * size else 0.0)
         return max(error, doubt), size
 
@@ -179,14 +191,18 @@ class Evolution:
         *_, others = scrutiny.moments(self.f, basis, adjoint=True, nodes=_LINE_NODES // 2)
         return Start(moments, moments - others, 0.0, 0.0, True)
 
-    def _path(self, solution: Solution) -> tuple[np.ndarray, np.ndarray]:
-        """Return the time spent near each of the states on the way, (S,), and these, (S, K, c)."""
+    def _path(self, solution: Solution) -> Path:
+        """Return the way that a solution takes."""
         rungs, climbed = solution.ladder
         count = solution.initial.shape[1]
         times = np.concatenate([[0.0], rungs, self.times])
-        path = np.concatenate([solution.initial[None], climbed[..., :count], solution.states])
+        states = np.concatenate([solution.initial[None], climbed[..., :count], solution.states])
         order = np.argsort(times, kind="stable")
-        return np.append(np.diff(times[order]), 0.0), path[order]
+        # What is left of the first functions, without the constant, says how long a disturbance is remembered.
+        left = np.append(1.0, np.linalg.norm(climbed[::-1, 1:, count:], axis=1).max(axis=1))
+        stretches = np.diff([0.0, *rungs[::-1], max(self.times.max(), rungs.max(initial=0.0))])
+        memory = float(stretches @ _logarithmic_mean(left, np.append(left[1:], left[-1])))
+        return Path(np.append(np.diff(times[order]), 0.0), states[order], memory)
 
     def _apart(self, fine: Solution, coarse: Solution) -> float:
         """Return how far two resolutions differ at times that were not asked, relative to their size, if suspiciously.
@@ -227,7 +243,6 @@ class Evolution:
         return float(np.finfo(float).eps * self._norm(basis, left))
 
 
-
 def _refusal(reason: str, remedy: str) -> ConvergenceError:
     """Return the error that says why the solution is not resolved."""
     return ConvergenceError(f"the drift-diffusion is not resolved: {reason}. {remedy}")
@@ -236,6 +251,13 @@ def _refusal(reason: str, remedy: str) -> ConvergenceError:
 def _lengths(values: np.ndarray) -> np.ndarray:
     """Return Euclidean norms over the components, the last axis."""
     return np.linalg.norm(values, axis=-1)
+
+
+def _logarithmic_mean(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Return the mean along an exponential that falls from a to b, which bounds that of a sum of exponentials."""
+    a, b = np.maximum(a, 1e-300), np.maximum(b, 1e-300)
+    alike = np.abs(a - b) < 1e-6 * a
+    return np.where(alike, a, (a - b) / np.where(alike, 1.0, np.log(a / b)))
 
 
 def _less(fine: np.ndarray, coarse: np.ndarray) -> np.ndarray:
