@@ -25,7 +25,7 @@ from attnflow.trajectories import Spectrum, Trajectory, count_layers
 
 BEST_RTOL = 1e-12
 MAX_REFINEMENTS = 12  # the last rule is nine times finer than the bandwidth asks for
-MAX_REFINEMENTS_OF_F = 3  # of a rule that f alone asks for: it is three times finer then than f should need
+MAX_SHARP_REFINEMENTS = 4  # of one that the density, the cost or f asks for: it should need none
 ROUND_OFF = 1e-14  # of an average, relative to the largest value averaged
 
 
@@ -117,7 +117,8 @@ class PopulationAttention:
         self.density = check_density(density)
         self.rtol = rtol
         # A Gaussian kernel of variance eps keeps the modes up to sqrt(2 log(1/rtol) / eps); some more for f and p.
-        self._degree = math.ceil(math.sqrt(-2 * math.log(rtol) / attention.bandwidth)) + 12
+        self._least_degree = math.ceil(math.sqrt(-2 * math.log(rtol) / attention.bandwidth)) + 12
+        self._degree = self._least_degree
         self._is_settled = False  # whether that degree is known to resolve the density and the cost
         self._sharpness = Sharpness(attention, density, rtol=rtol)
         self._operators: dict[int, SoftmaxOperator] = {}
@@ -192,11 +193,12 @@ class PopulationAttention:
         queries = self._queries(at).points
 
         def log_total(layers: _Layers) -> _Answer:
-            check_mass(self.density, math.log(layers.rest.measure.mass))
             _, outside = self._average(layers, np.ones(len(layers.rest.measure)), counts=[1], at=queries, size=1.0)
             return _Answer(layers.rest.log_normalizer(queries), 1.0, outside=outside)
 
-        return self._converge(log_total).values
+        result = self._converge(log_total)
+        check_mass(self.density, math.log(result.layers.rest.measure.mass))
+        return result.values
 
     def spectrum(self, k: int) -> Spectrum:
         """Return the k smallest eigenvalues of (I - A) / eps, for a symmetric cost; those of A are accurate to `rtol`.
@@ -268,10 +270,11 @@ class PopulationAttention:
         """
         degree = self._settled_degree(nodes)
         first = degree if f is None else self._sharpness.of_function(f, degree)
-        for _ in range(MAX_REFINEMENTS if first == degree else MAX_REFINEMENTS_OF_F):
+        for _ in range(MAX_REFINEMENTS if first == self._least_degree else MAX_SHARP_REFINEMENTS):
             coarse, fine = self._layers(first, degree), self._layers(_finer(first), _finer(degree))
-            answer = compute(fine)
-            difference = float(np.abs(answer.values - compute(coarse).values).max())
+            with np.errstate(under="ignore"):  # of kernels and masses
+                answer, rough = compute(fine), compute(coarse)
+            difference = float(np.abs(answer.values - rough.values).max())
             found, rounding = float(np.abs(answer.values).max()), answer.size * answer.roundings
             self._require_inside(answer, found)
             if difference <= self.rtol * found + 10 * ROUND_OFF * rounding < math.inf:
@@ -346,5 +349,8 @@ def _finer(degree: int) -> int:
 
 def _size(own: np.ndarray, queried: np.ndarray, operator: SoftmaxOperator) -> float:
     """How large f is: its largest value where asked, or its norm in L2(p), the larger."""
-    squares = (own.reshape(len(own), -1) ** 2).max(axis=1)
-    return max(float(np.abs(queried).max()), math.sqrt(np.average(squares, weights=operator.measure.masses)))
+    largest = float(np.abs(own).max()) or 1.0  # its square may be no number
+    with np.errstate(under="ignore"):
+        squares = ((own / largest).reshape(len(own), -1) ** 2).max(axis=1)
+        mean = float(np.average(squares, weights=operator.measure.masses))
+    return max(float(np.abs(queried).max()), largest * math.sqrt(mean))
