@@ -297,6 +297,7 @@ class SoftmaxOperator:
     def _excludes(self, at: np.ndarray | None) -> bool:
         return at is None and not self.include_self
 
+    @np.errstate(under="ignore")
     def _warn_if_constant(self, sums: RowSums, at: np.ndarray | None) -> None:
         if self.attention.pseudometric.vanishes_on_diagonal:
             alike = not sums.shift.any()  # a nonnegative cost is shifted only in rows that see nothing at hand
@@ -310,7 +311,7 @@ class SoftmaxOperator:
                 f"the kernel is constant on these points to {CONSTANT_KERNEL:g}: attention returns the mean of the "
                 f"values. All points coincide, or the bandwidth {self.attention.bandwidth:g} is too large.",
                 RuntimeWarning,
-                stacklevel=5,
+                stacklevel=6,  # errstate wraps this function
             )
 
 
