@@ -32,7 +32,7 @@ LIVES = {
     "expansion": "LaplaceExpansion",
 }
 AMOUNT = 0.1
-# Values that have decayed stay within the range of f though they are a tenth too large, and eigenvalues below one there.
+# Values that have decayed stay in the range of f though they are a tenth too large, as do eigenvalues below one.
 AMOUNTS = dict.fromkeys(
     [
         "maximum-principle/circle", "maximum-principle/sphere", "maximum-principle-control/circle",
