@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
@@ -54,6 +55,27 @@ def claims_markdown(runs: Sequence[Run], *, master_seed: int) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def turned(committed: str, verdicts: Iterable[Verdict]) -> list[str]:
+    """Return one sentence for each claim of a page of `claims_markdown` that has another verdict now, or none.
+
+    Args:
+        committed: the page.
+        verdicts: of all claims, as they are now.
+    """
+    now = {github(verdict.id): _in_words(verdict) for verdict in verdicts}
+    found = []
+    for line in committed.splitlines():
+        cells = line.removeprefix("| ").removesuffix(" |").split(" | ")  # a bar inside a cell has a backslash before it
+        symbol, _, before = cells[-1].partition(" ")
+        if len(cells) == 6 and symbol in SYMBOLS.values():
+            id = re.sub(r"^\[(.*)\]\(.*\)$", r"\1", cells[0])
+            if id not in now:
+                found.append(f"{id} was {before}, and is gone")
+            elif before != now[id]:
+                found.append(f"{id} was {before}, and is {now[id]}")
+    return found
+
+
 def _claims_of(run: Run) -> str:
     figures = {
         each.claim.id: f"../figures/{run.study.name}/{figure_name(judgement.claim)}.svg"
@@ -66,7 +88,7 @@ def _claims_of(run: Run) -> str:
 
 def _row(claim: Claim, verdict: Verdict, *, figure: str | None) -> list[str]:
     name = github(claim.id)
-    words = f"{SYMBOLS[verdict.verdict]} {verdict.verdict}{f' ({verdict.sort})' if verdict.sort else ''}"
+    words = f"{SYMBOLS[verdict.verdict]} {_in_words(verdict)}"
     return [
         f"[{name}]({figure})" if figure else name,
         github(claim.statement),
@@ -75,6 +97,10 @@ def _row(claim: Claim, verdict: Verdict, *, figure: str | None) -> list[str]:
         verdict.measured_in_words,
         words,
     ]
+
+
+def _in_words(verdict: Verdict) -> str:
+    return verdict.verdict + (f" ({verdict.sort})" if verdict.sort else "")
 
 
 def _counts(claims: Sequence[Verdict]) -> str:

@@ -9,6 +9,7 @@ from attnflow.errors import ConfigError
 from attnflow.lab.loading import load_study
 from attnflow.lab.plots.drawing import README
 from attnflow.lab.report.files import CLAIMS, END, START, check, write
+from attnflow.lab.report.markdown import turned
 from attnflow.lab.report.words import levels_in_words
 from attnflow.lab.runs import read_run
 from attnflow.lab.store import Store
@@ -72,6 +73,23 @@ def test_an_edited_readme_and_edited_claims_are_detected(place, no_figures):
         file.write_text(text, encoding="utf-8")
     CLAIMS.unlink()
     assert check([study], store) == [CLAIMS]
+
+
+def test_claims_whose_verdict_turned_are_named(place, no_figures):
+    study, store = ran()
+    written(study, store)
+    verdicts, text = read_run(study, store).verdicts, CLAIMS.read_text(encoding="utf-8")
+
+    def when(old, new):
+        assert old in text
+        return turned(text.replace(old, new, 1), verdicts)
+
+    assert turned(text, verdicts) == turned(README.read_text(encoding="utf-8"), verdicts) == []
+    assert when("● supported", "◐ inconclusive") == ["toy/rate was inconclusive, and is supported"]
+    control = "toy/&lt;script>alert('id')&lt;/script> was supported (control), and is refuted (control)"
+    assert when("✕ refuted (control)", "● supported (control)") == [control]
+    assert when("toy/holds", "toy/held") == ["toy/held was supported, and is gone"]
+    assert when("toy/limit", "toy/other") == ["toy/other\\|zero was supported, and is gone"]  # a bar, in a link
 
 
 def test_text_around_the_summary_is_free(folder, no_figures):
