@@ -105,11 +105,12 @@ def test_the_noise_of_the_circle_has_its_limit_and_next_term():
     assert exact < 0.99 * limit
 
 
-def test_steadied_by_the_cloud_itself_a_measurement_stays_as_it_is():
-    points = af.Uniform(af.FlatTorus(2)).sample(50, key=jax.random.key(2))
-    weights = np.random.default_rng(0).normal(size=(7, 7))
-    clouds = DRAWN["Clouds"](points, np.stack([points, points]))
-    assert DRAWN["steadied"](1.25, weights, of=clouds) == pytest.approx(1.25, rel=1e-12)
+def test_weighted_powers_are_those_of_the_waves_in_order():
+    points = af.Uniform(af.FlatTorus(2)).sample(7, key=jax.random.key(5))
+    weights = np.zeros((5, 5))
+    weights[4, 1] = 3.0
+    waves = np.arange(-2, 3)
+    assert DRAWN["weighted_powers"](points, weights) == pytest.approx(3 * DRAWN["powers"](points, waves)[4, 1])
 
 
 def test_the_best_error_balances_its_parts():
