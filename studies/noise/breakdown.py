@@ -20,7 +20,7 @@ M = nb (2 pi)^{-1/2} int k^2 y^2 e^{-sk} dy: over its asymptote this is R(nb) = 
 
 Measured on the circle with the uniform density and N = 8192: the mean of ESS over its population value for 64 queries
 as nb grows, the mean of ESS less nb^2 log(c / nb) as nb shrinks, and, for f = cos t, N Var[A_N f] over its asymptote
-times R at nb = 8, at 256 queries (see the study `noise`; the asymptote is a ratio of Bessel functions here). The
+times R at nb = 8, at 400 queries (see the study `noise`; the asymptote is a ratio of Bessel functions here). The
 controls claim that ESS over the number nb itself tends to 1, that ESS tends to 2, and that the asymptote still holds at
 eight neighbours.
 """
@@ -73,8 +73,8 @@ def population_ess(bandwidth: float) -> float:
 
 
 def variance(life: af.EmpiricalAttention, points: np.ndarray) -> float:
-    """Return N (A_N f - A f)^2 over its asymptote, f = cos t, the mean over 256 queries."""
-    queries = angles(256)
+    """Return N (A_N f - A f)^2 over its asymptote, f = cos t, the mean over 400 queries."""
+    queries = angles(400)
     mean, asymptote = population(life.attention.bandwidth, queries)
     at = np.column_stack([np.cos(queries), np.sin(queries)])
     return float(np.mean(N * (life.layer(points[:, 0], at=at) - mean) ** 2 / asymptote))

@@ -45,7 +45,7 @@ TIME = 1.0
 BANDWIDTHS = tuple(0.4 * 2 ** (-k / 2) for k in range(10))  # of one layer
 LAYERS = (2, 4, 6, 8, 12, 16, 24)  # n, eps = t/n
 SCALES = {"best": 1.0, "wider": 2.0, "narrower": 0.5}  # of the best bandwidth
-CLOUDS = {"best": 24, "wider": 6, "narrower": 48}  # per seed, of the valley: about 2, 1/7 and 4 for equal scatter
+CLOUDS = {"best": 20, "wider": 4, "narrower": 72}  # per seed, of the valley; one scatters by .18, .02 and .26
 QUERIES = 128  # of the valley; 2 / eps of them, at most 50, are independent
 MARGIN = 0.03  # at twice the best bandwidth: half of what the noise is there
 MOST_OF_MANY_LAYERS = 4000  # points

@@ -218,7 +218,7 @@ study = af.Study(
     quick=quick,
     claims=[*claims_on("three-sphere"), *claims_on("three-torus"), *claims_on_the_limit("three-sphere")],
     seeds=384,
-    quick_seeds=256,
+    quick_seeds=288,
     labels=labels_on("three-sphere")
     | labels_on("three-torus")
     | {
