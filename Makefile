@@ -4,13 +4,16 @@ BIN := .venv/bin
 # One BLAS thread: the time of a run depends less on what else the machine does.
 export OPENBLAS_NUM_THREADS := 1
 
-.PHONY: verify verify-full test lint types figures report gpu-compile clean
+.PHONY: verify verify-full wrong-lives test lint types figures report gpu-compile clean
 
 verify: .venv/installed  ## the main job: run every study at quick size and print the verdicts
 	$(BIN)/attnflow verify --quick --jobs 2
 
 verify-full: .venv/installed  ## the same at full size; resumes when interrupted
 	$(BIN)/attnflow verify --full --jobs 2
+
+wrong-lives: .venv/installed  ## every study at quick size with each life wrong by a named amount: which claims notice
+	$(BIN)/python tests/wrong_lives.py
 
 test: .venv/installed  ## all tests, two files at a time
 	$(BIN)/pytest -q -n 2 --dist loadfile

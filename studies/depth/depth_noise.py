@@ -219,7 +219,16 @@ C_K = r"$c_k(q) = [\kappa(q+l) - \kappa(l) \kappa(q)] \kappa(q+l)^{n-1-k} \kappa
 def claims_in(m: int) -> list[af.Claim]:
     """Return what is claimed in m dimensions."""
     torus = f"flat torus ($m = {m}$), uniform density, chordal distance"
-    common: dict[str, Any] = dict(source="derived", kind="constant", size="points", predicted=1.0, margin=MARGIN)
+    common: dict[str, Any] = dict(
+        source="derived", kind="constant", size="points", predicted=1.0, margin=MARGIN, measures=("empirical",)
+    )
+    of_depth, of_modes = (
+        float(response.weights.sum() / response.control.sum())
+        for response in (
+            depth_response(WAVE[m], bandwidth=DEPTH_BANDWIDTH[m], layers=LAYERS[m]),
+            modes_response(m, bandwidth=MODES_BANDWIDTH[m]),
+        )
+    )
     noise = af.Claim(
         id=f"depth-noise/torus-{m}",
         statement=rf"{SQUARED_NOISE} over $\sum_q (\sum_{{k<n}} c_k(q))^2$ tends to 1, {C_K}",
@@ -237,12 +246,16 @@ def claims_in(m: int) -> list[af.Claim]:
         noise.control(
             statement=rf"{SQUARED_NOISE} over $\sum_q \sum_{{k<n}} c_k(q)^2$ tends to 1, {C_K}",
             quantity=f"noise_ratio_of_new_points.{m}d",
+            truth=of_depth,
+            truth_margin=0.15 * of_depth,  # three times that of the claim, as its scatter is that much larger
         ),
         shift,
         shift.control(
             statement="$N$ times the mean shift of eigenvalues of $A_N$ over its sum of second order, without what "
             "repeated layers add, tends to 1",
             quantity=f"slow_down_ratio_of_one_layer.{m}d",
+            truth=of_modes,
+            truth_margin=0.15 * abs(of_modes),
         ),
     ]
 
@@ -254,6 +267,7 @@ def claims_on_the_limit() -> list[af.Claim]:
         id="depth-noise-limit/torus-1/drawn", source="derived",
         statement=rf"of drawn points {SQUARED_NOISE} is {with_next}",
         kind="constant", quantity="noise_over_limit", size="points", predicted=1.0, margin=MARGIN,
+        measures=("empirical",),
         hypotheses=rf"circle, uniform density, chordal distance, $f = e^{{i x}}$, $t = 1/2$ in {LIMIT_LAYERS} layers",
     )  # fmt: skip
     return [
@@ -261,6 +275,8 @@ def claims_on_the_limit() -> list[af.Claim]:
         claim.control(
             statement=rf"of drawn points {SQUARED_NOISE} is {with_next.split(' + ')[0]}$, the limit itself",
             quantity="noise_over_bare_limit",
+            truth=limit_of_noise(LIMIT_TIME / LIMIT_LAYERS) / limit_of_noise(0.0),
+            truth_margin=MARGIN,
         ),
     ]
 

@@ -30,8 +30,15 @@ for m = 1, 2, >= 3 (depth-best): far better than the generator alone can be know
 `generator_schedule`). For m = 1 the noise tends to its limit from below like eps^{1/2} / N, which a smaller eps spoils
 before the bias of order eps is as small as N^{-1/2}.
 
-The controls take new points for every layer, leave kappa(l) kappa(q) out of the response of a layer, take c = 1 +
-4 / (m 2^{m/2}), an estimate by scaling that counts the noise of one layer once, and take the best error of one layer.
+The controls take new points for every layer, leave kappa(l) kappa(q) out of the response of a layer, take of the
+slow-down the part of one layer alone, and for the best error its bandwidth, the order of one layer, and the circle. In
+truth the noise of new points is, over
+the size above, 0 for m = 1 and 2 and for m = 3, where its sum over layers is one over powers of e^{-u^2},
+
+    2^{-m/2} zeta(1 + m/2) / 2 [zeta(m/2) - zeta(1 + m/2)];
+
+the noise that is not centred grows like n, the part of one layer has c = -2^{-1 - m/2} (kappa times what is smooth in
+the response of a layer, eps u_1^2 kappa / 2, over eps/2), and the best errors have the orders above.
 """
 
 import functools
@@ -58,6 +65,7 @@ BEST_ORDERS = {  # in N, of the best error and its bandwidth; and the power of t
     2: (Fraction(-1, 2), Fraction(-1, 2), Fraction(1, 2)),
     3: (Fraction(-2, 5), Fraction(-2, 5), Fraction(2, 5)),
 }
+NOISE_OF_NEW_POINTS = {1: 0.0, 2: 0.0, 3: float(2**-2.5 * zeta(2.5) / (zeta(1.5) - zeta(2.5)))}  # over that of frozen
 ROOT_NOISE = r"$N^{1/2}$ times the RMS of $A_N^n f - A^n f$"
 
 
@@ -120,6 +128,14 @@ def slow_down(m: int, bandwidth: float) -> float:
     repeated = np.zeros_like(s.at_q)
     repeated[other] = (s.at_wave - s.at_sum * s.at_q)[other] / (s.at_wave - s.at_sum)[other]
     terms = s.copies * one_layer * (repeated - s.at_q)
+    terms[s.at_q == 1] = 0
+    return float(np.sum(terms) / (1 - s.at_wave) * (bandwidth / (2 * np.pi)) ** (m / 2))
+
+
+def slow_down_of_one_layer(m: int, bandwidth: float) -> float:
+    """Return the part of c that one layer has on the average."""
+    s = symbols(m, bandwidth)
+    terms = s.copies * s.at_q * (s.at_wave * s.at_q - s.at_sum)
     terms[s.at_q == 1] = 0
     return float(np.sum(terms) / (1 - s.at_wave) * (bandwidth / (2 * np.pi)) ** (m / 2))
 
@@ -193,6 +209,7 @@ def of_layers(m: int, n: int) -> dict[str, float]:
         "noise_over_limit": scaled(m, n, "noise"),
         "noise_of_new_points_over_limit": scaled(m, n, "noise_of_new_points"),
         "slow_down_constant": slow_down(m, TIME / n),
+        "slow_down_constant_of_one_layer": slow_down_of_one_layer(m, TIME / n),
     }
 
 
@@ -227,8 +244,9 @@ NOISE_RATIO = {
 def claims_of_layers(m: int) -> list[af.Claim]:
     """Return what is claimed of noise and slow-down as eps -> 0."""
     common: dict[str, Any] = dict(
-        source="derived", size="layers", hypotheses=TORUS.format(m=m) + ", chordal distance, leading order in $1/N$"
-    )
+        source="derived", size="layers", measures=(),
+        hypotheses=TORUS.format(m=m) + ", chordal distance, leading order in $1/N$",
+    )  # fmt: skip
     ratio = af.Claim(
         id=f"depth-noise-limit/torus-{m}", statement=f"{NOISE_RATIO[m]} tends to 1",
         kind="constant", quantity=f"noise_over_limit.{m}d", predicted=1.0,
@@ -245,11 +263,14 @@ def claims_of_layers(m: int) -> list[af.Claim]:
         ratio.control(
             statement=f"with points new in every layer {NOISE_RATIO[m]} tends to 1",
             quantity=f"noise_of_new_points_over_limit.{m}d",
+            truth=NOISE_OF_NEW_POINTS[m],
+            truth_margin=0.05,
         ),
         constant,
         constant.control(
-            statement=rf"{slower} with $c = 1 + 4 / (m 2^{{m/2}})$",
-            predicted=1 + 4 / (m * 2 ** (m / 2)),
+            statement=rf"{slower} with $c = 2 \zeta(1 + m/2) - 1$, without what repeated layers add",
+            quantity=f"slow_down_constant_of_one_layer.{m}d",
+            truth=-(2.0 ** (-1 - m / 2)),
         ),
     ]
     if m == 2:  # a logarithm has no exponent
@@ -264,6 +285,7 @@ def claims_of_layers(m: int) -> list[af.Claim]:
     control = exponent.control(
         statement=rf"without $\kappa(l) \kappa(q)$ in the response of a layer {ROOT_NOISE} is of order $n^{{{order}}}$",
         quantity=f"noise_not_centred.{m}d",
+        truth=1.0,
     )
     return [*claims, exponent, control]
 
@@ -272,7 +294,7 @@ def claims_of_points(m: int) -> list[af.Claim]:
     """Return what is claimed of the best error and of its bandwidth as N grows."""
     error, bandwidth, correction = BEST_ORDERS[m]
     common: dict[str, Any] = dict(
-        source="derived", size="points", correction_power=float(correction),
+        source="derived", size="points", measures=(), correction_power=float(correction),
         hypotheses=TORUS.format(m=m) + ", $t = 1/2$, leading orders, 8 neighbours",
     )  # fmt: skip
     growth = af.Claim(
@@ -288,22 +310,34 @@ def claims_of_points(m: int) -> list[af.Claim]:
         statement=rf"the best error of many layers is reached at $\varepsilon$ of order $N^{{{bandwidth}}}$",
         kind="exponent", quantity=f"best_bandwidth.{m}d", predicted=float(bandwidth), **common,
     )  # fmt: skip
-    claim, one_layer = growth if m == 2 else rate, Fraction(-2, m + 6)
-    control = claim.control(
-        statement=f"the best error of many layers is of order $N^{{{one_layer}}}$, as that of one layer",
-        kind="exponent", quantity=f"best_error.{m}d", predicted=float(one_layer),
-    )  # fmt: skip
-    return [claim, control, place]
+    if m == 1:
+        control = rate.control(
+            statement=rf"the best error of many layers is reached at $\varepsilon$ of order $N^{{{error}}}$",
+            quantity=f"best_bandwidth.{m}d", truth=float(bandwidth),
+        )  # fmt: skip
+    elif m == 2:  # a logarithm has no exponent
+        one_layer = Fraction(-2, m + 6)
+        control = growth.control(
+            statement=f"the best error of many layers is of order $N^{{{one_layer}}}$, as that of one layer",
+            kind="exponent", quantity=f"best_error.{m}d", predicted=float(one_layer), truth=float(error),
+        )  # fmt: skip
+    else:
+        control = rate.control(
+            statement=f"on the circle the best error of many layers is of order $N^{{{error}}}$",
+            quantity="best_error.1d", truth=-0.5, truth_margin=0.04,
+        )  # fmt: skip
+    return [growth if m == 2 else rate, control, place]
 
 
 LAYERS = {1: [64 * 2**k for k in range(10)], 2: [64 * 2**k for k in range(8)], 3: [40, 57, 80, 113, 160, 226, 320]}
-POINTS = {m: [float(10 ** (first + k)) for k in range(6)] for m, first in ((1, 5), (2, 5), (3, 4))}
+POINTS = {m: [float(10 ** (first + k / 2)) for k in range(11)] for m, first in ((1, 5), (2, 5), (3, 4))}
 LABELS = {
     "noise": ROOT_NOISE,
     "noise_not_centred": f"{ROOT_NOISE}, not centred",
     "noise_over_limit": "squared noise over its limit",
     "noise_of_new_points_over_limit": "squared noise of new points over the limit",
     "slow_down_constant": "constant $c$ of the slow-down",
+    "slow_down_constant_of_one_layer": "constant $c$ of one layer",
     "best_error": "best error",
     "best_bandwidth": r"bandwidth $\varepsilon$ of the best error",
     "best_growth": r"growth of $N \times$ best squared error",

@@ -21,8 +21,8 @@ M = nb (2 pi)^{-1/2} int k^2 y^2 e^{-sk} dy: over its asymptote this is R(nb) = 
 Measured on the circle with the uniform density and N = 8192: the mean of ESS over its population value for 64 queries
 as nb grows, the mean of ESS less nb^2 log(c / nb) as nb shrinks, and, for f = cos t, N Var[A_N f] over its asymptote
 times R at nb = 8, at 400 queries (see the study `noise`; the asymptote is a ratio of Bessel functions here). The
-controls claim that ESS over the number nb itself tends to 1, that ESS tends to 2, and that the asymptote still holds at
-eight neighbours.
+controls claim that ESS over the number nb itself tends to 1, in truth 2^{1/2}, that the same with few neighbours holds
+for half of the points, each given twice, in truth 2, and that the asymptote still holds at eight neighbours.
 """
 
 from typing import Any
@@ -90,7 +90,9 @@ def measure(case: dict, key: jax.Array) -> dict[str, float]:
     life = af.EmpiricalAttention(af.Attention(af.SquaredDistance(), bandwidth=bandwidth), points)
     ess = life.effective_sample_size(at=at).mean()
     if nb <= 0.25:
-        return {"sparse": ess - nb**2 * np.log(CLOSE / nb)}
+        close = nb**2 * np.log(CLOSE / nb)
+        pairs = af.EmpiricalAttention(life.attention, np.repeat(points[: N // 2], 2, axis=0))
+        return {"sparse": ess - close, "sparse_pairs": pairs.effective_sample_size(at=at).mean() - close}
     if nb < 8:
         return {"between": ess}
     measured = {"dense": ess / population_ess(bandwidth), "dense_over_neighbours": ess / nb}
@@ -101,7 +103,7 @@ def measure(case: dict, key: jax.Array) -> dict[str, float]:
 
 
 common: dict[str, Any] = dict(
-    source="derived", kind="constant", size="neighbours", predicted=1.0,
+    source="derived", kind="constant", size="neighbours", predicted=1.0, measures=("empirical",),
     hypotheses="circle, uniform density, $N = 8192$, queries apart from the points",
 )  # fmt: skip
 above = af.Claim(
@@ -128,16 +130,20 @@ study = af.Study(
         above.control(
             statement=r"ESS over $\mathrm{nb} = N p (2\pi\varepsilon)^{1/2}$ tends to 1 with many neighbours",
             quantity="dense_over_neighbours",
+            truth=float(np.sqrt(2)),
         ),
         below,
         below.control(
-            statement=r"ESS less $\mathrm{nb}^2 \log(1.175 / \mathrm{nb})$ tends to 2 with fewer than one neighbour",
-            predicted=2.0,
+            statement=r"ESS less $\mathrm{nb}^2 \log(1.175 / \mathrm{nb})$ tends to 1 with fewer than one neighbour "
+            "where every point is given twice",
+            quantity="sparse_pairs",
+            truth=2.0,
         ),
         eight,
         eight.control(
             statement=r"with 8 neighbours $N\,\mathrm{Var}[A_N f]$ is $\int k^2 (f - A f)^2 p / (\int k p)^2$",
             quantity="asymptote_at_eight",
+            truth=few_neighbours(8.0),
         ),
     ],
     seeds=256,
@@ -146,6 +152,7 @@ study = af.Study(
         "dense": "ESS over its population value",
         "dense_over_neighbours": r"$\mathrm{ESS} / \mathrm{nb}$",
         "sparse": r"ESS less $\mathrm{nb}^2 \log(1.175 / \mathrm{nb})$",
+        "sparse_pairs": "the same of points given twice",
         "variance_at_eight": r"$N\,\mathrm{Var}[A_N f]$ over 1.165 times its asymptote",
         "asymptote_at_eight": r"$N\,\mathrm{Var}[A_N f]$ over its asymptote",
     },
