@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.linalg
+import scipy.special
 
 import attnflow as af
 from attnflow.errors import ConvergenceError
@@ -100,21 +101,20 @@ def test_bumps_at_forty_random_places_are_not_overlooked():
 @pytest.mark.parametrize("manifold", [af.Sphere(2), af.FlatTorus(2)], ids=["sphere", "torus"])
 def test_a_narrow_bump_on_a_surface_is_its_mean_in_the_end(manifold):
     centre = manifold.sample_uniform(1, np.random.default_rng(4))[0]
-    width = 0.05
+    width = 0.1
 
     def bump(x):
-        return 1e3 * jnp.exp(-jnp.sum((x - centre) ** 2) / (2 * width**2)) + x[0]
+        return jnp.exp(-jnp.sum((x - centre) ** 2) / (2 * width**2))
 
     limit = af.DriftDiffusion(ATTENTION, af.Uniform(manifold))
     points = manifold.sample_uniform(5, np.random.default_rng(1))
-    flow = limit.evolve(bump, times=60.0, at=points)
-    if manifold.dim == 2 and manifold == af.Sphere(2):
-        mass = 2 * np.pi * width**2 * (1 - np.exp(-2 / width**2))  # |x - c|^2 = 2 - 2z, and dvol = 2 pi dz
-    else:
-        mass = (2 * np.pi * scipy.special.ive(0, 1 / width**2)) ** 2
-    # What is left of x_0 and of the first harmonics is below e^{-30} of 1e3 times their share.
-    np.testing.assert_allclose(flow.values[0], 1e3 * mass / manifold.volume, rtol=0, atol=flow.solver_error)
-    assert flow.solver_error <= 1e-7
+    flow = limit.evolve(bump, times=80.0, at=points)  # e^{-40} is left of the first harmonics
+    on_sphere = 2 * np.pi * width**2 * (1 - np.exp(-2 / width**2))  # |x - c|^2 = 2 - 2z, and dvol = 2 pi dz
+    on_torus = (2 * np.pi * scipy.special.ive(0, 1 / width**2)) ** 2
+    mass = on_sphere if manifold == af.Sphere(2) else on_torus
+    # Beside the declared error of at most 1e-9 of the mean that of the Gauss rule of SciPy, 3e-12.
+    assert np.abs(flow.values[0] * manifold.volume / mass - 1).max() <= 1e-9
+    assert flow.solver_error <= 1e-8 * mass / manifold.volume
     with pytest.raises(ConvergenceError, match="rough at"):
         limit.evolve(bump, times=0.0, at=points)
 
@@ -152,12 +152,12 @@ def test_a_drift_above_the_first_resolutions_is_not_lost():
     # cos 40 t couples cos t to nothing below the 39th mode: at 12 and at 16 modes it is as if it were not there.
     # At 56 modes, and at 60, the 81st is missing. Waves of 20 are resolved at 128.
     fast = af.DriftDiffusion(ATTENTION, af.LogDensity(CIRCLE, lambda x: 0.5 * jnp.cos(40 * angle(x))))
-    with pytest.raises(ConvergenceError, match="not resolved at degree 160"):
+    with pytest.raises(ConvergenceError, match="what no resolution sees of the density"):
         fast.evolve(first, times=1.0, at=AT)
     limit = af.DriftDiffusion(ATTENTION, af.LogDensity(CIRCLE, lambda x: 0.3 * jnp.cos(20 * angle(x))), rtol=1e-6)
     flow = limit.evolve(first, times=1.0, at=AT)
     exact = collocated(lambda t: -6 * np.sin(20 * t), np.cos, time=1.0, nodes=321)
-    assert abs(exact[0] / np.exp(-0.5) - 1) > 0.1  # homogenised, it decays more slowly
+    assert abs(exact[0] / np.exp(-0.5) - 1) > 0.05  # homogenised, it decays more slowly
     assert np.abs(flow.values[0] - exact).max() <= flow.solver_error <= 1e-6
 
 

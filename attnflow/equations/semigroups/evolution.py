@@ -11,6 +11,7 @@ import numpy as np
 from attnflow._lifting import evaluate
 from attnflow.equations.discretizations.base import Basis
 from attnflow.equations.discretizations.refinement import Level
+from attnflow.equations.discretizations.scrutiny import Missed
 from attnflow.errors import ConvergenceError
 
 _ROUND_OFF = 1e-13  # of max |u|; measured 1e-15 to 5e-14 where log p is of order one
@@ -42,27 +43,35 @@ class Solution(NamedTuple):
     """The answer of one resolution.
 
     Attributes:
-        states: coefficients in time, (T, K, c).
-        initial: and initially, (K, c).
-        ladder: falling times (L,), and there the coefficients of f and of the first functions, (L, K, c + ...).
+            states: coefficients in time, (T, K, c).
+        start: what it began with.
+        ladder: falling times (L,), and there the coefficients of f and of the first functions, (L, K, c + c').
+        way: all times met (S,), in any order, and the same coefficients there, (S, K, c + c').
         lost: the error due to what is not known of f.
-        is_rough: whether f is too rough for every basis.
         shape: of one value of f.
     """
 
     states: np.ndarray
-    initial: np.ndarray
+    start: Start
     ladder: tuple[np.ndarray, np.ndarray]
+    way: tuple[np.ndarray, np.ndarray]
     lost: float
-    is_rough: bool
     shape: tuple[int, ...]
 
 
 class Path(NamedTuple):
-    """The way of a solution: the time near each of its states, (S,), these, (S, K, c), and how long one matters."""
+    """The way of a solution through time.
+
+    Attributes:
+        spent: the time near each of its states, (S,).
+        states: these, (S, K, c), rising in time.
+        tests: those of the first functions, (S, K, c').
+        memory: how long a disturbance matters.
+    """
 
     spent: np.ndarray
     states: np.ndarray
+    tests: np.ndarray
     memory: float
 
     def total(self, rates: np.ndarray) -> float:
@@ -87,23 +96,25 @@ class Evolution:
         values = evaluate(self.f, basis.nodes)
         start = self._start(level, values.reshape(len(values), -1))
         last = _unit(basis, above=basis.degree - 4) if start.missing else np.zeros((basis.size, 0))
-        columns = np.hstack([start.coefficients, start.doubts, last])
+        begun = np.hstack([start.coefficients, _unit(basis, above=0, up_to=1)])
+        columns = np.hstack([begun, start.doubts, last])
         states = level.semigroup.propagate(columns, times=self.times, adjoint=self.adjoint)
-        states, doubts, decay = np.split(states, np.cumsum([part.shape[1] for part in start[:2]]), axis=2)
-        tests = np.hstack([start.coefficients, _unit(basis, above=0, up_to=1)])
-        ladder = level.semigroup.ladder(tests, times=self.times, adjoint=self.adjoint)
+        states, doubts, decay = np.split(states, np.cumsum([begun.shape[1], start.doubts.shape[1]]), axis=2)
+        rungs, climbed = level.semigroup.ladder(begun, times=self.times, adjoint=self.adjoint)
         # What is left of the last four degrees bounds what is left of those above, which decay faster: twice is safe.
         lost = start.lost + self._norm(basis, doubts) + 2 * self._norm(basis, decay) * start.missing
         if self.times.min() == 0:
             found = self.values(basis, start.coefficients, at=self.points)
             lost += self._reduce(_lengths(found - evaluate(self.f, self.points).reshape(found.shape)))
-        return Solution(states, start.coefficients, ladder, lost, start.is_rough, values.shape[1:])
+        way = (np.concatenate([[0.0], rungs, self.times]), np.concatenate([begun[None], climbed, states]))
+        count = start.coefficients.shape[1]
+        return Solution(states[..., :count], start, (rungs, climbed), way, lost, values.shape[1:])
 
     def compare(self, level: Level, fine: Solution, coarse: Solution) -> tuple[float, float]:
         basis = level.basis
         size = self._norm(basis, fine.states)
-        if self.is_compact and not fine.is_rough:
-            size = max(size, self._norm(basis, fine.initial))
+        if self.is_compact and not fine.start.is_rough:
+            size = max(size, self._norm(basis, fine.start.coefficients))
         elif not self.is_compact and not self.adjoint:  # the sum itself may be far from f far out
             size = max(size, self._reduce(_lengths(evaluate(self.f, self.points).reshape(len(self.points), -1))))
         noise = self._noise(level)
@@ -113,26 +124,25 @@ class Evolution:
         # A close look at L, and at the times between.
         path = self._path(fine)
         scale = float(basis.reference_density(basis.nodes).max()) if self.adjoint else 1.0
-        squares = np.sum(path.states**2, axis=2)  # (S, K)
-        bends = scale * np.array([path.total(np.sqrt(squares @ basis.slopes**power)) for power in (2, 4)])
         if not error <= self.rtol * size:
-            if not self.is_compact:
-                return error, size
-            missed = level.scrutiny.missed_at_best
-            hidden = scale * path.total(missed.leak(np.sqrt(squares), basis))
-            if hidden > _HOPELESS * np.sqrt(self.rtol) * size:
-                raise _refusal(
-                    f"what no resolution sees of the density or the cost may change it by {hidden:.3g}, most at "
-                    f"{np.round(missed.place, 6).tolist()}",
-                    self.remedy(level),
-                )
+            if self.is_compact:
+                missed = level.scrutiny.missed_at_best
+                hidden = self._leak(missed, fine, path, basis) * size
+                if hidden > _HOPELESS * np.sqrt(self.rtol) * size:
+                    raise _refusal(
+                        f"what no resolution sees of the density or the cost may change it by {hidden:.3g}, most at "
+                        f"{np.round(missed.place, 6).tolist()}",
+                        self.remedy(level),
+                    )
             return error, size
-        peak = level.peak if self.adjoint and self.is_compact else 1.0
+        peak = scale * (level.peak if self.adjoint and self.is_compact else 1.0)
+        squares = np.sum(path.states**2, axis=2)  # (S, K)
+        bends = np.array([path.total(np.sqrt(squares @ basis.slopes**power)) for power in (2, 4)])
         rounded = np.sqrt(squares @ np.sum(level.semigroup.matrix**2, axis=1 if self.adjoint else 0))
-        error += peak * float(level.missed.aliases @ bends + scale * _ROUNDING * path.total(rounded))
-        hidden = scale * path.total(level.missed.leak(np.sqrt(squares), basis))
-        doubt = max(self._apart(fine, coarse) * size, hidden if hidden > np.sqrt(self.rtol) * size else 0.0)
-        return max(error, doubt), size
+        error += peak * float(level.missed.aliases @ bends) + scale * _ROUNDING * path.total(rounded)
+        leak = self._leak(level.missed, fine, path, basis)
+        doubt = max(self._apart(fine, coarse), leak if leak > np.sqrt(self.rtol) else 0.0)
+        return max(error, doubt * size), size
 
     def remedy(self, level: Level) -> str:
         if self.is_compact:
@@ -194,15 +204,23 @@ class Evolution:
     def _path(self, solution: Solution) -> Path:
         """Return the way that a solution takes."""
         rungs, climbed = solution.ladder
-        count = solution.initial.shape[1]
-        times = np.concatenate([[0.0], rungs, self.times])
-        states = np.concatenate([solution.initial[None], climbed[..., :count], solution.states])
+        count = solution.states.shape[2]
+        times, states = solution.way
         order = np.argsort(times, kind="stable")
         # What is left of the first functions, without the constant, says how long a disturbance is remembered.
         left = np.append(1.0, np.linalg.norm(climbed[::-1, 1:, count:], axis=1).max(axis=1))
-        stretches = np.diff([0.0, *rungs[::-1], max(self.times.max(), rungs.max(initial=0.0))])
+        stretches = np.diff([0.0, *rungs[::-1], times.max()])
         memory = float(stretches @ _logarithmic_mean(left, np.append(left[1:], left[-1])))
-        return Path(np.append(np.diff(times[order]), 0.0), states[order], memory)
+        return Path(np.append(np.diff(times[order]), 0.0), states[order, :, :count], states[order, :, count:], memory)
+
+    def _leak(self, missed: Missed, solution: Solution, path: Path, basis: Basis) -> float:
+        """Return how much L sends out of the basis on the way, relative to the size of the solution.
+
+        A rough f is cut off to begin with; there it is asked of the first functions.
+        """
+        states = path.tests if solution.start.is_rough else path.states
+        sizes = np.linalg.norm(states, axis=2)
+        return path.total(missed.leak(sizes, basis)) / max(float(np.linalg.norm(sizes[0])), 1e-300)
 
     def _apart(self, fine: Solution, coarse: Solution) -> float:
         """Return how far two resolutions differ at times that were not asked, relative to their size, if suspiciously.
@@ -210,7 +228,7 @@ class Evolution:
         At long times modes that both take for fast have decayed in both, however slow they are in truth.
         """
         rungs = min(len(fine.ladder[0]), len(coarse.ladder[0]))
-        first = fine.initial.shape[1] if fine.is_rough else 0  # a rough f differs at early times
+        first = fine.states.shape[2] if fine.start.is_rough else 0  # a rough f differs at early times
         of_fine, of_coarse = (solution.ladder[1][:rungs, :, first:] for solution in (fine, coarse))
         apart = np.linalg.norm(_less(of_fine, of_coarse), axis=1)
         whole = np.linalg.norm(of_fine, axis=1).max(axis=0, initial=0.0)
