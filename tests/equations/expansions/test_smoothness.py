@@ -88,7 +88,7 @@ def square(x, y):
 NOT_SMOOTH = {
     "the distance cubed": (lambda x, y: square(x, y) ** 1.5, "a derivative of it is not finite"),
     "the power 3/2": (lambda x, y: square(x, y) ** 0.75, "a derivative of it is not finite"),
-    "the sum of distances": (lambda x, y: jnp.sum(jnp.abs(x - y)), "is not smooth at its minimiser"),
+    "the sum of distances": (lambda x, y: jnp.sum(jnp.abs(x - y)), "vanishing gradient.*It is not smooth there"),
     "two cases": (lambda x, y: jnp.where(y[0] > x[0], 2.0, 1.0) * square(x, y), "is not smooth at its minimiser"),
     "an arc by its cosine": (
         lambda x, y: jnp.arccos(jnp.clip(x @ y, -1, 1)) ** 2,
