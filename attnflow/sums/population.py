@@ -221,7 +221,7 @@ class PopulationAttention:
 
         result = self._converge(eigenvalues, nodes=k)
         operator = result.layers.rest
-        spectrum = operator.spectrum(*pairs[operator], error=result.error)
+        spectrum = operator.spectrum(pairs[operator], error=result.error)
         return spectrum._replace(eigenfunctions=_OnManifold(self.density.manifold, spectrum.eigenfunctions))
 
     def _queries(self, at: object) -> DiscreteMeasure:
