@@ -166,6 +166,13 @@ def test_a_query_that_attends_beyond_the_nodes_is_refused(cost):
         life.log_normalizer(at=far)
 
 
+def test_a_way_that_passes_beyond_the_nodes_is_refused():
+    # From 17 deviations the first layer goes to 11.5, beyond 12 in part, the second back to 8.
+    life = af.PopulationAttention(attention(0.5), af.Gaussian([0.0], [[1.0]]))
+    with pytest.raises(ConvergenceError, match="hangs on where Gaussian has no nodes"):
+        life.evolve(lambda x: jnp.sin(x[0]), times=1.0, at=[[17.0]])
+
+
 def test_a_query_in_the_tail_is_answered():
     life = af.PopulationAttention(attention(0.1), af.Gaussian([0.0], [[1.0]]))
     np.testing.assert_allclose(life.layer(lambda x: x[0], at=[[9.0], [-3.0]]), np.array([9, -3]) / 1.1, rtol=1e-10)
