@@ -19,7 +19,7 @@ import attnflow as af
 from attnflow._values import value
 from attnflow.densities import base as densities
 from attnflow.equations.expansions import coefficients as expansions
-from attnflow.errors import ConvergenceError
+from attnflow.errors import ConvergenceError, DataError
 from attnflow.lab.running import run_study
 from attnflow.lab.runs import read_run
 from attnflow.lab.store import Store
@@ -59,7 +59,7 @@ def verdict(measure, *, kind, predicted, margin=None):
     for bandwidth in BANDWIDTHS:
         try:
             level = af.Level(size=bandwidth, values=[measure(bandwidth)], deterministic=True)
-        except ConvergenceError as error:
+        except (ConvergenceError, DataError) as error:
             level = af.Level(size=bandwidth, values=[], deterministic=True, failed=str(error))
         levels.append(level)
     return af.judge(claim(kind, predicted, margin), levels).verdict
