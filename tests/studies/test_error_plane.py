@@ -5,7 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from witnesses import bessel, direct, quadrature
+from witnesses import bessel, direct, quadrature, ratios_of_sums
+
+import attnflow as af
 
 STUDY = runpy.run_path(str(Path(__file__).parents[2] / "studies" / "noise" / "error_plane.py"))
 
@@ -21,10 +23,24 @@ def test_the_predicted_square_is_bias_and_variance_by_quadrature(bandwidth):
     f = STUDY["test_function"](nodes)
     logits = direct.distance_logits(nodes, nodes, bandwidth=bandwidth)
     variance = direct.clt_variance(logits, f, weights=weights / (4 * np.pi))
-    bias = (direct.layer(logits, f, weights=weights) - f) / bandwidth + 3 * f
+    mean = direct.layer(logits, f, weights=weights)
+    kernel = np.exp(logits - logits.max(axis=1, keepdims=True)) * weights
+    rows = kernel / kernel.sum(axis=1, keepdims=True)
+    shift = -np.sum(rows**2 * 4 * np.pi / weights * (f - mean[:, None]), axis=1) / 1000  # of the mean of A_N f
+    bias = (mean + shift - f) / bandwidth + 3 * f
     square = weights @ (bias**2 + variance / (1000 * bandwidth**2)) / (4 * np.pi)
     assert STUDY["predicted_square"](1000, bandwidth) == pytest.approx(square, rel=1e-10)
     assert weights @ f**2 == pytest.approx(4 * np.pi, rel=1e-12)
+
+
+@pytest.mark.parametrize("name", ["best", "wider", "narrower"])
+def test_extrapolated_the_exact_square_over_the_predicted_one_is_one(name):
+    sizes = [250, 500, 1000, 2000]
+    bandwidths = [STUDY["SCALES"][name] * float(STUDY["best_bandwidth"](n)) for n in sizes]
+    exact = [ratios_of_sums.square_on_the_sphere(n, eps) for n, eps in zip(sizes, bandwidths, strict=True)]
+    predicted = [STUDY["predicted_square"](n, eps) for n, eps in zip(sizes, bandwidths, strict=True)]
+    fit = af.fit_limit(sizes, np.divide(exact, predicted), correction_power=0.75)
+    assert fit.limit == pytest.approx(1, abs=1e-3)  # the docstring's figure
 
 
 def test_the_best_bandwidth_is_where_the_leading_orders_are_least():
