@@ -132,7 +132,9 @@ def test_key_weights_that_span_more_than_the_range_of_numbers_keep_every_key(inc
     # e^{|y|^2 / 2 eps} turns the distance into the product; at eps = 1e-3 the weights span e^{1e5}.
     weighted = af.Attention(af.SquaredDistance(), 1e-3, af.KeyWeights(lambda y: jnp.sum(y**2) / 2e-3))
     product = af.Attention(af.DotProduct(), 1e-3)
-    both = [af.EmpiricalAttention(a, 0.3 * POINTS, include_self=include_self).layer(VALUES) for a in (weighted, product)]
+    both = [
+        af.EmpiricalAttention(a, 0.3 * POINTS, include_self=include_self).layer(VALUES) for a in (weighted, product)
+    ]
     np.testing.assert_allclose(*both, rtol=0, atol=1e-9)
 
 
