@@ -4,7 +4,7 @@ BIN := .venv/bin
 # One BLAS thread: the time of a run depends less on what else the machine does.
 export OPENBLAS_NUM_THREADS := 1
 
-.PHONY: verify verify-full test lint types figures report gpu-compile clean
+.PHONY: verify verify-full wrong-lives mutate test lint types figures report gpu-compile clean
 
 verify: .venv/installed  ## the main job: run every study at quick size and print the verdicts
 	$(BIN)/attnflow verify --quick --jobs 2
@@ -12,8 +12,16 @@ verify: .venv/installed  ## the main job: run every study at quick size and prin
 verify-full: .venv/installed  ## the same at full size; resumes when interrupted
 	$(BIN)/attnflow verify --full --jobs 2
 
+wrong-lives: .venv/installed  ## every study at quick size with each life wrong by a named amount: which claims notice
+	$(BIN)/python tests/wrong_lives.py
+
 test: .venv/installed  ## all tests, two files at a time
 	$(BIN)/pytest -q -n 2 --dist loadfile
+
+mutate: .venv/installed  ## change the judge and the reading of records in every small way; an hour or more: what no test notices
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test,mutation]'
+	$(BIN)/mutmut run
+	$(BIN)/mutmut results
 
 lint: .venv/installed
 	$(BIN)/ruff check .
@@ -35,7 +43,7 @@ report: .venv/installed  ## one HTML page with every claim, the summary in the R
 	touch $@
 
 clean:
-	rm -rf .venv .venv-gpu .attnflow
+	rm -rf .venv .venv-gpu .attnflow mutants
 
 gpu-compile:  ## compile the GPU programs for a GPU that need not be here; registers and spills
 	test -x .venv-gpu/bin/python || $(PYTHON) -m venv .venv-gpu

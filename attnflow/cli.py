@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from attnflow.lab.store import Record, Store
     from attnflow.lab.study import Study
 
-EPILOG = """exit codes: 0 all as expected; 1 a claim refuted or invalid, or a control not refuted; 2 bad input;
-3 partial, some cases failed; 130 or 143 interrupted. Every command resumes when it is repeated."""
+EPILOG = """exit codes: 0 all as expected; 1 a claim refuted or invalid, or a control not refuted by its gap; 2 bad
+input; 3 partial, some cases failed; 130 or 143 interrupted. Every command resumes when it is repeated."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -33,9 +33,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the words after `attnflow`; those of the process unless given.
     """
     words = list(sys.argv[1:] if argv is None else argv)
+    os.environ["MPLBACKEND"] = "agg"  # figures go into files; the backend of a notebook is not to be had here
     try:
         arguments = _parse(words)
-        return int(arguments.command(arguments))
+        return _obey(arguments)
     except KeyboardInterrupt:
         print("attnflow: interrupted; repeat the command to resume", file=sys.stderr)
         return 130
@@ -50,6 +51,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not ours:
             print("Repeat the command with --debug for the traceback.", file=sys.stderr)
         return 2
+
+
+def _obey(arguments: argparse.Namespace) -> int:
+    """Run the command; what a study's code ends by sys.exit has not come to its end."""
+    try:
+        return int(arguments.command(arguments))
+    except SystemExit as error:
+        raise ConfigError(
+            f"a study called sys.exit({error.code!r}), which would end the whole command. Take that out."
+        ) from error
 
 
 class _Parser(argparse.ArgumentParser):
@@ -139,7 +150,8 @@ def _list(arguments: argparse.Namespace) -> int:
         words = {verdict.id: verdict.verdict for verdict in run.verdicts}
         for claim in study.claims:
             control = f", control of {claim.control_of}" if claim.control_of else ""
-            print(f"    {claim.id} ({claim.kind}{control}): {words.get(claim.id, 'not yet')}")
+            derived = ", derivation" if claim.derivation else ""
+            print(f"    {claim.id} ({claim.kind}{derived}{control}): {words.get(claim.id, 'not yet')}")
     return 0
 
 
@@ -221,14 +233,21 @@ def _plot(arguments: argparse.Namespace) -> int:
 def _report(arguments: argparse.Namespace) -> int:
     from attnflow.lab.loading import find_studies
     from attnflow.lab.report.files import check, write
+    from attnflow.lab.report.markdown import turned
+    from attnflow.lab.runs import read_run
 
     studies, store = find_studies(arguments.studies), _store(arguments)
     if not arguments.check:
         print(*write(studies, store, arguments.o, master_seed=arguments.seed), sep="\n")
         return 0
     differing = check(studies, store, master_seed=arguments.seed)
+    verdicts = [
+        v for study in studies if differing for v in read_run(study, store, master_seed=arguments.seed).verdicts
+    ]
     for path in differing:
         print(f"{path} differs from the records; `attnflow report` writes it anew")
+        committed = path.read_text(encoding="utf-8") if path.is_file() else ""
+        print(*(f"    {sentence}\n" for sentence in turned(committed, verdicts)), sep="", end="")
     if not differing:
         print("the README and docs/claims.md agree with the records")
     return 1 if differing else 0

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from attnflow.cli import main
+from attnflow.errors import ConfigError
 from attnflow.judge.verdicts import verdict_from_row
 from attnflow.lab import loading, provenance
 
@@ -83,7 +84,7 @@ def test_json_holds_one_row_per_claim_from_which_its_verdict_follows(folder):
     assert [row["id"] for row in rows] == ["toy/rate", "toy/half"]
     assert set(rows[0]) == {
         "id", "source", "kind", "control", "control_of", "verdict", "predicted", "measured", "low", "high", "margin",
-        "levels", "dropped", "seconds", "reason",
+        "levels", "dropped", "seconds", "reason", "measures", "derivation", "truth", "truth_margin", "gap",
     }  # fmt: skip
     assert [verdict_from_row(row) for row in rows] == [row["verdict"] for row in rows] == ["supported", "refuted"]
 
@@ -308,6 +309,77 @@ def test_report_writes_the_page_and_check_exits_1_if_the_table_differs(folder, c
     fake.check = lambda studies, store, master_seed: []
     assert main(["report", "--check"]) == 0
     assert "agree with the records" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("code", ["0", "None", "'done'", "3"])
+@pytest.mark.parametrize("debug", [[], ["--debug"]])
+def test_a_study_that_ends_python_does_not_end_the_run_as_if_all_were_well(folder, capsys, code, debug):
+    edit(folder, "import jax\n", f"import jax, sys\nsys.exit({code})\n")
+    for words in (["verify"], ["list"], ["run", "studies/toy.py"], ["plot", "--all"], ["report"]):
+        if debug:
+            with pytest.raises(ConfigError, match=r"toy.py is no working study: it calls sys\.exit"):
+                main([*words, *debug])
+        else:
+            assert main(words) == 2
+            assert "toy.py is no working study: it calls sys.exit" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("statement", ["sys.exit(0)", "raise SystemExit", "quit(0)"])
+def test_a_measurement_that_ends_python_has_failed(folder, capsys, statement):
+    edit(folder, "    h = case", f"    import sys\n    if case['bandwidth'] < 0.01: {statement}\n    h = case")
+    assert main(["verify"]) == 3
+    shown = capsys.readouterr()
+    assert "failed: toy bandwidth=0.00625 factor=1.5 seeds 0-31: SystemExit" in shown.err
+    assert shown.out.splitlines()[-1].startswith("1 control invalid, 1 invalid. Exit 3")
+    with pytest.raises(ConfigError, match=r"a study called sys\.exit"):
+        main(["verify", "--debug"])
+
+
+def test_a_figure_that_ends_python_is_told(folder, capsys, monkeypatch):
+    def draw_study(run, directory, formats):
+        sys.exit(0)
+
+    monkeypatch.setitem(sys.modules, "attnflow.lab.plots.drawing", types.SimpleNamespace(draw_study=draw_study))
+    main(["run", "studies/toy.py", "--quick"])
+    assert main(["plot", "--all"]) == 2
+    assert "a study called sys.exit(0), which would end the whole command" in capsys.readouterr().err
+
+
+def test_check_names_the_claims_whose_verdict_turned(folder, capsys):
+    (folder / "README.md").write_text("<!-- claims -->\n<!-- /claims -->", encoding="utf-8")
+    main(["verify"])
+    assert main(["report"]) == 0
+    capsys.readouterr()
+    assert main(["report", "--check"]) == 0
+    text = (folder / "docs" / "claims.md").read_text(encoding="utf-8")
+    (folder / "docs" / "claims.md").write_text(text.replace("● supported", "○ invalid"), encoding="utf-8")
+    capsys.readouterr()
+    assert main(["report", "--check"]) == 1
+    shown = capsys.readouterr().out.splitlines()
+    assert shown[1:] == ["    toy/rate was invalid, and is supported"]
+    assert "claims.md differs from the records" in shown[0]
+
+
+def test_a_module_beside_a_study_is_found_by_every_command(folder, capsys):
+    (folder / "studies" / "noises.py").write_text("factor = 1.5")
+    edit(folder, '"factor": 1.5}', '"factor": noises.factor}')
+    text = (folder / "studies" / "toy.py").read_text()
+    (folder / "studies" / "toy.py").write_text(text.replace("import jax\n", "import jax\nimport noises\n"))
+    assert main(["verify"]) == 0
+    assert main(["list"]) == 0
+    assert "records, quick run complete" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("backend", ["module://matplotlib_inline.backend_inline", "module://no_such_backend", "none"])
+def test_the_backend_of_a_notebook_does_not_stop_figures(folder, backend):
+    (folder / "studies" / "toy.py").write_text("import jax\nfrom attnflow.lab import plots\n" + TOY)
+    main(["run", "studies/toy.py", "--quick"])
+    done = subprocess.run(
+        [sys.executable, "-m", "attnflow", "plot", "toy"],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "MPLBACKEND": backend}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (folder / "figures" / "toy" / "toy-rate.svg").exists()
 
 
 def test_help_imports_nothing_that_draws_or_stores():

@@ -1,7 +1,8 @@
 """Defects planted one at a time into attnflow: each must turn a supported claim into one that is not.
 
 The claims are small ones, judged by `af.judge` as those of the studies are: a generator and a depth on the circle by
-their rates, layers and normalisers by closed forms, a cloud by a direct sum, a random ladder by its records.
+their rates, layers and normalisers by closed forms, on the sphere too, a cloud by a direct sum, a random ladder by its
+records. The defects are in plants.py.
 """
 
 import functools
@@ -9,27 +10,20 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
+import plants
 import pytest
 from scipy.special import ive
-from witnesses import bessel, direct
+from witnesses import bessel, direct, von_mises_fisher
 
 import attnflow as af
 from attnflow._values import value
 from attnflow.densities import base as densities
 from attnflow.equations.expansions import coefficients as expansions
-from attnflow.equations.expansions import key_density
-from attnflow.equations.semigroups import dense as semigroups
-from attnflow.errors import ConvergenceError
+from attnflow.errors import ConvergenceError, DataError
 from attnflow.lab.running import run_study
 from attnflow.lab.runs import read_run
 from attnflow.lab.store import Store
 from attnflow.lab.study import Task
-from attnflow.measures import DiscreteMeasure
-from attnflow.sums import empirical, population
-from attnflow.sums.kernel_sums.dense import DenseSum
-from attnflow.sums.operators import keys
-from attnflow.sums.planning import planner
-from attnflow.trajectories import count_layers
 
 CIRCLE = af.Circle()
 ANGLES = np.array([0.3, 1.1, 2.0, 3.4, 4.1, 5.6])
@@ -65,7 +59,7 @@ def verdict(measure, *, kind, predicted, margin=None):
     for bandwidth in BANDWIDTHS:
         try:
             level = af.Level(size=bandwidth, values=[measure(bandwidth)], deterministic=True)
-        except ConvergenceError as error:
+        except (ConvergenceError, DataError) as error:
             level = af.Level(size=bandwidth, values=[], deterministic=True, failed=str(error))
         levels.append(level)
     return af.judge(claim(kind, predicted, margin), levels).verdict
@@ -133,6 +127,24 @@ def cloud_claim():
     return verdict(measure, kind="identity", predicted=0.0, margin=1e-12)
 
 
+def sphere_claim():
+    """A layer of a.x on S^2 and the kernel's integral are known for p ~ e^{b.x}."""
+    a, b = np.array([0.8, -0.5, 0.3]), np.array([0.4, 0.9, -0.6])
+    density = af.VonMisesFisher(af.Sphere(2), mean_direction=b, concentration=float(np.linalg.norm(b)))
+    x = af.Sphere(2).sample_uniform(6, np.random.default_rng(2))
+
+    def measure(bandwidth):
+        bandwidth = 0.1 + bandwidth  # a quadrature of the sphere is dear
+        life = af.PopulationAttention(af.Attention(af.SquaredDistance(), bandwidth=bandwidth), density)
+        flow = life.evolve(lambda y: jnp.dot(jnp.asarray(a), y), times=bandwidth, at=x)
+        layer = flow.values[0] - von_mises_fisher.layer(x, a=a, b=b, bandwidth=bandwidth)
+        log_integral = [von_mises_fisher.log_normalizer(u) - 1 / bandwidth for u in x / bandwidth + b]
+        normalizer = life.log_normalizer(at=x) - log_integral + von_mises_fisher.log_normalizer(b)
+        return max(np.abs(layer).max(), np.abs(normalizer).max())
+
+    return verdict(measure, kind="identity", predicted=0.0, margin=1e-10)
+
+
 def normalized_generator(bandwidth, normalization, drift, *, life):
     """The distance of a generator on the circle from f'' / 2 + drift f', known by hand."""
     attention = af.Attention(af.SquaredDistance(), bandwidth=bandwidth, normalization=normalization)
@@ -174,14 +186,85 @@ def weights_limit_claim():
     return verdict(lambda eps: normalized_generator(eps, **given), kind="identity", predicted=0.0, margin=1e-10)
 
 
-CLAIMS = [generator_claim, depth_claim, layers_claim, normalizer_claim, cloud_claim]
+@value
+class Stretched(af.PseudoMetric):
+    """|phi(x) - phi(y)|^2 for the ellipse phi = (x_0, 2 x_1): the metric is that of the ellipse."""
+
+    vanishes_on_diagonal = True
+
+    def __call__(self, x, y):
+        return (x[0] - y[0]) ** 2 + 4 * (x[1] - y[1]) ** 2
+
+
+def stretched(bandwidth):
+    """The expansion, and G, G' of the ellipse's squared speed 1 + 3 cos^2 t with the unit tangent."""
+    expansion = af.LaplaceExpansion(af.Attention(Stretched(), bandwidth=bandwidth), tilted())
+    return expansion, 1 + 3 * np.cos(ANGLES) ** 2, -3 * np.sin(2 * ANGLES), np.column_stack([-AT[:, 1], AT[:, 0]])
+
+
+def metric_claim():
+    """The metric of |phi(x) - phi(y)|^2 is that of the curve phi."""
+
+    def measure(bandwidth):
+        expansion, metric, _, tangent = stretched(bandwidth)
+        return np.abs(expansion.metric(AT) - metric[:, None, None] * tangent[:, :, None] * tangent[:, None, :]).max()
+
+    return verdict(measure, kind="identity", predicted=0.0, margin=1e-10)
+
+
+def drift_claim():
+    """Its drift is grad_G log p_G = (log p - log G / 2)' / G along the curve."""
+
+    def measure(bandwidth):
+        expansion, metric, change, tangent = stretched(bandwidth)
+        exact = (log_density_slope() - 0.5 * change / metric) / metric
+        return np.abs(expansion.drift(AT) - exact[:, None] * tangent).max()
+
+    return verdict(measure, kind="identity", predicted=0.0, margin=1e-10)
+
+
+def refusal_claim(cost):
+    """A cost for which there is no drift-diffusion is refused."""
+
+    def measure(bandwidth):
+        attention = af.Attention(af.CustomPseudoMetric(cost), bandwidth=bandwidth)
+        try:
+            af.DriftDiffusion(attention, tilted()).generator(f, at=AT)
+        except af.AttnflowError:
+            return 0.0
+        return 1.0
+
+    return verdict(measure, kind="identity", predicted=0.0, margin=0.5)
+
+
+def moved(x, y):
+    """A minimiser that is turned from the query by 0.001."""
+    turned = jnp.stack([x[0] - 1e-3 * x[1], x[1] + 1e-3 * x[0]])
+    return jnp.sum((turned - y) ** 2)
+
+
+def kinked(x, y):
+    """Two costs that meet at the query."""
+    return jnp.where(x[0] * y[1] > x[1] * y[0], 2.0, 1.0) * jnp.sum((x - y) ** 2)
+
+
+def moved_claim():
+    return refusal_claim(moved)
+
+
+def kinked_claim():
+    return refusal_claim(kinked)
+
+
+CLAIMS = [generator_claim, depth_claim, layers_claim, normalizer_claim, cloud_claim, sphere_claim]
 CLAIMS += [alpha_claim, alpha_limit_claim, weights_claim, weights_limit_claim]
+CLAIMS += [metric_claim, drift_claim, moved_claim, kinked_claim]
 
 
 @pytest.fixture(autouse=True)
 def nothing_compiled_survives():
     """A defect inside compiled code must neither be missed, as compiled before, nor stay for later tests."""
-    compiled = (expansions.raw_coefficients, expansions.applied, densities._log_densities)
+    compiled = (expansions.raw_coefficients, expansions.applied, expansions.drifts, densities._log_densities)
     for function in compiled:
         function.clear_cache()
     yield
@@ -194,171 +277,56 @@ def test_without_a_defect_each_claim_is_supported(claimed):
     assert claimed() == "supported"
 
 
-# --- the differential equation
-
-
-def change_coefficients(monkeypatch, change):
-    exact = expansions.chart_coefficients
-
-    def changed(cost, log_density, minimizer):
-        return change(exact(cost, log_density, minimizer), cost, log_density, minimizer)
-
-    monkeypatch.setattr(expansions, "chart_coefficients", changed)
-
-
-def drift_factor_1_instead_of_2(monkeypatch):
-    # 2 L f = Lap f + 2 <grad log p, grad f>
-    def change(right, cost, log_density, minimizer):
-        gradient = right.inverse_metric @ jax.grad(log_density)(minimizer)
-        return right._replace(drift=right.drift - 0.5 * gradient)
-
-    change_coefficients(monkeypatch, change)
-
-
-def sign_of_the_drift(monkeypatch):
-    change_coefficients(monkeypatch, lambda right, *_: right._replace(drift=-right.drift))
-
-
-def no_third_derivative(monkeypatch):
-    def change(right, cost, log_density, minimizer):
-        return right._replace(drift=right.inverse_metric @ jax.grad(log_density)(minimizer))
-
-    change_coefficients(monkeypatch, change)
-
-
-def a_chart_that_is_not_normal(monkeypatch):
-    """With it p^ = p sqrt(det g) has another gradient than p; nothing that is right depends on the chart."""
-
-    def chart_at(self, x):
-        frame = self.tangent_frame(x)
-        return lambda u: self.retract(x + frame @ (u + 0.4 * u**2))
-
-    monkeypatch.setattr(af.Sphere, "chart_at", chart_at)
-
-
-def p_instead_of_p_in_the_chart(monkeypatch):
-    a_chart_that_is_not_normal(monkeypatch)
-    monkeypatch.setattr(expansions, "log_volume_element", lambda chart, u: 0.0 * u[0])
-
-
-def an_euler_step_for_the_semigroup(monkeypatch):
-    monkeypatch.setattr(semigroups.scipy.linalg, "expm", lambda matrix: np.eye(len(matrix)) + matrix)
-
-
 def test_the_generator_claim_is_supported_in_any_chart(monkeypatch):
-    a_chart_that_is_not_normal(monkeypatch)
+    plants.a_chart_that_is_not_normal(monkeypatch)
     assert generator_claim() == "supported"
-
-
-# --- the sums
-
-
-def wrong_sum(monkeypatch, make):
-    class Wrong(DenseSum):
-        def __init__(self, attention, *, points, log_weights, dtype):
-            super().__init__(**make(attention=attention, points=points, log_weights=log_weights, dtype=dtype))
-
-    monkeypatch.setattr(planner, "DenseSum", Wrong)
-
-
-def eps_for_2_eps(monkeypatch):
-    def make(attention, **rest):
-        return dict(attention=af.Attention(attention.pseudometric, bandwidth=attention.bandwidth / 2), **rest)
-
-    wrong_sum(monkeypatch, make)
-
-
-def float32_inside(monkeypatch):
-    wrong_sum(monkeypatch, lambda **given: given | {"dtype": np.dtype("float32")})
-
-
-def no_self_term(monkeypatch):
-    class Wrong(DenseSum):
-        def of_rows(self, values, rows):
-            return super().of_rows(values, rows._replace(own=np.arange(len(rows.points))))
-
-    monkeypatch.setattr(planner, "DenseSum", Wrong)
-
-
-def one_layer_less(monkeypatch):
-    for life in (empirical, population):
-        monkeypatch.setattr(life, "count_layers", lambda times, bandwidth: count_layers(times, bandwidth) - 1)
-
-
-def p_that_is_not_normalised(monkeypatch):
-    monkeypatch.setattr(af.Uniform, "log_density", lambda self, x: jnp.zeros((), x.dtype))
-
-
-def a_wrong_volume(monkeypatch):
-    right = af.Sphere.quadrature
-
-    def wrong(self, degree):
-        points, weights = right(self, degree)
-        return DiscreteMeasure(points, 2 * weights)  # of an interval of length 4 pi
-
-    monkeypatch.setattr(af.Sphere, "quadrature", wrong)
-
-
-# --- the normalisations
-
-
-def half_the_power(monkeypatch):
-    monkeypatch.setattr(af.AlphaNormalization, "log_key_weights", lambda self, keys: -0.25 * keys.log_total(0.0))
-
-
-def power_of_the_wrong_sign(monkeypatch):
-    monkeypatch.setattr(af.AlphaNormalization, "log_key_weights", lambda self, keys: 0.5 * keys.log_total(0.0))
-
-
-def weights_forgotten(monkeypatch):
-    monkeypatch.setattr(af.KeyWeights, "log_key_weights", lambda self, keys: 0.0)
-
-
-def weights_twice(monkeypatch):
-    monkeypatch.setattr(af.KeyWeights, "log_key_weights", lambda self, keys: 2 * keys.evaluate(self.log_weight))
-
-
-def no_density_in_the_limit_of_totals(monkeypatch):
-    monkeypatch.setattr(key_density.LimitKeys, "log_total", lambda self, log_weights: log_weights)
-
-
-def totals_of_one_key_for_all(monkeypatch):
-    right = keys.MeasureKeys.log_total
-    monkeypatch.setattr(keys.MeasureKeys, "log_total", lambda self, u: np.full_like(right(self, u), right(self, u)[0]))
 
 
 @pytest.mark.parametrize(
     ("plant", "claimed"),
     [
-        (half_the_power, alpha_claim),
-        (half_the_power, alpha_limit_claim),
-        (power_of_the_wrong_sign, alpha_claim),
-        (power_of_the_wrong_sign, alpha_limit_claim),
-        (no_density_in_the_limit_of_totals, alpha_limit_claim),
-        (totals_of_one_key_for_all, alpha_claim),
-        (weights_forgotten, weights_claim),
-        (weights_forgotten, weights_limit_claim),
-        (weights_twice, weights_claim),
-        (weights_twice, weights_limit_claim),
-        (drift_factor_1_instead_of_2, generator_claim),
-        (sign_of_the_drift, generator_claim),
-        (sign_of_the_drift, depth_claim),
-        (no_third_derivative, generator_claim),
-        (p_instead_of_p_in_the_chart, generator_claim),
-        (eps_for_2_eps, generator_claim),
-        (eps_for_2_eps, layers_claim),
-        (float32_inside, cloud_claim),
-        (no_self_term, cloud_claim),
-        (an_euler_step_for_the_semigroup, depth_claim),
-        (one_layer_less, layers_claim),
-        (one_layer_less, cloud_claim),
-        (p_that_is_not_normalised, normalizer_claim),
-        (a_wrong_volume, normalizer_claim),
+        (plants.half_the_power, alpha_claim),
+        (plants.half_the_power, alpha_limit_claim),
+        (plants.power_of_the_wrong_sign, alpha_claim),
+        (plants.power_of_the_wrong_sign, alpha_limit_claim),
+        (plants.no_density_in_the_limit_of_totals, alpha_limit_claim),
+        (plants.totals_of_one_key_for_all, alpha_claim),
+        (plants.weights_forgotten, weights_claim),
+        (plants.weights_forgotten, weights_limit_claim),
+        (plants.weights_twice, weights_claim),
+        (plants.weights_twice, weights_limit_claim),
+        (plants.drift_factor_1_instead_of_2, generator_claim),
+        (plants.sign_of_the_drift, generator_claim),
+        (plants.sign_of_the_drift, depth_claim),
+        (plants.no_third_derivative, generator_claim),
+        (plants.p_instead_of_p_in_the_chart, generator_claim),
+        (plants.the_inverse_for_the_metric, metric_claim),
+        (plants.no_drift_of_the_laplacian, drift_claim),
+        (plants.a_laplacian_without_its_volume, drift_claim),
+        (plants.minimisers_alike_within_a_hundredth, moved_claim),
+        (plants.minimisers_not_looked_at, kinked_claim),
+        (plants.eps_for_2_eps, generator_claim),
+        (plants.eps_for_2_eps, layers_claim),
+        (plants.eps_for_2_eps, cloud_claim),
+        (plants.eps_for_2_eps, sphere_claim),
+        (plants.float32_inside, cloud_claim),
+        (plants.float32_inside, sphere_claim),
+        (plants.no_self_term, cloud_claim),
+        (plants.an_euler_step_for_the_semigroup, depth_claim),
+        (plants.one_layer_less, layers_claim),
+        (plants.one_layer_less, cloud_claim),
+        (plants.one_layer_less, sphere_claim),
+        (plants.p_that_is_not_normalised, normalizer_claim),
+        (plants.a_density_that_is_not_normalised, sphere_claim),
+        (plants.a_wrong_volume, normalizer_claim),
+        (plants.a_volume_without_its_jacobian, sphere_claim),
     ],
 )
 def test_a_planted_defect_turns_the_verdict(plant, claimed, monkeypatch):
     plant(monkeypatch)
-    assert claimed() == "refuted"
+    found = claimed()
+    # Two resolutions that disagree give a defect away even earlier.
+    assert found == "refuted" or (found == "invalid" and claimed is sphere_claim)
 
 
 # --- the seeds

@@ -15,6 +15,7 @@ from attnflow.judge.kinds.identity import Identity
 
 KINDS: dict[str, Kind] = {kind.name: kind for kind in (Exponent(), Constant(), Identity(), Flag())}
 OPTIONAL = ("floor", "statistic", "correction_power")  # fields that not every kind admits
+LIVES = ("empirical", "population", "limit", "expansion")  # Empirical-, PopulationAttention, DriftDiffusion, Laplace-
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +36,12 @@ class Claim(Prediction):
             identity states its tolerance.
         floor: exponents only: levels with an RMS under this number (or numbers, one per level) are dropped.
         control_of: id of the claim that this one is the negative control of.
+        truth, truth_margin: of a control, what its measured number comes out as in truth, known beforehand, and within
+            which margin; the default margin is that of a prediction. The gap between `predicted` and `truth` is what
+            the control must be refuted by.
+        measures: which lives of attention the measured numbers come from, of "empirical", "population", "limit" and
+            "expansion" (of Laplace); () where they come from none: one formula is checked against another, and the
+            claim is a derivation. None if nothing is said about it.
         statistic: constants only: the summary over seeds that is predicted, "mean" or "rms".
         correction_power: the power q of the next term in the small quantity, one unless the theory says otherwise.
 
@@ -58,6 +65,9 @@ class Claim(Prediction):
     size: str
     hypotheses: str
     control_of: str | None = None
+    truth: float | None = None
+    truth_margin: float | None = None
+    measures: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         kind = KINDS[check_choice(self.kind, "kind", KINDS)]
@@ -70,6 +80,13 @@ class Claim(Prediction):
         predicted = kind.check_predicted(self.predicted)
         object.__setattr__(self, "predicted", predicted)
         object.__setattr__(self, "margin", kind.check_margin(self.margin, predicted=predicted))
+        self._check_truth(kind)
+        self._check_measures()
+
+    @property
+    def derivation(self) -> bool:
+        """Whether one formula is checked against another and no attention is run."""
+        return self.measures == ()
 
     def control(self, *, statement: str, **changes: Any) -> Claim:
         """Return the negative control: the same claim but for what is named, known to be false.
@@ -78,20 +95,22 @@ class Claim(Prediction):
 
         Args:
             statement: what the control claims.
-            changes: the fields by which it differs, among them `quantity` or `predicted`. A margin that is the default
-                for the claim's prediction becomes the default for the control's.
+            changes: the fields by which it differs, among them `quantity`: with the numbers of its claim a control
+                could not be anything but refuted. `truth` is what the quantity comes out as. A margin that is the
+                default for the claim's prediction becomes the default for the control's.
 
         Raises:
-            ConfigError: if a field is unknown, or neither the quantity nor the prediction differs.
+            ConfigError: if a field is unknown, or the quantity does not differ.
 
         Example:
             >>> import attnflow as af
             >>> claim = af.Claim(
             ...     id="noise/circle", source="Si", statement="of order N^(-1/2)", kind="exponent", quantity="error",
             ...     size="points", hypotheses="independent points", predicted=-0.5)
-            >>> control = claim.control(statement="of order N^(-1)", predicted=-1.0)
-            >>> control.id, control.control_of, control.quantity
-            ('noise-control/circle', 'noise/circle', 'error')
+            >>> control = claim.control(
+            ...     statement="the distance from another limit is of order N^(-1/2)", quantity="other_error", truth=0.0)
+            >>> control.id, control.control_of, control.predicted, control.truth_margin
+            ('noise-control/circle', 'noise/circle', -0.5, 0.05)
         """
         for name in changes:
             check_choice(name, "changes", [f.name for f in fields(self) if f.name not in ("statement", "control_of")])
@@ -100,11 +119,37 @@ class Claim(Prediction):
         if self.margin == KINDS[self.kind].default_margin(self.predicted):
             given.setdefault("margin", None)
         made = replace(self, **given)
-        if (made.quantity, made.predicted) == (self.quantity, self.predicted):
+        if made.quantity == self.quantity:
             raise ConfigError(
-                f"the control {made.id!r} claims what {self.id!r} claims. Change `quantity` or `predicted`."
+                f"the control {made.id!r} reads the numbers of its claim, {self.quantity!r}, once more. "
+                "Name another `quantity`, of something that was run differently."
             )
         return made
+
+    def _check_truth(self, kind: Kind) -> None:
+        if self.truth is None:
+            if self.truth_margin is not None:
+                raise ConfigError(f"`truth_margin` belongs to a `truth`, got {self.truth_margin!r} without one.")
+            return
+        if self.control_of is None:
+            raise ConfigError(f"`truth` is for controls, got {self.truth!r} in a claim. Pass it as `predicted`.")
+        truth = kind.check_predicted(self.truth)
+        margin = kind.check_margin(self.truth_margin, predicted=truth, name="truth_margin")
+        assert self.margin is not None
+        if abs(truth - self.predicted) <= self.margin + margin:
+            raise ConfigError(
+                f"`truth` of the control {self.id!r} must be apart from `predicted` by more than both margins, got "
+                f"{truth:g} +- {margin:g} and {self.predicted:g} +- {self.margin:g}. A control must be false."
+            )
+        object.__setattr__(self, "truth", truth)
+        object.__setattr__(self, "truth_margin", margin)
+
+    def _check_measures(self) -> None:
+        if self.measures is None:
+            return
+        if not isinstance(self.measures, list | tuple):
+            raise ConfigError(f"`measures` must be a list of lives, got {self.measures!r}. Pass () for a derivation.")
+        object.__setattr__(self, "measures", tuple(check_choice(life, "measures", LIVES) for life in self.measures))
 
     def _check_optional_fields(self, kind: Kind) -> None:
         check_choice(self.statistic, "statistic", ("mean", "rms"))

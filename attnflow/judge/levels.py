@@ -49,7 +49,7 @@ def table_of(levels: Sequence[Level]) -> np.ndarray:
 
 def largest_solver_error(levels: Iterable[Level]) -> float:
     """Return the largest declared solver error, zero where none is declared."""
-    return max((level.solver_error or 0.0 for level in levels), default=0.0)
+    return max(level.solver_error or 0.0 for level in levels)
 
 
 def seeds_in_words(levels: Sequence[Level]) -> str:

@@ -73,6 +73,7 @@ class LimitFit:
         correction: the fitted d.
         correction_power: the power q.
         orientation: d log h / d log size: 1 if sizes fall, -1 if they rise.
+        weights: w of the levels, L = sum_l w_l value_l; they sum to one, and some are negative.
     """
 
     limit: float
@@ -81,6 +82,7 @@ class LimitFit:
     correction: float
     correction_power: float
     orientation: int
+    weights: tuple[float, ...]
 
     def curve(self, sizes: object) -> np.ndarray:
         """Return the fitted values L + d h^q at any sizes.
@@ -227,7 +229,7 @@ def fit_limit(
         d, _ = seed_interval(measured, statistic=statistic, weights=solve[1], confidence=confidence)
     return LimitFit(
         limit=limit, low=limit - half_width, high=limit + half_width, correction=d / float(h[0]) ** power,
-        correction_power=power, orientation=orientation,
+        correction_power=power, orientation=orientation, weights=tuple(map(float, solve[0])),
     )  # fmt: skip
 
 

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import ast
 import sys
 import types
 from collections import Counter
 from pathlib import Path
 
 from attnflow.errors import ConfigError
+from attnflow.lab.imports import Helpers, text_of
 from attnflow.lab.study import Study
 
 
 def load_study(path: Path | str) -> Study:
-    """Return the `study` that a file defines.
+    """Return the `study` that a file defines; what it imports from its own folder is found there.
 
     Raises:
-        ConfigError: the file cannot be read or run, or defines no study.
+        ConfigError: the file cannot be read or run, ends Python, or defines no study.
 
     Example:
         >>> import tempfile
@@ -35,7 +37,11 @@ def load_study(path: Path | str) -> Study:
     sys.modules[module.__name__] = module  # dataclasses and pickles look their module up by name
     try:
         source = path.read_text(encoding="utf-8")
-        exec(compile(source, str(path), "exec", dont_inherit=True), module.__dict__)
+        helpers = Helpers(path, source)
+        with helpers.in_reach():
+            exec(compile(source, str(path), "exec", dont_inherit=True), module.__dict__)
+    except SystemExit as error:  # it would end the run of all studies, and with 0 as if all were well
+        raise ConfigError(f"{path} is no working study: it calls sys.exit({error.code!r}). Take that out.") from error
     except OSError as error:
         raise ConfigError(
             f"could not read the study {path}: {error.strerror or error}. Pass a file such as studies/depth/depth.py."
@@ -46,6 +52,9 @@ def load_study(path: Path | str) -> Study:
     if not isinstance(study, Study):
         raise ConfigError(f"{path} defines no `study`. End it with `study = af.Study(...)`.")
     object.__setattr__(study, "source", source)
+    object.__setattr__(study, "helpers", helpers.texts)
+    object.__setattr__(study, "measure", helpers.reaching(study.measure))
+    object.__setattr__(study, "figures", tuple(map(helpers.reaching, study.figures)))
     return study
 
 
@@ -53,7 +62,7 @@ def find_studies(folder: Path | str) -> list[Study]:
     """Return the studies in a folder and below it, by path; what begins with `_` or `.` is left out.
 
     Args:
-        folder: of the studies; each file of it must define one.
+        folder: of the studies; each file of it must define one, or be imported by one that lies beside it.
 
     Raises:
         ConfigError: no such folder, no study in it, a file that is no study, or two studies or claims of one name.
@@ -64,7 +73,8 @@ def find_studies(folder: Path | str) -> list[Study]:
     )
     if not paths:
         raise ConfigError(f"no study in {folder}. Pass the folder of the studies with `--studies`.")
-    studies = [load_study(path) for path in paths]
+    helpers = {file.resolve() for path in paths for file in Helpers(path, text_of(path)).files}
+    studies = [load_study(path) for path in paths if path.resolve() not in helpers or _defines_study(text_of(path))]
     names = [study.name for study in studies]
     ids = [claim.id for study in studies for claim in study.claims]
     for kind, words in (("studies", names), ("claims", ids)):
@@ -72,3 +82,14 @@ def find_studies(folder: Path | str) -> list[Study]:
             if count > 1:
                 raise ConfigError(f"{folder} holds {count} {kind} with the name {word!r}. Rename one.")
     return studies
+
+
+def _defines_study(source: str) -> bool:
+    """Return whether a module assigns to `study`, or cannot be parsed, so that loading it says why."""
+    try:
+        nodes = ast.parse(source).body
+    except (SyntaxError, ValueError):
+        return True
+    targets = [target for node in nodes if isinstance(node, ast.Assign) for target in node.targets]
+    targets += [node.target for node in nodes if isinstance(node, ast.AnnAssign)]
+    return any(isinstance(target, ast.Name) and target.id == "study" for target in targets)

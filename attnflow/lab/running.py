@@ -106,7 +106,7 @@ def _measure(study: Study, task: Task, *, debug: bool) -> Record:
     failed = None
     try:
         arrays = check_arrays(study.measure(dict(task.case), task.seed_keys()), rows=len(task.seeds))
-    except Exception as error:  # a measurement that fails is data, and the sweep goes on
+    except (Exception, SystemExit) as error:  # a measurement that fails is data, and the sweep goes on
         if debug:
             raise
         name = "" if isinstance(error, AttnflowError) else f"{type(error).__name__}: "

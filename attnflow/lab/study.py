@@ -50,6 +50,7 @@ class Study:
         figures: what `attnflow plot` draws besides the ladders of the claims.
         labels: what the axes of figures call the quantities of the claims; their names unless given.
         source: text of the file that defines the study, filled in by `load_study`.
+        helpers: texts of the modules beside it that it imports, filled in by `load_study`.
 
     Raises:
         ConfigError: a name that is no plain folder name, duplicate cases or claims, a `quick` outside the ladder, a
@@ -76,6 +77,7 @@ class Study:
     figures: Sequence[Any] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
     source: str = ""
+    helpers: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not re.fullmatch(r"[a-z0-9_-]+", self.name):
@@ -159,12 +161,15 @@ class Study:
         quick = sum(case in ladder[: self.quick] for case in distinct)
         return Study(
             name=self.name, measure=self.measure, ladder=distinct, quick=quick, claims=(),
-            seeds=self.seeds, quick_seeds=self.quick_seeds, source=self.source,
+            seeds=self.seeds, quick_seeds=self.quick_seeds, source=self.source, helpers=self.helpers,
         )  # fmt: skip
 
     @cached_property
     def digest(self) -> str:
-        """sha256 of what the study computes, see `source_digest`."""
+        """sha256 of what the study computes, see `source_digest`, and of what it imports from its folder."""
+        if self.helpers:
+            digests = [source_digest(text) for text in (self.source, *self.helpers)]
+            return hashlib.sha256(canonical_json(digests).encode()).hexdigest()
         if self.source:
             return source_digest(self.source)
         code = getattr(inspect.unwrap(self.measure), "__code__", None)

@@ -11,7 +11,7 @@ from attnflow.judge.verdicts import Verdict, exit_code, is_expected
 GREEN, YELLOW, RED = 32, 33, 31
 EXIT_MEANING = {
     0: "all as expected",
-    1: "a claim is refuted or invalid, or a control is not refuted",
+    1: "a claim is refuted or invalid, or a control is not refuted by its gap",
     3: "partial, some cases failed; the same command tries them again",
 }
 
@@ -57,20 +57,26 @@ def verdict_table(verdicts: Sequence[Verdict], *, width: int, colour: bool = Fal
 
 def last_line(verdicts: Sequence[Verdict], *, failures: int = 0) -> str:
     """Return how many verdicts of each sort there are, and what the exit code means."""
-    counts = Counter((verdict.control, verdict.verdict) for verdict in verdicts)
+    counts = Counter((_noun(verdict), verdict.verdict) for verdict in verdicts)
     code = 3 if failures else exit_code(verdicts)
+    order = ["control", "", "derivation"]
     listed = [
-        f"{count} {('controls ' if count > 1 else 'control ') if control else ''}{verdict}"
-        for (control, verdict), count in sorted(counts.items(), key=lambda item: (not item[0][0], item[0][1]))
+        f"{count} {noun and noun + 's' * (count > 1) + ' '}{verdict}"
+        for (noun, verdict), count in sorted(counts.items(), key=lambda item: (order.index(item[0][0]), item[0][1]))
     ]
     return f"{', '.join(listed) or 'no claims'}. Exit {code}: {EXIT_MEANING[code]}."
+
+
+def _noun(verdict: Verdict) -> str:
+    """Return how a row is counted: controls and derivations apart from claims that measure."""
+    return "control" if verdict.control else "derivation" if verdict.derivation else ""
 
 
 def _cells(verdict: Verdict) -> dict[str, str]:
     """Return the row by column, the most telling first, as the last ones are the first to be dropped."""
     return {
         "claim": verdict.id,
-        "verdict": verdict.verdict + (" (control)" if verdict.control else ""),
+        "verdict": verdict.verdict + (f" ({verdict.sort})" if verdict.sort else ""),
         "measured": _number(verdict.measured),
         "predicted": _number(verdict.predicted),
         "interval": "" if verdict.low == verdict.high else f"[{_number(verdict.low)}, {_number(verdict.high)}]",

@@ -7,8 +7,8 @@ is judged without randomness, by quadrature. Where grad f(x) is not zero,
 
 since int k p is p (2 pi eps)^{m/2}, int k^2 is (pi eps)^{m/2}, and under k^2 f varies by |grad f| (eps/2)^{1/2} about
 its mean [Si]. Measured: the left-hand side over its asymptote, averaged over queries (the constant), and the exponent
-of the left-hand side in eps. The controls are the noise of A_N f itself, without the division by eps (its exponent is
-1/2 - m/4), and the constant without its 2 p.
+of the left-hand side in eps. The controls are the noise of A_N f itself, without the division by eps (in truth its
+exponent is 1/2 - m/4), and the constant without its 2 p (in truth the mean of (2p)^{-1/2} over the queries).
 """
 
 import functools
@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from scipy.special import i0
 
 import attnflow as af
 
@@ -45,12 +46,27 @@ def problem(name: str) -> Problem:
     """Return p, the queries and what the asymptote needs there."""
     manifold = MANIFOLDS[name]
     density = af.VonMisesFisher(manifold, mean_direction=np.eye(manifold.ambient_dim)[0], concentration=CONCENTRATION)
+    queries, slopes = steep_queries(name)
+    p = np.exp(density.log_densities(queries))
+    return Problem(density, queries, slopes, p)
+
+
+def steep_queries(name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return points where grad f is not small, and |grad f| there."""
+    manifold = MANIFOLDS[name]
     a = np.eye(manifold.ambient_dim)[0] - 0.5 * np.eye(manifold.ambient_dim)[-1]
     queries = manifold.sample_uniform(200, np.random.default_rng(7))
     slopes = np.linalg.norm(a - (queries @ a)[:, None] * queries, axis=1)
     steep = slopes > 0.5 * slopes.max()
-    p = np.exp(density.log_densities(queries[steep]))
-    return Problem(density, queries[steep], slopes[steep], p)
+    return queries[steep], slopes[steep]
+
+
+def forgotten_factor(name: str) -> float:
+    """Return the mean of (2p)^{-1/2} over the queries, p = e^{c x_1} / (2 pi I_0(c)) or c e^{c x_1} / (4 pi sinh c)."""
+    c = CONCENTRATION
+    mass = {"circle": 2 * np.pi * i0(c), "sphere": 4 * np.pi * np.sinh(c) / c}[name]
+    queries, _ = steep_queries(name)
+    return float(np.mean(np.sqrt(mass / 2 * np.exp(-c * queries[:, 0]))))
 
 
 def generator_noise(name: str, bandwidth: float) -> np.ndarray:
@@ -92,7 +108,7 @@ def claims_on(name: str) -> list[af.Claim]:
     m = MANIFOLDS[name].dim
     exponent = Fraction(-2 - m, 4)
     common: dict[str, Any] = dict(
-        source="Si", size="bandwidth",
+        source="Si", size="bandwidth", measures=("population",),
         hypotheses=rf"{name} ($m = {m}$), $p$ von Mises-Fisher, $|\nabla f|$ bounded below",
     )  # fmt: skip
     rate = af.Claim(
@@ -111,11 +127,13 @@ def claims_on(name: str) -> list[af.Claim]:
         rate.control(
             statement=rf"{LAYER_NOISE} is of order $\varepsilon^{{{exponent}}}$",
             quantity=f"{name}.layer_noise",
+            truth=0.5 - m / 4,
         ),
         constant,
         constant.control(
             statement=GENERATOR_NOISE + r" over $|\nabla f| (4\pi)^{-m/4} \varepsilon^{-1/2 - m/4}$ tends to 1",
             quantity=f"{name}.bare_ratio",
+            truth=forgotten_factor(name),
         ),
     ]
 

@@ -113,7 +113,7 @@ def claims_on(name: str) -> list[af.Claim]:
     density = "von Mises-Fisher" if any(DRIFT[name]) else "uniform"
     exponent = Fraction(-2 - M, 4)
     common: dict[str, Any] = dict(
-        source="Si", size="bandwidth",
+        source="Si", size="bandwidth", measures=(),
         hypotheses=rf"{name} ($m = 3$), $p$ {density}, $|\nabla f|$ bounded below",
     )  # fmt: skip
     rate = af.Claim(
@@ -127,16 +127,20 @@ def claims_on(name: str) -> list[af.Claim]:
         + r" over $|\nabla f| (2p)^{-1/2} (4\pi)^{-m/4} \varepsilon^{-1/2 - m/4}$ tends to 1",
         kind="constant", quantity=f"{name}.ratio", predicted=1.0, **common,
     )  # fmt: skip
+    x, _ = queries(name)
+    mass = np.exp(log_mass(name) - x @ np.array(DRIFT[name]))  # 1/p
     return [
         rate,
         rate.control(
             statement=rf"{LAYER_NOISE} is of order $\varepsilon^{{{exponent}}}$",
             quantity=f"{name}.layer_noise",
+            truth=0.5 - M / 4,
         ),
         constant,
         constant.control(
             statement=GENERATOR_NOISE + r" over $|\nabla f| (4\pi)^{-m/4} \varepsilon^{-1/2 - m/4}$ tends to 1",
             quantity=f"{name}.bare_ratio",
+            truth=float(np.mean(np.sqrt(mass / 2))),
         ),
     ]
 

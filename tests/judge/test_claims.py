@@ -55,31 +55,96 @@ def test_claims_are_plain_values() -> None:
 
 def test_a_control_is_the_claim_but_for_what_is_named() -> None:
     claim = make_claim(id="bias/circle/long", margin=0.02, floor=1e-9, correction_power=2.0)
-    control = claim.control(statement="of order eps^2", predicted=2.0)
-    assert replace(control, id=claim.id, statement=claim.statement, predicted=1.0, control_of=None) == claim
+    control = claim.control(statement="of order eps^2", quantity="other", predicted=2.0)
+    same = dict(id=claim.id, statement=claim.statement, quantity="bias", predicted=1.0, control_of=None)
+    assert replace(control, **same) == claim
     assert (control.id, control.control_of) == ("bias-control/circle/long", claim.id)
-    assert make_claim(id="depth").control(statement="s", predicted=2.0).id == "depth-control"
+    assert make_claim(id="depth").control(statement="s", quantity="other").id == "depth-control"
     assert claim.control(statement="s", quantity="other", id="valley/circle").id == "valley/circle"
 
 
 def test_a_default_margin_of_a_control_is_that_of_its_own_prediction() -> None:
     claim = make_claim(kind="constant", predicted=2.0)
-    assert claim.control(statement="s", predicted=4.0).margin == pytest.approx(0.2)
-    assert claim.control(statement="s", predicted=4.0, margin=0.3).margin == 0.3
+    assert claim.control(statement="s", quantity="other", predicted=4.0).margin == pytest.approx(0.2)
+    assert claim.control(statement="s", quantity="other", predicted=4.0, margin=0.3).margin == 0.3
     stated = make_claim(kind="constant", predicted=2.0, margin=0.03)
-    assert stated.control(statement="s", predicted=4.0).margin == 0.03
+    assert stated.control(statement="s", quantity="other", predicted=4.0).margin == 0.03
     assert make_claim(kind="identity", margin=1e-9).control(statement="s", quantity="other").margin == 1e-9
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({}, "Change `quantity` or `predicted`"),
-        ({"margin": 0.1, "hypotheses": "none"}, "Change `quantity` or `predicted`"),
+        ({}, "reads the numbers of its claim, 'bias', once more. Name another `quantity`"),
+        ({"margin": 0.1, "hypotheses": "none"}, "Name another `quantity`"),
+        ({"predicted": 2.0}, "Name another `quantity`"),
+        ({"quantity": "bias", "predicted": 2.0}, "Name another `quantity`"),
         ({"quantty": "error"}, "Did you mean 'quantity'"),
-        ({"predicted": 2.0, "control_of": "x"}, "control_of"),
+        ({"quantity": "other", "control_of": "x"}, "control_of"),
     ],
 )
 def test_a_control_that_differs_in_nothing_that_is_measured_is_refused(changes: dict, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         make_claim().control(statement="the same", **changes)
+
+
+@pytest.mark.parametrize(
+    ("kind", "predicted", "given", "expected"),
+    [
+        ("exponent", 1.0, {"truth": 0}, (0.0, 0.05)),
+        ("constant", 1.0, {"truth": 4.0}, (4.0, pytest.approx(0.2))),
+        ("constant", 1.0, {"truth": 0.0, "truth_margin": 0.01}, (0.0, 0.01)),
+        ("identity", 0.0, {"truth": 0.5, "truth_margin": 0.1}, (0.5, 0.1)),
+        ("flag", True, {"truth": False}, (0.0, 0.0)),
+    ],
+)
+def test_a_control_says_what_its_number_is_in_truth(kind, predicted, given, expected) -> None:
+    claim = make_claim(kind=kind, predicted=predicted, margin={"identity": 1e-9}.get(kind))
+    control = claim.control(statement="s", quantity="other", **given)
+    assert (control.truth, control.truth_margin) == expected
+    assert (control.predicted, control.margin) == (claim.predicted, claim.margin)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"truth": 1.09}, "apart from `predicted` by more than both margins, got 1.09 \\+- 0.05 and 1 \\+- 0.05"),
+        ({"truth": 1.5, "truth_margin": 0.46}, "apart from `predicted`"),
+        ({"truth": float("nan")}, "predicted"),
+        ({"truth": 0.0, "truth_margin": -1.0}, "`truth_margin` must be positive"),
+        ({"truth_margin": 0.1}, "`truth_margin` belongs to a `truth`"),
+        ({"truth": 0.0, "kind": "identity", "margin": 0.1}, "`truth_margin` of an identity must be stated"),
+    ],
+)
+def test_a_truth_that_is_no_gap_is_refused(given: dict, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        make_claim().control(statement="s", quantity="other", **given)
+
+
+def test_a_claim_is_true_as_it_stands() -> None:
+    with pytest.raises(ConfigError, match="`truth` is for controls"):
+        make_claim(truth=0.0)
+
+
+# Lives
+
+
+def test_a_claim_that_measures_no_life_is_a_derivation_and_one_that_says_nothing_is_not() -> None:
+    assert make_claim(measures=()).derivation
+    assert not make_claim().derivation
+    claim = make_claim(measures=["empirical", "limit"])
+    assert (claim.measures, claim.derivation) == (("empirical", "limit"), False)
+    assert claim.control(statement="s", quantity="other").measures == claim.measures
+
+
+@pytest.mark.parametrize(
+    ("measures", "message"),
+    [
+        (["emprical"], "Did you mean 'empirical'"),
+        ("empirical", "must be a list of lives, got 'empirical'"),
+        (3, "must be a list"),
+    ],
+)
+def test_lives_that_there_are_none_of_are_refused(measures, message) -> None:
+    with pytest.raises(ConfigError, match=message):
+        make_claim(measures=measures)

@@ -225,7 +225,7 @@ def test_a_row_has_the_agreed_fields_and_is_json() -> None:
     row = json.loads(json.dumps(verdict.row(), allow_nan=False))
     assert list(row) == [
         "id", "source", "kind", "control", "control_of", "verdict", "predicted", "measured", "low", "high", "margin",
-        "levels", "dropped", "seconds", "reason",
+        "levels", "dropped", "seconds", "reason", "measures", "derivation", "truth", "truth_margin", "gap",
     ]  # fmt: skip
     assert (row["control"], row["control_of"], row["seconds"], row["levels"]) == (True, "RZ3/circle", 4.0, 8)
     assert [field.name for field in fields(Verdict)] == list(row)
@@ -281,6 +281,56 @@ def test_claims_must_stand_and_controls_must_fall(outcome: str, as_claim: int, a
     assert exit_code(good) == 0
     assert exit_code([*good, verdict(outcome)]) == as_claim
     assert exit_code([*good, verdict(outcome, control=True)]) == as_control
+
+
+# The gap of a control
+
+
+def controlled(measured: float, *, error: float = 0.0, truth: float | None = 0.5, **changes: object) -> Verdict:
+    claim = make_claim(kind="identity", predicted=0.0, margin=0.1, **changes)
+    margin = None if truth is None else 0.2
+    control = claim.control(statement="s", quantity="other", truth=truth, truth_margin=margin)
+    return judge(control, [Level(size=1.0, values=[measured], solver_error=error)])
+
+
+@pytest.mark.parametrize(
+    ("measured", "error", "outcome", "gap", "code"),
+    [
+        (0.6, 0.0, "refuted", "supported", 0),
+        (0.68, 0.1, "refuted", "inconclusive", 0),
+        (0.9, 0.0, "refuted", "refuted", 1),  # false, but not for the reason that was given
+        (-0.5, 0.0, "refuted", "refuted", 1),
+        (0.05, 0.0, "supported", "refuted", 1),
+    ],
+)
+def test_a_control_must_be_refuted_by_the_gap_that_was_predicted(measured, error, outcome, gap, code) -> None:
+    verdict = controlled(measured, error=error)
+    assert (verdict.verdict, verdict.gap, exit_code([verdict])) == (outcome, gap, code)
+    assert ("in truth it should be 0.5 within 0.2" in verdict.reason) == (gap == "refuted")
+    row = json.loads(json.dumps(verdict.row(), allow_nan=False))
+    assert verdict_from_row(row) == outcome
+    assert verdict_from_row(row | {"predicted": row["truth"], "margin": row["truth_margin"]}) == gap
+
+
+def test_a_control_without_a_truth_has_no_gap_and_one_without_a_number_neither() -> None:
+    assert (controlled(7.0, truth=None).gap, exit_code([controlled(7.0, truth=None)])) == (None, 0)
+    invalid = controlled(float("nan"))
+    assert (invalid.verdict, invalid.gap, exit_code([invalid])) == ("invalid", None, 1)
+
+
+def test_the_gap_is_judged_by_the_same_interval_whatever_the_kind() -> None:
+    claim = noise_claim()
+    control = claim.control(statement="s", quantity="other", predicted=-1.0, truth=-0.5)
+    right, wrong = judge(control, random_ladder()), judge(replace(control, truth=0.5), random_ladder())
+    assert (right.verdict, right.gap) == ("refuted", "supported")
+    assert (wrong.verdict, wrong.gap) == ("refuted", "refuted")
+    assert (right.low, right.high) == (judge(claim, random_ladder()).low, judge(claim, random_ladder()).high)
+
+
+def test_a_row_says_which_lives_it_measures_and_whether_it_is_a_derivation() -> None:
+    for measures, derivation in ((None, False), ((), True), (("empirical", "limit"), False)):
+        row = judge(make_claim(measures=measures), deterministic_ladder()).row()
+        assert (row["measures"], row["derivation"]) == (measures, derivation)
 
 
 # Fits and words

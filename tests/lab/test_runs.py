@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
-from toy_study import LADDER, claim, measure, study
+from toy_study import LADDER, claim, measure, noise, study
 
 from attnflow.errors import ConfigError
+from attnflow.judge.rates import fit_rate
+from attnflow.judge.verdicts import FAMILY_CONFIDENCE
 from attnflow.lab.running import run_study
 from attnflow.lab.runs import read_run
 
@@ -144,3 +146,126 @@ def test_what_running_hands_over_is_what_the_disk_holds(store):
     for one, other in zip(handed.records, read.records, strict=True):
         assert (one.task, one.payload_sha256, one.failed) == (other.task, other.payload_sha256, other.failed)
         assert dict(one.provenance) == dict(other.provenance)
+
+
+# What records make of a level
+
+
+def spread(draws):
+    """Numbers between 1 and 2 whose extremes over the seeds lie in the record in the middle."""
+    return 1.0 + 7.0 * (np.abs(draws) + 1.0) % 1.0
+
+
+def varying(case, keys):
+    """Values and companions that differ from seed to seed, in three records for a case."""
+    draws, eps = spread(noise(keys)), case["bandwidth"]
+    return {
+        "error": eps * draws, "ess": 10.0 * draws, "solver_error": 1e-3 * eps * draws,
+        "other": eps * draws**2, "other.ess": 5.0 * draws, "other.solver_error": 1e-4 * eps * draws,
+    }  # fmt: skip
+
+
+def levels_of(quantity, store, *, seeds=40, quick_seeds=6, run=True, **changes):
+    claimed = claim(quantity=quantity, **changes)
+    made = study(measure=varying, claims=[claimed], seeds=seeds, quick_seeds=quick_seeds)
+    if run:
+        run_study(made, store, quick=False)
+    return read_run(made, store, setting="full").levels(claimed), made
+
+
+def noise_of(made):
+    """The noise of all seeds: three records for the first case."""
+    return noise([key for task in made.tasks(quick=False)[:3] for key in task.seed_keys()])
+
+
+@pytest.mark.parametrize(("quantity", "ess", "error"), [("error", 10.0, 1e-3), ("other", 5.0, 1e-4)])
+def test_a_level_has_the_fewest_neighbours_and_the_largest_solver_error_of_its_seeds(store, quantity, ess, error):
+    levels, made = levels_of(quantity, store)
+    draws = spread(noise_of(made))
+    assert {*range(6, 38)} >= {draws.argmin(), draws.argmax()}
+    for level in levels:
+        assert level.ess == pytest.approx(ess * draws.min(), rel=1e-15)
+        assert level.solver_error == pytest.approx(error * level.size * draws.max(), rel=1e-15)
+
+
+def test_a_level_takes_the_time_of_all_its_records(store):
+    levels, made = levels_of("error", store)
+    records = read_run(made, store, setting="full").records
+    for level in levels:
+        of_case = [r.provenance["seconds"] for r in records if r.task.case["bandwidth"] == level.size]
+        assert (len(of_case), level.seconds) == (3, sum(of_case))
+
+
+@pytest.mark.parametrize(("seeds", "deterministic"), [(1, True), (40, False)])
+def test_only_a_study_of_one_seed_is_deterministic(store, seeds, deterministic):
+    made = study(seeds=seeds, quick_seeds=1)
+    run_study(made, store, quick=False)
+    run = read_run(made, store, setting="full")
+    assert {level.deterministic for level in run.levels(claim())} == {deterministic}
+    assert run.verdicts[0].reason.startswith(f"slope of 8 levels, {'deterministic' if deterministic else '40 seeds'}")
+
+
+def test_the_interval_of_random_levels_comes_from_their_seeds(store):
+    made = study()
+    run_study(made, store, quick=False)
+    judged = read_run(made, store, setting="full").judgements[0]
+    table = np.stack([level.values for level in judged.levels])
+    fit = fit_rate([case["bandwidth"] for case in LADDER], table, confidence=FAMILY_CONFIDENCE)
+    assert (judged.verdict.low, judged.verdict.high) == (fit.low, fit.high)
+
+
+def undefined_in_one_seed(case, keys):
+    error = measure(case, keys)["error"]
+    if case["bandwidth"] == LADDER[4]["bandwidth"] and len(keys) == 2:  # the last record of that case
+        error[1] = np.nan
+    return {"error": error}
+
+
+@pytest.mark.parametrize("kind", ["exponent", "constant", "identity", "flag"])
+def test_a_value_that_is_not_a_number_makes_a_claim_invalid_and_is_not_dropped(store, kind):
+    judged = study(
+        measure=undefined_in_one_seed, claims=[claim(kind=kind, margin={"identity": 10.0}.get(kind))]
+    )  # fmt: skip
+    run_study(judged, store, quick=False)
+    run = read_run(judged, store, setting="full")
+    assert [len(level.values) for level in run.judgements[0].levels] == [40] * 8
+    assert run.verdicts[0].verdict == "invalid"
+    assert run.verdicts[0].reason == "1 of 40 values are NaN or Inf at bandwidth = 0.025"
+
+
+def failing_seeds(case, keys):
+    draws = noise(keys)
+    return {"error": measure(case, keys)["error"], "failed": draws > 1.0, "other": draws, "other.failed": draws > 9.0}
+
+
+def test_seeds_that_failed_make_their_level_fail_and_a_companion_of_ones_own_counts_first(store):
+    judged = study(measure=failing_seeds, claims=[claim()])
+    run_study(judged, store, quick=False)
+    run = read_run(judged, store, setting="full")
+    failed = int((noise_of(judged) > 1.0).sum())
+    assert failed > 1
+    assert {level.failed for level in run.levels(claim())} == {f"{failed} seeds failed"}
+    assert {level.failed for level in run.levels(claim(quantity="other"))} == {None}
+    assert run.verdicts[0].verdict == "invalid"
+
+
+def raising_in(records):
+    """A measurement that fails in the records of so many seeds of one case."""
+
+    def raising(case, keys):
+        if case["bandwidth"] == LADDER[2]["bandwidth"] and len(keys) in records:
+            raise ArithmeticError("no answer")
+        return measure(case, keys)
+
+    return raising
+
+
+@pytest.mark.parametrize("records", [[32], [6, 32, 2]], ids=["one of three", "all three"])
+def test_records_that_failed_make_their_level_fail_and_no_level_is_left_out(store, records):
+    judged = study(measure=raising_in(records), claims=[claim()])
+    run_study(judged, store, quick=False)
+    run = read_run(judged, store, setting="full")
+    levels = run.levels(claim())
+    assert [level.failed is None for level in levels] == [True, True, False] + [True] * 5
+    assert "ArithmeticError: no answer" in levels[2].failed
+    assert run.verdicts[0].verdict == "invalid"

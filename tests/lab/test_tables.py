@@ -1,5 +1,7 @@
 """The table of verdicts as text: what it keeps on a narrow terminal, its colours, and its last line."""
 
+import dataclasses
+
 import pytest
 
 from attnflow.judge.verdicts import Verdict
@@ -48,5 +50,24 @@ def test_colour_is_green_as_expected_yellow_inconclusive_and_red_otherwise():
 def test_the_last_line_counts_and_says_what_the_exit_code_means():
     assert last_line(VERDICTS).startswith("1 control refuted, 1 inconclusive, 1 invalid, 1 supported. Exit 1:")
     assert last_line([*VERDICTS, *VERDICTS]).startswith("2 controls refuted, 2 inconclusive,")
+    derived = verdict(derivation=True, measures=())
+    assert last_line([*VERDICTS, derived]).startswith(
+        "1 control refuted, 1 inconclusive, 1 invalid, 1 supported, 1 der"
+    )
+    assert "2 derivations supported. Exit 0" in last_line([derived, derived])
     assert "Exit 3: partial" in last_line(VERDICTS, failures=2)
     assert last_line(VERDICTS[:3]).endswith("Exit 0: all as expected.")
+
+
+def test_a_derivation_and_a_control_with_another_gap_are_told_in_the_table():
+    control = VERDICTS[1]
+    missed = dataclasses.replace(control, truth=0.5, truth_margin=0.1, gap="refuted", reason="it is another gap")
+    open_gap = dataclasses.replace(missed, gap="inconclusive")
+    derived = verdict(id="zeta", derivation=True, measures=())
+    table = verdict_table([missed, open_gap, derived], width=120)
+    for words in ("refuted (control, gap missed)", "refuted (control, gap inconclusive)", "supported (derivation)"):
+        assert words in table
+    assert table.count("it is another gap") == 1  # the missed one is not as expected, and says why
+    assert last_line([missed]).endswith(
+        "Exit 1: a claim is refuted or invalid, or a control is not refuted by its gap."
+    )

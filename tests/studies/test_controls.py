@@ -1,4 +1,4 @@
-"""A control differs from its claim by one term; what studies say is in one notation, which figures can draw."""
+"""A control runs what differs from its claim by one term, and says by which gap it is false; one notation for all."""
 
 import ast
 import re
@@ -36,16 +36,23 @@ def outside(text: str) -> str:
 
 
 @pytest.mark.parametrize("control", CONTROLS, ids=id_of)
-def test_a_control_is_its_claim_but_for_one_quantity_or_one_prediction(control):
+def test_a_control_is_its_claim_but_for_one_quantity_with_a_gap_that_is_predicted(control):
     claim = CLAIMS[control.control_of]
     names = [field.name for field in fields(af.Claim)]
     differing = {name for name in names if getattr(claim, name) != getattr(control, name)}
-    named = differing - {"id", "statement", "control_of", "margin"}
-    assert named == TWO_TERMS.get(control.id, named & {"quantity"} or {"predicted"})
+    of_its_own = {"measures", "truth", "truth_margin"}
+    named = differing - {"id", "statement", "control_of", "margin"} - of_its_own
+    assert named == TWO_TERMS.get(control.id, {"quantity"})
     # margins that follow from the predictions are no difference of their own, others are
-    changes = {name: getattr(control, name) for name in named}
+    changes = {name: getattr(control, name) for name in named | of_its_own}
     assert claim.control(statement=control.statement, id=control.id, **changes) == control
     assert claim.statement != control.statement
+    assert control.truth is not None
+
+
+@pytest.mark.parametrize("claim", CLAIMS.values(), ids=id_of)
+def test_a_claim_says_which_lives_it_measures(claim):
+    assert claim.measures is not None
 
 
 @pytest.mark.parametrize("control", CONTROLS, ids=id_of)

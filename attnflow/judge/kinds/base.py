@@ -74,11 +74,11 @@ class Kind(ABC):
         """Return the prediction as a float; raise ConfigError if it is no finite number."""
         return check_real(value, "predicted")
 
-    def check_margin(self, given: object, *, predicted: float) -> float:
-        """Return the margin of a claim, its default if none is given; raise ConfigError unless it is positive."""
-        margin = self.default_margin(predicted) if given is None else check_real(given, "margin")
+    def check_margin(self, given: object, *, predicted: float, name: str = "margin") -> float:
+        """Return the margin of a prediction, its default if none is given; raise ConfigError unless it is positive."""
+        margin = self.default_margin(predicted) if given is None else check_real(given, name)
         if margin is None or margin <= 0:
-            raise ConfigError(f"`margin` must be positive, got {margin!r}. It is absolute, in units of `predicted`.")
+            raise ConfigError(f"`{name}` must be positive, got {margin!r}. It is absolute, in units of `predicted`.")
         return margin
 
     def say_predicted(self, predicted: float, *, margin: float) -> str:

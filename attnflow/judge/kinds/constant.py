@@ -8,7 +8,7 @@ import numpy as np
 
 from attnflow.judge.intervals import seed_interval
 from attnflow.judge.kinds.base import Kind, Prediction, Reading
-from attnflow.judge.levels import Level, largest_solver_error, seeds_in_words, table_of
+from attnflow.judge.levels import Level, seeds_in_words, table_of
 from attnflow.judge.rates import MINIMUM_LEVELS, LimitFit, fit_limit
 
 
@@ -24,7 +24,7 @@ class Constant(Kind):
         return 0.05 * abs(predicted)
 
     def read(self, claim: Prediction, levels: Sequence[Level], *, confidence: float) -> Reading:
-        """Return the extrapolated limit, or the value of one level; its interval is wider by the solver error."""
+        """Return the extrapolated limit, or the value of one level; its interval is wider by what solver errors do."""
         if 1 < len(levels) < MINIMUM_LEVELS:
             return Reading(f"{len(levels)} levels: a constant needs one, or {MINIMUM_LEVELS} to extrapolate")
         table, fit = table_of(levels), None
@@ -36,7 +36,8 @@ class Constant(Kind):
         else:
             one = np.ones(1)
             measured, half_width = seed_interval(table, statistic=claim.statistic, weights=one, confidence=confidence)
-        half_width += largest_solver_error(levels)
+        weights = (1.0,) if fit is None else fit.weights  # extrapolation magnifies errors: sum |w| > 1
+        half_width += sum(abs(w) * (level.solver_error or 0.0) for w, level in zip(weights, levels, strict=True))
         how = "value of one level" if fit is None else f"limit of {len(levels)} levels"
         return Reading(
             f"{how}, {seeds_in_words(levels)}",

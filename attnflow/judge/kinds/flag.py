@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -14,7 +15,12 @@ from attnflow.judge.levels import Level
 
 
 class Flag(Kind):
-    """Something that holds or not, at every level and for every seed."""
+    """Something that holds or not, at every level and for every seed.
+
+    A truth value is 0 or 1, so one whose declared solver error is under 1/2 is known; with a larger error it may be
+    either, and nothing is decided. What an error does to the number from which a flag was made, the judge cannot see:
+    where that matters, claim an identity of the number itself.
+    """
 
     name, plural, figure = "flag", "flags", None
 
@@ -26,15 +32,15 @@ class Flag(Kind):
         """Return 1.0 for True and 0.0 for False; raise ConfigError if it is neither a truth value nor a number."""
         return float(value) if isinstance(value, bool | np.bool_) else check_real(value, "predicted")
 
-    def check_margin(self, given: object, *, predicted: float) -> float:
+    def check_margin(self, given: object, *, predicted: float, name: str = "margin") -> float:
         """Return 0; raise ConfigError if another margin is given."""
-        if given is not None and check_real(given, "margin") != 0:
-            raise ConfigError(f"`margin` of a flag is 0, got {given!r}. Leave it out.")
+        if given is not None and check_real(given, name) != 0:
+            raise ConfigError(f"`{name}` of a flag is 0, got {given!r}. Leave it out.")
         return 0.0
 
     def read(self, claim: Prediction, levels: Sequence[Level], *, confidence: float) -> Reading:
-        """Return the value farthest from the prediction: a false one, if there is any."""
-        return worst_value(claim, levels)
+        """Return the value farthest from the prediction: a false one, if there is any that is known."""
+        return worst_value(claim, [replace(level, solver_error=_doubt(level)) for level in levels])
 
     def say_predicted(self, predicted: float, *, margin: float) -> str:
         """Return "true" or "false"."""
@@ -43,3 +49,8 @@ class Flag(Kind):
     def say_measured(self, measured: float, *, low: float | None, high: float | None, margin: float) -> str:
         """Return "true" or "false"."""
         return "true" if measured else "false"
+
+
+def _doubt(level: Level) -> float:
+    """Return the solver error of truth values: none if they are known to less than a half, one otherwise."""
+    return float((level.solver_error or 0.0) >= 0.5)

@@ -39,7 +39,7 @@ SLOPES: dict[str, Any] = {"linestyle": "-", "linewidth": 0.7, "markersize": 3.5,
 def ladder(
     ax: Axes, judgement: Judgement, *, controls: Sequence[Judgement] = (), labels: Mapping[str, str] = NO_LABELS
 ) -> Axes:
-    """Draw the RMS over seeds of each level with its 99.9 % interval, the judge's fit and the predicted slope.
+    """Draw the RMS over seeds of each level with the interval of a row, the judge's fit and the predicted slope.
 
         log e = c + r log h + d h^q
 

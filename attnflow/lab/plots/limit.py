@@ -31,7 +31,7 @@ from attnflow.lab.plots.levels import (
 def limit(
     ax: Axes, judgement: Judgement, *, controls: Sequence[Judgement] = (), labels: Mapping[str, str] = NO_LABELS
 ) -> Axes:
-    """Draw the value of each level with its 99.9 % interval, the judge's fit, its limit, and the predicted value.
+    """Draw the value of each level with the interval of a row, the judge's fit, its limit, and the predicted value.
 
         value = L + d h^q
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
@@ -17,8 +18,9 @@ from attnflow.lab.runs import Run
 HEAD = """# Every claim
 
 Written by `attnflow report` from the records of a run, not by hand. What the words mean is said in the
-[README](../README.md#what-the-numbers-say); a control, known to be false, stands below its claim and must be refuted.
-A claim's name leads to its figure."""
+[README](../README.md#what-the-numbers-say); a control, known to be false, stands below its claim and must be refuted,
+by the gap between what it predicts and what its number is in truth. A derivation checks one formula against another and
+runs no attention. A claim's name leads to its figure."""
 
 
 def summary_markdown(runs: Sequence[Run], *, master_seed: int) -> str:
@@ -31,9 +33,8 @@ def summary_markdown(runs: Sequence[Run], *, master_seed: int) -> str:
     lines = []
     for run in runs:
         verdicts = run.verdicts
-        counts = Counter(verdict.verdict for verdict in verdicts if not verdict.control)
         controls = [is_expected(verdict) for verdict in verdicts if verdict.control]
-        claims = ", ".join(f"{SYMBOLS[word]} {counts[word]} {word}" for word in SYMBOLS if counts[word])
+        claims = _counts([verdict for verdict in verdicts if not verdict.control])
         refuted = f"{sum(controls)} of {len(controls)}" if controls else "–"
         study = f"[{run.study.name}](docs/claims.md#{run.study.name})"
         lines.append([study, _question(run), claims or "not run", refuted])
@@ -54,6 +55,27 @@ def claims_markdown(runs: Sequence[Run], *, master_seed: int) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def turned(committed: str, verdicts: Iterable[Verdict]) -> list[str]:
+    """Return one sentence for each claim of a page of `claims_markdown` that has another verdict now, or none.
+
+    Args:
+        committed: the page.
+        verdicts: of all claims, as they are now.
+    """
+    now = {github(verdict.id): _in_words(verdict) for verdict in verdicts}
+    found = []
+    for line in committed.splitlines():
+        cells = line.removeprefix("| ").removesuffix(" |").split(" | ")  # a bar inside a cell has a backslash before it
+        symbol, _, before = cells[-1].partition(" ")
+        if len(cells) == 6 and symbol in SYMBOLS.values():
+            id = re.sub(r"^\[(.*)\]\(.*\)$", r"\1", cells[0])
+            if id not in now:
+                found.append(f"{id} was {before}, and is gone")
+            elif before != now[id]:
+                found.append(f"{id} was {before}, and is {now[id]}")
+    return found
+
+
 def _claims_of(run: Run) -> str:
     figures = {
         each.claim.id: f"../figures/{run.study.name}/{figure_name(judgement.claim)}.svg"
@@ -66,15 +88,30 @@ def _claims_of(run: Run) -> str:
 
 def _row(claim: Claim, verdict: Verdict, *, figure: str | None) -> list[str]:
     name = github(claim.id)
-    words = f"{SYMBOLS[verdict.verdict]} {verdict.verdict}{' (control)' if verdict.control else ''}"
+    words = f"{SYMBOLS[verdict.verdict]} {_in_words(verdict)}"
     return [
         f"[{name}]({figure})" if figure else name,
         github(claim.statement),
         github(claim.source),
-        verdict.predicted_in_words,
+        verdict.predicted_in_words + (f"; in truth {verdict.truth_in_words}" if verdict.truth_in_words else ""),
         verdict.measured_in_words,
         words,
     ]
+
+
+def _in_words(verdict: Verdict) -> str:
+    return verdict.verdict + (f" ({verdict.sort})" if verdict.sort else "")
+
+
+def _counts(claims: Sequence[Verdict]) -> str:
+    """Return how many claims have which verdict, derivations after those that measure."""
+    counts = Counter((verdict.derivation, verdict.verdict) for verdict in claims)
+    return ", ".join(
+        f"{SYMBOLS[word]} {counts[derivation, word]} {'derivations ' if derivation else ''}{word}"
+        for derivation in (False, True)
+        for word in SYMBOLS
+        if counts[derivation, word]
+    )
 
 
 def _sums(runs: Sequence[Run], *, master_seed: int) -> str:

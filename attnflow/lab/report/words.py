@@ -22,14 +22,20 @@ def settings_in_words(runs: Sequence[Run]) -> str:
 
 
 def summary_in_words(verdicts: Sequence[Verdict]) -> str:
-    """Return how many verdicts of each kind there are, and which are not as expected."""
-    claims = Counter(verdict.verdict for verdict in verdicts if not verdict.control)
+    """Return how many verdicts of each kind there are, derivations apart, and which are not as expected."""
+    claims = [verdict for verdict in verdicts if not verdict.control]
+    measured = Counter(verdict.verdict for verdict in claims if not verdict.derivation)
+    derived = Counter(verdict.verdict for verdict in claims if verdict.derivation)
     controls = [verdict for verdict in verdicts if verdict.control]
     kept = sum(map(is_expected, controls))
-    counts = ", ".join(f"{claims[word]} {word}" for word in SYMBOLS)
-    text = f"Claims: {counts}. "
+    text = f"{measured.total()} claims measured: {', '.join(f'{measured[word]} {word}' for word in SYMBOLS)}. "
+    if derived:
+        counts = ", ".join(f"{derived[word]} {word}" for word in SYMBOLS if derived[word])
+        text += f"{derived.total()} derivations, a formula against a formula without attention: {counts}. "
     if controls:
-        text += f"Negative controls refuted, as they must be: {kept} of {len(controls)}. "
+        gaps = [verdict.gap == "supported" for verdict in controls if verdict.truth is not None]
+        by_gap = f", by the predicted gap {sum(gaps)} of {len(gaps)}" if gaps else ""
+        text += f"Negative controls refuted, as they must be: {kept} of {len(controls)}{by_gap}. "
     odd = [verdict.id for verdict in verdicts if not is_expected(verdict)]
     return text + (f"Not as expected: {', '.join(odd)}." if odd else "All is as expected.")
 
@@ -37,8 +43,11 @@ def summary_in_words(verdicts: Sequence[Verdict]) -> str:
 def verdict_in_words(verdict: Verdict) -> str:
     """Return the verdict as a reader should take it: of a control, refuted is what it must be."""
     if not verdict.control:
-        return verdict.verdict
-    return "refuted, as a control must be" if is_expected(verdict) else f"control {verdict.verdict}, not refuted"
+        return f"{verdict.verdict}, a derivation" if verdict.derivation else verdict.verdict
+    if is_expected(verdict):
+        return "refuted, as a control must be"
+    how = "by another gap" if verdict.verdict == "refuted" else "not refuted"
+    return f"control {verdict.verdict}, {how}"
 
 
 def levels_in_words(verdict: Verdict) -> str:

@@ -3,12 +3,13 @@
 import re
 
 import pytest
-from reported_study import SOURCE, ran, written
+from reported_study import SOURCE, ran, words_of, written
 
 from attnflow.errors import ConfigError
 from attnflow.lab.loading import load_study
 from attnflow.lab.plots.drawing import README
 from attnflow.lab.report.files import CLAIMS, END, START, check, write
+from attnflow.lab.report.markdown import turned
 from attnflow.lab.report.words import levels_in_words
 from attnflow.lab.runs import read_run
 from attnflow.lab.store import Store
@@ -50,7 +51,7 @@ def test_the_readme_gets_the_sums_and_one_line_for_each_study(place, no_figures)
         file.write(SOURCE.replace('name="toy"', 'name="other"').replace('"toy/', '"other/'))
     write([study, load_study("other.py")], store, "page.html")
     text = README.read_text(encoding="utf-8")
-    assert text.startswith(f"# Before\n\n{START}\nQuick run: toy; Not run: other, master seed 0. Claims: 3 supported")
+    assert text.startswith(f"# Before\n\n{START}\nQuick run: toy; Not run: other, master seed 0. 3 claims measured: 3")
     assert text.endswith(f"{END}\n\nAfter\n")
     question = 'How small is a toy\'s error? &lt;script>alert("title")&lt;/script>'
     assert rows_of(text) == [
@@ -74,6 +75,23 @@ def test_an_edited_readme_and_edited_claims_are_detected(place, no_figures):
     assert check([study], store) == [CLAIMS]
 
 
+def test_claims_whose_verdict_turned_are_named(place, no_figures):
+    study, store = ran()
+    written(study, store)
+    verdicts, text = read_run(study, store).verdicts, CLAIMS.read_text(encoding="utf-8")
+
+    def when(old, new):
+        assert old in text
+        return turned(text.replace(old, new, 1), verdicts)
+
+    assert turned(text, verdicts) == turned(README.read_text(encoding="utf-8"), verdicts) == []
+    assert when("● supported", "◐ inconclusive") == ["toy/rate was inconclusive, and is supported"]
+    control = "toy/&lt;script>alert('id')&lt;/script> was supported (control), and is refuted (control)"
+    assert when("✕ refuted (control)", "● supported (control)") == [control]
+    assert when("toy/holds", "toy/held") == ["toy/held was supported, and is gone"]
+    assert when("toy/limit", "toy/other") == ["toy/other\\|zero was supported, and is gone"]  # a bar, in a link
+
+
 def test_text_around_the_summary_is_free(folder, no_figures):
     study, store = ran()
     README.write_text(f"{START}\n{END}", encoding="utf-8")
@@ -90,6 +108,33 @@ def test_a_readme_without_a_place_for_claims_is_left_alone(folder, no_figures):
     assert not CLAIMS.exists()
     with pytest.raises(ConfigError, match="<!-- claims -->"):
         check([study], store)
+
+
+def test_derivations_are_counted_apart_and_controls_say_their_gap(place, no_figures):
+    derived = SOURCE.replace('statement="tends to 0"', 'statement="tends to 0", measures=()').replace(
+        'control_of="toy/rate",', 'control_of="toy/rate", truth=1.0,'
+    )
+    study, store = ran(derived)
+    write([study], store, "page.html")
+    summary = README.read_text(encoding="utf-8")
+    assert "2 claims measured: 2 supported, 0 refuted, 0 inconclusive, 0 invalid. 1 derivations," in summary
+    assert "Negative controls refuted, as they must be: 1 of 1, by the predicted gap 1 of 1." in summary
+    assert rows_of(summary)[0][2] == "● 2 supported, ● 1 derivations supported"
+    _, control, limit, _ = rows_of(CLAIMS.read_text(encoding="utf-8"))
+    assert (control[3], control[-1]) == ("2 ± 0.05; in truth 1 ± 0.05", "✕ refuted (control)")
+    assert limit[-1] == "● supported (derivation)"
+
+
+@pytest.mark.parametrize(("truth", "sort"), [(1.0, "control"), (0.5, "control, gap missed")])
+def test_a_control_that_is_refuted_by_another_gap_is_not_as_expected(place, no_figures, truth, sort):
+    study, store = ran(SOURCE.replace('control_of="toy/rate",', f'control_of="toy/rate", truth={truth},'))
+    write([study], store, "page.html")
+    _, control, *_ = rows_of(CLAIMS.read_text(encoding="utf-8"))
+    assert control[-1] == f"✕ refuted ({sort})"
+    assert ("Not as expected: toy/&lt;script>" in README.read_text(encoding="utf-8")) == (truth != 1.0)
+    page = words_of((place.parent / "page.html").read_text(encoding="utf-8"))
+    assert ("refuted, by another gap" in page) == (truth != 1.0)
+    assert f"In truth {truth:g} ± 0.05" in page
 
 
 def test_dropped_levels_are_told(folder):
