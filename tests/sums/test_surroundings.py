@@ -37,17 +37,10 @@ def answers(cost, method):
     ]  # fmt: skip
 
 
-def raising():
-    return np.errstate(all="raise")
-
-
-@pytest.mark.parametrize("cost", COSTS)
-@pytest.mark.parametrize("method", ["dense", "cutoff", "fourier"])
+@pytest.mark.parametrize(("cost", "method"), [("product", "dense"), ("distance", "cutoff"), ("distance", "fourier")])
 def test_underflow_on_purpose_is_no_error(cost, method):
-    if method != "dense" and cost != "distance":
-        return
     expected = answers(cost, method)
-    with raising():
+    with np.errstate(all="raise"):
         found = answers(cost, method)
     for ours, theirs in zip(found, expected, strict=True):
         np.testing.assert_array_equal(ours, theirs)
