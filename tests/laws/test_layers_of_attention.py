@@ -101,11 +101,32 @@ def test_the_spectrum_is_that_of_the_matrix(include_self):
     expected = np.sort((1 - np.linalg.eigvals(matrix).real) / attention.bandwidth)[:6]
     # The general eigenvalue solver is the less accurate of the two: about 1e-14 / eps.
     np.testing.assert_allclose(spectrum.eigenvalues, expected, rtol=0, atol=1e-11)
-    if include_self:
-        u = spectrum.eigenfunctions(points)
-        np.testing.assert_allclose(matrix @ u, u * (1 - attention.bandwidth * spectrum.eigenvalues), rtol=0, atol=1e-12)
-        np.testing.assert_allclose(life.stationary() @ u**2, 1, rtol=1e-11)
-        np.testing.assert_allclose(u[:, 0], 1, rtol=1e-11)
+    u = spectrum.eigenfunctions(points)
+    np.testing.assert_allclose(matrix @ u, u * (1 - attention.bandwidth * spectrum.eigenvalues), rtol=0, atol=1e-12)
+    np.testing.assert_allclose(life.stationary() @ u**2, 1, rtol=1e-11)
+    np.testing.assert_allclose(u[:, 0], 1, rtol=1e-11)
+
+
+def test_eigenfunctions_of_tokens_that_leave_themselves_out_have_no_extension():
+    attention, points = CASES["torus"]
+    spectrum = af.EmpiricalAttention(attention, points, include_self=False).spectrum(3)
+    with pytest.raises(ConfigError, match="own points"):
+        spectrum.eigenfunctions(points[:9])
+
+
+def one_sided(x, y):
+    """Symmetric but for the costs of a single point to all others."""
+    return jnp.sum((x - y) ** 2) + jnp.where((x[0] == 30.0) & (y[0] != 30.0), 1.0, 0.0)
+
+
+@pytest.mark.parametrize("odd", [0, 17, 499])
+def test_one_asymmetric_row_of_five_hundred_is_seen(odd):
+    points = np.random.default_rng(0).normal(size=(500, 2))
+    points[odd] = [30.0, 0.0]
+    life = af.EmpiricalAttention(af.Attention(af.CustomPseudoMetric(one_sided), 0.3), points)
+    for ask in (lambda: life.spectrum(3), life.stationary):
+        with pytest.raises(ConfigError, match=r"symmetric cost.*there and .* back"):
+            ask()
 
 
 def test_points_without_mass_do_not_enter_the_spectrum():

@@ -10,6 +10,7 @@ import attnflow as af
 from attnflow.sums.kernel_sums.cutoff import CutoffSum
 from attnflow.sums.kernel_sums.dense import DenseSum
 from attnflow.sums.kernel_sums.fourier import FourierSum
+from attnflow.sums.planning import planner
 from attnflow.sums.planning.planner import PlannedSum
 
 KINDS = ("uniform", "peaked", "duplicates", "shifted")
@@ -106,3 +107,56 @@ def test_the_check_could_fail():
     sums = kernel_sum("dense", points, 0.1, rtol=1e-8)(values)
     with pytest.raises(AssertionError):
         check(sums._replace(weighted=sums.weighted * (1 + 1e-6)), points, values, 0.1)
+
+
+# --- declared errors that were ten times too small would be noticed
+
+
+@pytest.mark.parametrize("dim", [1, 2])
+def test_the_fast_gauss_transform_declares_a_multiple_of_what_its_worst_row_is_off_by(dim):
+    points = cloud("uniform", dim, 1500, np.random.default_rng(dim))
+    values = np.random.default_rng(1).choice([-1.0, 1.0], (1500, 1))
+    sums = kernel_sum("fourier", points, 1e-2, rtol=1e-6)(values)
+    kernel = np.exp(direct.distance_logits(points, points, bandwidth=1e-2))
+    off = np.abs(kernel @ np.column_stack([np.ones(1500), values]) - np.column_stack([sums.total, sums.weighted]))
+    bound = (sums.total * sums.error / (2 + sums.error)).max()  # error = 2 E / (T - E)
+    # Sixteen times the worst of twelve rows; the worst of all is some three times that of twelve.
+    assert 3 * off.max() < bound < 100 * off.max()
+
+
+def test_rounding_of_a_dense_sum_counts_its_additions_and_its_logits():
+    points = np.random.default_rng(0).normal(size=(300, 3))
+    values = points[:, :1]
+    unit = np.finfo(float).eps
+    wide = kernel_sum("dense", points, 1e9, rtol=1e-8)(values)
+    assert (wide.error >= (64 + 8 + 32) * unit).all()  # additions within lanes, lanes, tiles
+    far = kernel_sum("dense", points, 0.5, rtol=1e-8)(values, points[:5] + 100.0)
+    logits = direct.distance_logits(points[:5] + 100.0, points, bandwidth=0.5).max(axis=1)
+    assert (far.error >= 7 * unit * np.abs(logits)).all()  # three coordinates and four more operations
+
+
+def test_errors_of_many_layers_add_up(monkeypatch):
+    class Biased(DenseSum):
+        """Off by exactly what it declares, in every layer and always to the same side."""
+
+        def of_rows(self, values, rows):
+            sums = super().of_rows(values, rows)
+            return sums._replace(weighted=sums.weighted * (1 + 1e-9), error=np.full(len(sums.total), 1e-9))
+
+    monkeypatch.setattr(planner, "DenseSum", Biased)
+    points = np.random.default_rng(0).normal(size=(20, 2))
+    life = af.EmpiricalAttention(af.Attention(af.SquaredDistance(), 0.5), points, rtol=1e-6)
+    flow = life.evolve(np.ones(20), times=[50.0])
+    assert 0.9 * flow.solver_error < np.abs(flow.values - 1).max() <= 1.001 * flow.solver_error
+    with pytest.warns(RuntimeWarning, match="the errors of 2000 layers add up to 2e-06"):
+        life.evolve(np.ones(20), times=[1000.0])
+
+
+@pytest.mark.parametrize("method", ["cutoff", "fourier"])
+def test_many_layers_together_keep_the_tolerance_of_one(method):
+    points = np.random.default_rng(0).uniform(size=(400, 1))
+    values = np.random.default_rng(1).choice([-1.0, 1.0], 400)
+    life = af.EmpiricalAttention(af.Attention(af.SquaredDistance(), 1e-2), points, rtol=1e-6, method=method)
+    flow = life.evolve(values, times=[3.0])
+    expected = direct.evolve(direct.distance_logits(points, points, bandwidth=1e-2), values, layers=300)
+    assert np.abs(flow.values[0] - expected).max() <= flow.solver_error <= 1e-6

@@ -195,7 +195,7 @@ class SoftmaxOperator:
         half = self.attention.replace(bandwidth=self.attention.bandwidth / 2)
         double = self._kernel_sum(half, self.measure.points, 2 * self._log_weights)
         squares = double(nothing, at, exclude_self=self._excludes(at))
-        self._keep_promise(_largest_error(sums) + _largest_error(squares) + 2 * self._key_error)
+        self._keep_promise(max(_largest_error(sums), _largest_error(squares)) + self._key_error)
         # Equal shifts cancel exactly; in logarithms, because one of the two sums may have been shifted alone.
         return np.exp(2 * np.log(sums.total) - np.log(squares.total) + (2 * sums.shift - squares.shift))
 
