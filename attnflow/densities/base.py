@@ -10,9 +10,10 @@ import numpy as np
 
 from attnflow._checks import check_integer
 from attnflow._lifting import evaluate_compiled
+from attnflow._programs import at_point
 from attnflow._tracing import Traceable
 from attnflow.densities.sampling import draw, draw_blocks
-from attnflow.errors import ConfigError, ConvergenceError, DataError
+from attnflow.errors import ConfigError, ConvergenceError
 from attnflow.manifolds.base import Manifold, check_size
 from attnflow.measures import DiscreteMeasure
 
@@ -86,10 +87,7 @@ class Density(Traceable, ABC):
             DataError: if the points are not on the manifold.
         """
         points = self.manifold.check(points, "points")
-        values = evaluate_compiled(functools.partial(_log_densities, self), points, name="log_density")
-        if values.ndim != 1:
-            raise DataError(f"`log_density` must return a scalar, got shape {values.shape[1:]} for one point.")
-        return values
+        return evaluate_compiled(functools.partial(_log_densities, self), points, name="log_density")
 
 
 def check_density(density: object) -> Density:
@@ -104,4 +102,4 @@ def check_density(density: object) -> Density:
 
 @jax.jit
 def _log_densities(density: Density, points: jax.Array) -> jax.Array:
-    return jax.vmap(density.log_density)(points)
+    return jax.vmap(lambda x: at_point(density.log_density, x, scalar=True))(points)

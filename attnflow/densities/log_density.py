@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from jax.tree_util import Partial
 
-from attnflow._lifting import at_point
+from attnflow._programs import at_point
 from attnflow._values import freeze, static, value
 from attnflow.densities.base import Density
 from attnflow.densities.integration import integrate
@@ -65,7 +65,7 @@ class LogDensity(Density):
         freeze(self, log_normalizer=log_normalizer, log_bound=log_bound - log_normalizer)
 
     def log_density(self, x: jax.Array) -> jax.Array:
-        return at_point(self.log_weight, x) - self.log_normalizer
+        return at_point(self.log_weight, x, name="log_weight", scalar=True) - self.log_normalizer
 
     def draw(self, generator: np.random.Generator) -> np.ndarray:
         return draw(self, generator, log_bound=self.log_bound)

@@ -12,13 +12,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from attnflow._checks import check_integer, check_times, check_tolerance
-from attnflow._lifting import check_function
+from attnflow._lifting import examine
 from attnflow.attention import Attention
 from attnflow.densities.base import Density
 from attnflow.equations.discretizations.base import Basis
 from attnflow.equations.discretizations.kinds import choose_basis, describe_kinds
 from attnflow.equations.discretizations.refinement import Refinement
-from attnflow.equations.expansions.laplace import LaplaceExpansion
+from attnflow.equations.expansions.laplace import SEARCHED, LaplaceExpansion
+from attnflow.equations.expansions.minimizers import nodes_of
 from attnflow.equations.semigroups.dense import real_modes
 from attnflow.equations.semigroups.eigenmodes import Eigenproblem, normalise
 from attnflow.equations.semigroups.evolution import Evolution
@@ -26,8 +27,6 @@ from attnflow.errors import ConfigError
 from attnflow.manifolds.base import Manifold
 from attnflow.measures import DiscreteMeasure, as_measure
 from attnflow.trajectories import Spectrum, Trajectory
-
-_SEARCHED = 300  # queries at least at which the minimiser is looked for, when the solver is made
 
 
 class DriftDiffusion:
@@ -80,7 +79,7 @@ class DriftDiffusion:
         self.density = density
         self._search = self._expansion = LaplaceExpansion(attention, density)
         if not attention.pseudometric.vanishes_on_diagonal:
-            self._search.require_fixed_minimizer(density.spread(_SEARCHED))
+            self._search.require_fixed_minimizer(nodes_of(density, SEARCHED))
             # Searched for, a minimiser is found to 1e-8 only.
             self._expansion = LaplaceExpansion(attention, density, at_query=True)
         self._discretization = discretization
@@ -99,8 +98,8 @@ class DriftDiffusion:
 
     def generator(self, f: Callable, at: object = None) -> np.ndarray:
         """Return L f at points (Q, D) of any manifold, by automatic differentiation: (Q,), or (Q, c) for a vector f."""
-        check_function(f)
         points = self._queries(at).points
+        examine(f, points)
         self._search.require_fixed_minimizer(points)
         return self._expansion.generator(f, at=points)
 
@@ -169,7 +168,7 @@ class DriftDiffusion:
         brought = getattr(at, "weights", None)  # bare points ask for a maximum, weighted ones for an L2 norm
         is_compact = self.density.manifold.is_compact
         problem = Evolution(
-            check_function(f), check_times(times), measure.points, brought, adjoint, is_compact, self.rtol
+            examine(f, measure.points), check_times(times), measure.points, brought, adjoint, is_compact, self.rtol
         )
         level, solution, error = self._solver().solve(problem, rtol=self.rtol)
         values = problem.values(level.basis, solution.states, at=measure.points)

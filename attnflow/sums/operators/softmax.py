@@ -16,7 +16,7 @@ from attnflow._tracing import is_traced
 from attnflow.attention import Attention
 from attnflow.errors import ConfigError, DataError, PrecisionError
 from attnflow.measures import DiscreteMeasure
-from attnflow.pseudometrics.base import check_cost
+from attnflow.pseudometrics.base import check_cost, check_pairs
 from attnflow.sums.kernel_sums.base import RowSums
 from attnflow.sums.kernel_sums.rounding import logit_sizes
 from attnflow.sums.operators import spectra
@@ -60,6 +60,7 @@ class SoftmaxOperator:
         devices: Sequence[jax.Device] | None = None,
     ) -> None:
         check_cost(attention.pseudometric, measure.ambient_dim)
+        check_pairs(attention.pseudometric, measure.points)
         self.attention = attention.replace(normalization="softmax")  # once the keys have their weights
         self.measure = measure
         self.include_self = include_self
