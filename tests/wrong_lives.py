@@ -3,7 +3,7 @@
 Of a life that is wrong by an amount a, one layer is A f + a A f, many layers and the flow of the limit are (1 + a)
 times what they should be at every time but zero, the generator goes with them, eigenvalues are shifted by a times the
 largest, and what is known of the points (effective sample sizes, normalisers, stationary weights) is off by a, in the
-last by one half of the points only, as common factors cancel there.
+last at the heavier half of the points only, as common factors cancel there.
 
 Run as a script this judges whole studies at quick size with each life wrong, and prints claim, amount and verdict:
 
@@ -72,7 +72,7 @@ class Wrong:
 
     def stationary(self):
         weights = self.right.stationary()
-        weights = weights * np.where(np.arange(len(weights)) < len(weights) // 2, 1 + self.amount, 1.0)
+        weights = weights * np.where(weights > np.median(weights), 1 + self.amount, 1.0)
         return weights / weights.sum()
 
 
