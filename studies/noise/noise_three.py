@@ -212,7 +212,7 @@ def labels_on(name: str) -> dict[str, str]:
     }
 
 
-quick = [
+quick: list[dict[str, Any]] = [
     *({"points": n} for n in (800, 1600, 3200, 6400)),
     *({"bandwidth": 0.1 * 2 ** (-k / 2)} for k in range(4)),
 ]
