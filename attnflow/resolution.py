@@ -11,13 +11,13 @@ import functools
 
 import numpy as np
 
+from attnflow._tracing import Fixed
 from attnflow.manifolds.base import Manifold, rule_of
 from attnflow.measures import DiscreteMeasure
 
 NODES = 1 << 18  # of a close look: a function of one point takes 20 to 30 ms there once compiled
 
 
-@functools.lru_cache(maxsize=8)
 def close_rule(manifold: Manifold, nodes: int = NODES) -> DiscreteMeasure:
     """Return a quadrature of a compact manifold with at least so many nodes.
 
@@ -27,6 +27,12 @@ def close_rule(manifold: Manifold, nodes: int = NODES) -> DiscreteMeasure:
         >>> len(close_rule(af.Circle(), 1000)), len(close_rule(af.Sphere(2), 1000))
         (1024, 1152)
     """
+    return _close_rule(Fixed(manifold), nodes)  # a manifold of a user's own may hold arrays, which have no hash
+
+
+@functools.lru_cache(maxsize=8)
+def _close_rule(fixed: Fixed, nodes: int) -> DiscreteMeasure:
+    manifold: Manifold = fixed.content
     count = 8  # per dimension: powers of two, some times 3/2, whose Fourier transforms are fast
     while manifold.quadrature_size(count - 1) < nodes and count < nodes:
         count = 3 * count // 2 if count & (count - 1) == 0 else 4 * count // 3
