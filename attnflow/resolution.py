@@ -11,6 +11,7 @@ import functools
 
 import numpy as np
 
+from attnflow._tracing import Fixed
 from attnflow.manifolds.base import Manifold, rule_of
 from attnflow.measures import DiscreteMeasure
 
@@ -26,21 +27,16 @@ def close_rule(manifold: Manifold, nodes: int = NODES) -> DiscreteMeasure:
         >>> len(close_rule(af.Circle(), 1000)), len(close_rule(af.Sphere(2), 1000))
         (1024, 1152)
     """
-    try:
-        hash(manifold)
-    except TypeError:  # a manifold of a user's own that holds an array
-        return _make_rule(manifold, nodes)
-    return _keep_rule(manifold, nodes)
+    return _close_rule(Fixed(manifold), nodes)  # a manifold of a user's own may hold arrays, which have no hash
 
 
-def _make_rule(manifold: Manifold, nodes: int) -> DiscreteMeasure:
+@functools.lru_cache(maxsize=8)
+def _close_rule(fixed: Fixed, nodes: int) -> DiscreteMeasure:
+    manifold: Manifold = fixed.content
     count = 8  # per dimension: powers of two, some times 3/2, whose Fourier transforms are fast
     while manifold.quadrature_size(count - 1) < nodes and count < nodes:
         count = 3 * count // 2 if count & (count - 1) == 0 else 4 * count // 3
     return rule_of(manifold, count - 1)
-
-
-_keep_rule = functools.lru_cache(maxsize=8)(_make_rule)
 
 
 def roughest(values: np.ndarray, count: int) -> np.ndarray:
