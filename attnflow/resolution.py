@@ -17,7 +17,6 @@ from attnflow.measures import DiscreteMeasure
 NODES = 1 << 18  # of a close look: a function of one point takes 20 to 30 ms there once compiled
 
 
-@functools.lru_cache(maxsize=8)
 def close_rule(manifold: Manifold, nodes: int = NODES) -> DiscreteMeasure:
     """Return a quadrature of a compact manifold with at least so many nodes.
 
@@ -27,10 +26,21 @@ def close_rule(manifold: Manifold, nodes: int = NODES) -> DiscreteMeasure:
         >>> len(close_rule(af.Circle(), 1000)), len(close_rule(af.Sphere(2), 1000))
         (1024, 1152)
     """
+    try:
+        hash(manifold)
+    except TypeError:  # a manifold of a user's own that holds an array
+        return _make_rule(manifold, nodes)
+    return _keep_rule(manifold, nodes)
+
+
+def _make_rule(manifold: Manifold, nodes: int) -> DiscreteMeasure:
     count = 8  # per dimension: powers of two, some times 3/2, whose Fourier transforms are fast
     while manifold.quadrature_size(count - 1) < nodes and count < nodes:
         count = 3 * count // 2 if count & (count - 1) == 0 else 4 * count // 3
     return rule_of(manifold, count - 1)
+
+
+_keep_rule = functools.lru_cache(maxsize=8)(_make_rule)
 
 
 def roughest(values: np.ndarray, count: int) -> np.ndarray:

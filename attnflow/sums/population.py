@@ -25,7 +25,7 @@ from attnflow.trajectories import Spectrum, Trajectory, count_layers
 
 BEST_RTOL = 1e-12
 MAX_REFINEMENTS = 12  # the last rule is nine times finer than the bandwidth asks for
-MAX_SHARP_REFINEMENTS = 4  # of one that the density, the cost or f asks for: it should need none
+MAX_SHARP_REFINEMENTS = 3  # of one that the density, the cost or f asks for: it should need none
 ROUND_OFF = 1e-14  # of an average, relative to the largest value averaged
 
 
@@ -256,9 +256,12 @@ class PopulationAttention:
         masses = layers.first.measure.masses
         columns = own.reshape(len(own), -1)
         edge = np.where(masses < EDGE * masses.max(), np.abs(columns).max(axis=1) + size, 0.0)
-        starts = None if at_zero is None else np.column_stack([at_zero.reshape(len(at), -1), np.zeros(len(at))])
-        found = layers.iterate(np.column_stack([columns, edge]), counts=counts, at=at, at_zero=starts)
-        return found[..., :-1].reshape(len(counts), len(at), *own.shape[1:]), float(found[..., -1].max())
+        every = range(max(counts) + 1)  # a way from a query to values may pass the edge at any layer
+        starts = np.zeros((len(at), columns.shape[1] + 1))
+        if at_zero is not None:
+            starts[:, :-1] = at_zero.reshape(len(at), -1)
+        found = layers.iterate(np.column_stack([columns, edge]), counts=list(every), at=at, at_zero=starts)
+        return found[counts, :, :-1].reshape(len(counts), len(at), *own.shape[1:]), float(found[..., -1].max())
 
     def _converge(
         self, compute: Callable[[_Layers], _Answer], f: Callable | None = None, *, nodes: int = 1

@@ -34,9 +34,9 @@ def test_the_normaliser_is_that_of_bessel(m, concentration):
 
 
 @pytest.mark.parametrize("concentration", CONCENTRATIONS)
-@pytest.mark.parametrize("m", DIMENSIONS)
+@pytest.mark.parametrize("m", [1, 2, 3, 9, 299])
 def test_samples_have_the_moments_of_bessel_along_and_across(m, concentration):
-    n = 20_000
+    n = 20_000 if m < 100 else 4000
     density = make(m, concentration)
     points = density.sample(n, key=jax.random.key(m))
     assert np.abs(np.linalg.norm(points, axis=1) - 1).max() < 1e-14

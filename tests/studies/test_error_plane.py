@@ -3,6 +3,7 @@
 import runpy
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from witnesses import bessel, direct, quadrature, ratios_of_sums
@@ -78,3 +79,26 @@ def test_the_figure_shows_both_planes_with_their_best_bandwidths():
         labels = [text.get_text() for text in ax.get_legend().get_texts()]
         assert len(labels) == 2
         assert labels[1] == "smallest error"
+
+
+@pytest.mark.parametrize("scale", [1.0, 2.0])
+def test_bias_times_noise_has_mean_zero_and_goes_with_the_square(scale):
+    n = 400
+    eps = scale * float(STUDY["best_bandwidth"](n))
+    clouds = af.Uniform(af.Sphere(2)).sample(60 * n, key=jax.random.key(8)).reshape(60, n, 3)
+    queries = STUDY["spiral"](128)
+    squares = np.array([STUDY["one_layer"](points, eps, queries) for points in clouds])
+    parts = np.array([STUDY["scatter_of_bias"](points, eps) for points in clouds])
+    assert abs(parts.mean()) < 4 * parts.std() / np.sqrt(60)
+    assert (squares - parts).std() < (0.75 if scale == 1 else 0.35) * squares.std()  # .6 and .25 of it, seen
+
+
+def test_what_is_left_of_a_squared_function_is_that_of_a_layer():
+    nodes, weights = quadrature.sphere_rule(30, 60)
+    f, eps = STUDY["test_function"](nodes), 0.15
+    logits = direct.distance_logits(nodes[:40], nodes, bandwidth=eps)
+    left = f[:40] ** 2 - direct.layer(logits, f**2, weights=weights)
+    kappa = STUDY["symbol"](eps)
+    factor = 2 * ((kappa - 1) / eps + 3) * kappa / eps
+    found = [STUDY["scatter_of_bias"](node[None], eps) / factor for node in nodes[:40]]
+    np.testing.assert_allclose(found, left, rtol=0, atol=1e-10)

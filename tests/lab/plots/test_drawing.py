@@ -143,7 +143,7 @@ def test_a_failed_level_is_left_out_and_a_flag_has_no_figure():
 
 
 def test_a_control_is_drawn_in_the_figure_of_its_claim_and_has_none_of_its_own():
-    study = toy(figures=[], claims=[claim(), claim().control(statement="no", predicted=2.0)])
+    study = toy(figures=[], claims=[claim(), claim(id="toy-control/error", predicted=2.0, control_of="toy/error")])
     figures = drawn_study(study, errors())
     assert list(figures) == ["toy-error"]
     assert "control predicts slope 2" in figures["toy-error"].axes[0].get_legend_handles_labels()[1]

@@ -1,5 +1,7 @@
 """The figure of an identity shows how far it is missed, and by how much its control misses it."""
 
+from dataclasses import replace
+
 import numpy as np
 from toy_ladder import RANDOM, SIZES, axes, claim, dots, judged, legend_of
 
@@ -31,7 +33,7 @@ def test_the_distances_of_a_control_are_pale_and_on_the_same_axis():
 def test_a_control_that_predicts_another_value_shows_its_distance_from_that():
     values = 2.0 + 1e-14 * np.abs(RANDOM)
     two = claim(kind="identity", predicted=2.0, margin=1e-12)
-    control = judged(two.control(statement="no", predicted=3.0), values)
+    control = judged(replace(two, id="two-control", control_of=two.id, predicted=3.0), values)
     ax = plots.distances(axes(), judged(two, values), controls=[control])
     np.testing.assert_allclose(dots(ax)[1].get_ydata(), 1.0, rtol=1e-10)
     assert ax.get_ylabel() == "|error − 2|"

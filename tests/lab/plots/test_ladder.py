@@ -1,5 +1,7 @@
 """The figure of an exponent shows the numbers of its levels, the judge's own fit, the prediction, and the controls."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from toy_ladder import RANDOM, SIZES, axes, claim, dots, ends, errors, judged, legend_of, named
@@ -106,7 +108,7 @@ def test_a_control_of_another_quantity_is_drawn_pale_with_its_own_levels_fit_and
 
 def test_a_control_that_shares_the_quantity_shows_only_what_it_predicts():
     judgement = judged(claim(), errors())
-    control = judged(judgement.claim.control(statement="no", predicted=2.0), errors())
+    control = judged(replace(judgement.claim, id="no", control_of=judgement.claim.id, predicted=2.0), errors())
     ax = plots.ladder(axes(), judgement, controls=[control])
     assert len(dots(ax)) == 1
     line = named(ax, "control predicts slope 2")

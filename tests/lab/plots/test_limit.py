@@ -1,5 +1,7 @@
 """The figure of a constant shows its levels, the judge's limit, the margin, and controls near and far."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from toy_ladder import RANDOM, SIZES, axes, claim, dots, ends, judged, legend_of, named
@@ -50,7 +52,7 @@ def test_a_control_far_away_stands_at_the_edge_and_the_legend_says_where_it_is()
 
 
 def test_a_control_with_another_number_shows_its_line_alone():
-    control = judged(CONSTANT.control(statement="no", predicted=1.5), VALUES)
+    control = judged(replace(CONSTANT, id="no", control_of=CONSTANT.id, predicted=1.5), VALUES)
     ax = plots.limit(axes(), judged(CONSTANT, VALUES), controls=[control])
     assert len(dots(ax)) == len(ends(ax)) == 1
     assert named(ax, "control predicts 1.5").get_ydata()[0] == 1.5
