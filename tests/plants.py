@@ -6,7 +6,7 @@ import numpy as np
 
 import attnflow as af
 from attnflow.equations.expansions import coefficients as expansions
-from attnflow.equations.expansions import key_density, laplace
+from attnflow.equations.expansions import key_density, laplace, smoothness
 from attnflow.equations.semigroups import dense as semigroups
 from attnflow.measures import DiscreteMeasure
 from attnflow.sums import empirical, population
@@ -79,7 +79,9 @@ def a_laplacian_without_its_volume(monkeypatch):
 
 
 def minimisers_alike_within_a_hundredth(monkeypatch):
+    # Both where a jump is looked for and where the gradient must vanish.
     monkeypatch.setattr(laplace, "SAME_POINT", 1e-2)
+    monkeypatch.setattr(smoothness, "_SETTLED", 1e-2)
 
 
 def minimisers_not_looked_at(monkeypatch):
