@@ -6,12 +6,14 @@ import difflib
 import math
 from collections.abc import Iterable
 from numbers import Integral, Real
+from typing import SupportsFloat
 
 import numpy as np
 
 from attnflow.errors import ConfigError, DataError
 
 _LISTED_CHOICES = 20  # more would bury the hint
+_NO_NUMBERS = "cmMUST"  # complex, times and words, all of which NumPy would turn into real numbers
 
 
 def check_positive(value: object, name: str) -> float:
@@ -39,9 +41,14 @@ def check_real(value: object, name: str) -> float:
 
 
 def _real(value: object) -> float | None:
-    is_scalar_array = getattr(value, "shape", None) == () and getattr(value, "dtype", None) is not None
-    if (isinstance(value, Real) and not isinstance(value, bool)) or is_scalar_array:
-        return float(value)  # type: ignore[arg-type]
+    kind = getattr(getattr(value, "dtype", None), "kind", None)
+    is_scalar_array = getattr(value, "shape", None) == () and kind is not None and kind not in _NO_NUMBERS + "bO"
+    is_masked = isinstance(value, np.ma.MaskedArray)
+    if (isinstance(value, Real) and not isinstance(value, bool)) or (is_scalar_array and not is_masked):
+        try:
+            return float(value)  # type: ignore[arg-type]
+        except OverflowError:  # of a long integer
+            return math.inf
     return None
 
 
@@ -76,18 +83,8 @@ def check_times(times: object) -> np.ndarray:
 
 
 def check_finite(array: object, name: str) -> np.ndarray:
-    """Return a float64 array without NaN or Inf."""
-    try:
-        if np.iscomplexobj(array):  # type: ignore[arg-type]
-            raise TypeError("complex numbers have no place here")
-        values = np.asarray(array, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        if type(error).__module__ == "jax.errors":  # told by its name: these checks serve also where JAX stays out
-            raise ConfigError(
-                f"`{name}` is a value which JAX is tracing. Only layers of an EmpiricalAttention can be differentiated "
-                "or compiled."
-            ) from error
-        raise DataError(f"`{name}` must be an array of numbers, got {type(array).__name__}: {error}.") from error
+    """Return a float64 array without NaN or Inf; nothing that only looks like numbers is turned into them."""
+    values = _real_array(array, name)
     bad = np.atleast_1d(~np.isfinite(values))
     if bad.any():
         first = [tuple(map(int, index)) if bad.ndim > 1 else int(index[0]) for index in np.argwhere(bad)[:5]]
@@ -96,6 +93,44 @@ def check_finite(array: object, name: str) -> np.ndarray:
             "Remove or repair those rows first."
         )
     return values
+
+
+def _real_array(array: object, name: str) -> np.ndarray:
+    hidden = sum(int(np.ma.count_masked(part)) for part in _masked_parts(array))
+    if hidden:
+        raise DataError(
+            f"`{name}` is a masked array with {hidden} hidden values, which would be averaged in. Remove "
+            "those rows first, or give them the weight 0."
+        )
+    try:
+        given = np.asarray(array)
+        if given.dtype == object:  # fractions, decimals and long integers; None, words and other things
+            given = np.array([_number(content) for content in given.ravel()]).reshape(given.shape)
+        if given.dtype.kind in _NO_NUMBERS or given.dtype.names:
+            raise TypeError(f"{given.dtype} is no type of real numbers")
+        return given.astype(np.float64, copy=False)
+    except (TypeError, ValueError, OverflowError, RuntimeError) as error:
+        if type(error).__module__ == "jax.errors":  # told by its name: these checks serve also where JAX stays out
+            raise ConfigError(
+                f"`{name}` is a value which JAX is tracing. Only layers of an EmpiricalAttention can be differentiated "
+                "or compiled."
+            ) from error
+        raise DataError(
+            f"`{name}` must be an array of real numbers, got {type(array).__name__}: {error}. Pass a NumPy array of "
+            "float64."
+        ) from error
+
+
+def _masked_parts(array: object) -> list[np.ma.MaskedArray]:
+    """Return the masked arrays that this is or, as a list, holds: NumPy forgets what they hide."""
+    parts = array if isinstance(array, list | tuple) else [array]
+    return [part for part in parts if isinstance(part, np.ma.MaskedArray)]
+
+
+def _number(content: object) -> float:
+    if not isinstance(content, SupportsFloat) or isinstance(content, str | bytes):
+        raise TypeError(f"it holds {content!r}, which is no number")
+    return float(content)
 
 
 def check_points(points: object, name: str, *, ambient_dim: int | None = None) -> np.ndarray:

@@ -6,7 +6,7 @@ import numpy as np
 
 import attnflow as af
 from attnflow.equations.expansions import coefficients as expansions
-from attnflow.equations.expansions import key_density
+from attnflow.equations.expansions import key_density, laplace
 from attnflow.equations.semigroups import dense as semigroups
 from attnflow.measures import DiscreteMeasure
 from attnflow.sums import empirical, population
@@ -62,8 +62,32 @@ def p_instead_of_p_in_the_chart(monkeypatch):
     monkeypatch.setattr(expansions, "log_volume_element", lambda chart, u: 0.0 * u[0])
 
 
+def the_inverse_for_the_metric(monkeypatch):
+    # Where the metric is the plain one they are alike.
+    monkeypatch.setattr(laplace.np.linalg, "pinv", lambda matrix, hermitian: matrix)
+
+
+def no_drift_of_the_laplacian(monkeypatch):
+    monkeypatch.setattr(expansions, "laplacian_drift", lambda metric, u: 0.0 * u)
+
+
+def a_laplacian_without_its_volume(monkeypatch):
+    def wrong(metric, u):
+        return 0.5 * jnp.einsum("iji->j", jax.jacfwd(lambda v: jnp.linalg.inv(metric(v)))(u))
+
+    monkeypatch.setattr(expansions, "laplacian_drift", wrong)
+
+
+def minimisers_alike_within_a_hundredth(monkeypatch):
+    monkeypatch.setattr(laplace, "SAME_POINT", 1e-2)
+
+
+def minimisers_not_looked_at(monkeypatch):
+    monkeypatch.setattr(laplace, "require_smooth_minimum", lambda *_: None)
+
+
 def an_euler_step_for_the_semigroup(monkeypatch):
-    monkeypatch.setattr(semigroups.scipy.linalg, "expm", lambda matrix: np.eye(len(matrix)) + matrix)
+    monkeypatch.setattr(semigroups, "exponential_change", lambda matrix: matrix)
 
 
 # --- the sums

@@ -19,7 +19,7 @@ import attnflow as af
 from attnflow._values import value
 from attnflow.densities import base as densities
 from attnflow.equations.expansions import coefficients as expansions
-from attnflow.errors import ConvergenceError
+from attnflow.errors import ConvergenceError, DataError
 from attnflow.lab.running import run_study
 from attnflow.lab.runs import read_run
 from attnflow.lab.store import Store
@@ -59,7 +59,7 @@ def verdict(measure, *, kind, predicted, margin=None):
     for bandwidth in BANDWIDTHS:
         try:
             level = af.Level(size=bandwidth, values=[measure(bandwidth)], deterministic=True)
-        except ConvergenceError as error:
+        except (ConvergenceError, DataError) as error:
             level = af.Level(size=bandwidth, values=[], deterministic=True, failed=str(error))
         levels.append(level)
     return af.judge(claim(kind, predicted, margin), levels).verdict
@@ -186,14 +186,85 @@ def weights_limit_claim():
     return verdict(lambda eps: normalized_generator(eps, **given), kind="identity", predicted=0.0, margin=1e-10)
 
 
+@value
+class Stretched(af.PseudoMetric):
+    """|phi(x) - phi(y)|^2 for the ellipse phi = (x_0, 2 x_1): the metric is that of the ellipse."""
+
+    vanishes_on_diagonal = True
+
+    def __call__(self, x, y):
+        return (x[0] - y[0]) ** 2 + 4 * (x[1] - y[1]) ** 2
+
+
+def stretched(bandwidth):
+    """The expansion, and G, G' of the ellipse's squared speed 1 + 3 cos^2 t with the unit tangent."""
+    expansion = af.LaplaceExpansion(af.Attention(Stretched(), bandwidth=bandwidth), tilted())
+    return expansion, 1 + 3 * np.cos(ANGLES) ** 2, -3 * np.sin(2 * ANGLES), np.column_stack([-AT[:, 1], AT[:, 0]])
+
+
+def metric_claim():
+    """The metric of |phi(x) - phi(y)|^2 is that of the curve phi."""
+
+    def measure(bandwidth):
+        expansion, metric, _, tangent = stretched(bandwidth)
+        return np.abs(expansion.metric(AT) - metric[:, None, None] * tangent[:, :, None] * tangent[:, None, :]).max()
+
+    return verdict(measure, kind="identity", predicted=0.0, margin=1e-10)
+
+
+def drift_claim():
+    """Its drift is grad_G log p_G = (log p - log G / 2)' / G along the curve."""
+
+    def measure(bandwidth):
+        expansion, metric, change, tangent = stretched(bandwidth)
+        exact = (log_density_slope() - 0.5 * change / metric) / metric
+        return np.abs(expansion.drift(AT) - exact[:, None] * tangent).max()
+
+    return verdict(measure, kind="identity", predicted=0.0, margin=1e-10)
+
+
+def refusal_claim(cost):
+    """A cost for which there is no drift-diffusion is refused."""
+
+    def measure(bandwidth):
+        attention = af.Attention(af.CustomPseudoMetric(cost), bandwidth=bandwidth)
+        try:
+            af.DriftDiffusion(attention, tilted()).generator(f, at=AT)
+        except af.AttnflowError:
+            return 0.0
+        return 1.0
+
+    return verdict(measure, kind="identity", predicted=0.0, margin=0.5)
+
+
+def moved(x, y):
+    """A minimiser that is turned from the query by 0.001."""
+    turned = jnp.stack([x[0] - 1e-3 * x[1], x[1] + 1e-3 * x[0]])
+    return jnp.sum((turned - y) ** 2)
+
+
+def kinked(x, y):
+    """Two costs that meet at the query."""
+    return jnp.where(x[0] * y[1] > x[1] * y[0], 2.0, 1.0) * jnp.sum((x - y) ** 2)
+
+
+def moved_claim():
+    return refusal_claim(moved)
+
+
+def kinked_claim():
+    return refusal_claim(kinked)
+
+
 CLAIMS = [generator_claim, depth_claim, layers_claim, normalizer_claim, cloud_claim, sphere_claim]
 CLAIMS += [alpha_claim, alpha_limit_claim, weights_claim, weights_limit_claim]
+CLAIMS += [metric_claim, drift_claim, moved_claim, kinked_claim]
 
 
 @pytest.fixture(autouse=True)
 def nothing_compiled_survives():
     """A defect inside compiled code must neither be missed, as compiled before, nor stay for later tests."""
-    compiled = (expansions.raw_coefficients, expansions.applied, densities._log_densities)
+    compiled = (expansions.raw_coefficients, expansions.applied, expansions.drifts, densities._log_densities)
     for function in compiled:
         function.clear_cache()
     yield
@@ -229,6 +300,11 @@ def test_the_generator_claim_is_supported_in_any_chart(monkeypatch):
         (plants.sign_of_the_drift, depth_claim),
         (plants.no_third_derivative, generator_claim),
         (plants.p_instead_of_p_in_the_chart, generator_claim),
+        (plants.the_inverse_for_the_metric, metric_claim),
+        (plants.no_drift_of_the_laplacian, drift_claim),
+        (plants.a_laplacian_without_its_volume, drift_claim),
+        (plants.minimisers_alike_within_a_hundredth, moved_claim),
+        (plants.minimisers_not_looked_at, kinked_claim),
         (plants.eps_for_2_eps, generator_claim),
         (plants.eps_for_2_eps, layers_claim),
         (plants.eps_for_2_eps, cloud_claim),

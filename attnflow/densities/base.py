@@ -10,11 +10,11 @@ import numpy as np
 
 from attnflow._checks import check_integer
 from attnflow._lifting import evaluate_compiled
+from attnflow._programs import at_point
 from attnflow._tracing import Traceable
-from attnflow.densities.integration import check_size
 from attnflow.densities.sampling import draw, draw_blocks
-from attnflow.errors import ConfigError, DataError
-from attnflow.manifolds.base import Manifold
+from attnflow.errors import ConfigError, ConvergenceError
+from attnflow.manifolds.base import Manifold, check_size
 from attnflow.measures import DiscreteMeasure
 
 
@@ -54,10 +54,27 @@ class Density(Traceable, ABC):
         return draw_blocks(self.draw, check_integer(n, "n", minimum=1), key=key)
 
     def quadrature(self, degree: int) -> DiscreteMeasure:
-        """Return nodes (Q, D) and weights (Q,) with sum_q w_q h(x_q) close to int h p dvol."""
+        """Return nodes (Q, D) and weights (Q,) with sum_q w_q h(x_q) close to int h p dvol.
+
+        Raises:
+            ConvergenceError: if there are too many nodes, or p vanishes at all of them.
+        """
         check_size(self.manifold.quadrature_size(degree), self.manifold)
         nodes, weights = self.manifold.quadrature(degree)
-        return DiscreteMeasure(nodes, weights * np.exp(self.log_densities(nodes)))
+        with np.errstate(under="ignore", over="ignore"):
+            masses = weights * np.exp(self.log_densities(nodes))
+        if not masses.any() or not np.isfinite(masses).all():
+            raise ConvergenceError(
+                f"p of {type(self).__name__} is no number between 1e-308 and 1e308 at the {len(nodes)} nodes of degree "
+                f"{degree}: it is too peaked for them, or not normalised. Ask for a higher degree."
+            )
+        return DiscreteMeasure(nodes, masses)
+
+    def quadrature_size(self, degree: int) -> int:
+        """Return the number of nodes of `quadrature(degree)`."""
+        if type(self).quadrature is Density.quadrature:
+            return self.manifold.quadrature_size(degree)
+        return len(self.quadrature(degree))
 
     def spread(self, n: int) -> np.ndarray:
         """Return at least n points (N, D) spread over where p lives, such as nodes of a quadrature."""
@@ -70,10 +87,7 @@ class Density(Traceable, ABC):
             DataError: if the points are not on the manifold.
         """
         points = self.manifold.check(points, "points")
-        values = evaluate_compiled(functools.partial(_log_densities, self), points, name="log_density")
-        if values.ndim != 1:
-            raise DataError(f"`log_density` must return a scalar, got shape {values.shape[1:]} for one point.")
-        return values
+        return evaluate_compiled(functools.partial(_log_densities, self), points, name="log_density")
 
 
 def check_density(density: object) -> Density:
@@ -88,4 +102,4 @@ def check_density(density: object) -> Density:
 
 @jax.jit
 def _log_densities(density: Density, points: jax.Array) -> jax.Array:
-    return jax.vmap(density.log_density)(points)
+    return jax.vmap(lambda x: at_point(density.log_density, x, scalar=True))(points)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,10 +11,9 @@ import numpy as np
 from attnflow._checks import check_finite
 from attnflow._values import freeze, static, value
 from attnflow.densities.base import Density
-from attnflow.densities.integration import check_size
 from attnflow.densities.sampling import DRAW_BLOCK
 from attnflow.errors import ConfigError
-from attnflow.manifolds.base import spread_nodes
+from attnflow.manifolds.base import SMALLEST_DEGREE, check_size, spread_nodes
 from attnflow.manifolds.euclidean import EuclideanSpace
 from attnflow.measures import DiscreteMeasure
 
@@ -67,16 +68,28 @@ class Gaussian(Density):
     def quadrature(self, degree: int) -> DiscreteMeasure:
         """Return the trapezoidal rule along the principal axes, with steps 2 pi / (degree + 1) or half a deviation."""
         variances, axes = np.linalg.eigh(self.covariance)
-        deviations = np.sqrt(variances)
-        steps = np.minimum(2 * np.pi / (degree + 1), 0.5 * deviations)
-        counts = np.ceil(GAUSSIAN_RADIUS * deviations / steps).astype(int)
-        check_size(int(np.prod(2 * counts + 1)), self.manifold)
+        steps = self._steps(variances, degree)
+        check_size(self.quadrature_size(degree), self.manifold)
+        counts = self._counts(variances, steps)
         grids = [step * np.arange(-count, count + 1) for step, count in zip(steps, counts, strict=True)]
         mesh = np.stack(np.meshgrid(*grids, indexing="ij"), axis=-1).reshape(-1, len(steps))
-        weights = np.prod(steps / np.sqrt(2 * np.pi * variances)) * np.exp(-0.5 * np.sum(mesh**2 / variances, axis=1))
+        scale = np.prod(steps / np.sqrt(2 * np.pi * variances))
+        with np.errstate(under="ignore"):  # in the corners of many dimensions
+            weights = scale * np.exp(-0.5 * np.sum(mesh**2 / variances, axis=1))
         return DiscreteMeasure(self.mean + mesh @ axes.T, weights)
 
+    def quadrature_size(self, degree: int) -> int:
+        variances = np.linalg.eigvalsh(self.covariance)
+        return math.prod(2 * count + 1 for count in self._counts(variances, self._steps(variances, degree)))
+
+    def _steps(self, variances: np.ndarray, degree: int) -> np.ndarray:
+        return np.minimum(2 * np.pi / (degree + 1), 0.5 * np.sqrt(variances))
+
+    def _counts(self, variances: np.ndarray, steps: np.ndarray) -> list[int]:
+        return [int(count) for count in np.ceil(GAUSSIAN_RADIUS * np.sqrt(variances) / steps)]
+
     def spread(self, n: int) -> np.ndarray:
+        check_size(self.quadrature_size(SMALLEST_DEGREE), self.manifold)
         return spread_nodes(self.quadrature, n, on=self.manifold)
 
     def draw(self, generator: np.random.Generator) -> np.ndarray:

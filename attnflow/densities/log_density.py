@@ -8,11 +8,11 @@ import jax
 import numpy as np
 from jax.tree_util import Partial
 
-from attnflow._lifting import at_point
+from attnflow._programs import at_point
 from attnflow._values import freeze, static, value
 from attnflow.densities.base import Density
 from attnflow.densities.integration import integrate
-from attnflow.densities.sampling import PEAK_MARGIN, draw
+from attnflow.densities.sampling import draw
 from attnflow.errors import ConfigError
 from attnflow.manifolds.base import Manifold
 from attnflow.manifolds.checks import check_manifold
@@ -22,8 +22,12 @@ from attnflow.manifolds.checks import check_manifold
 class LogDensity(Density):
     """The density p proportional to exp(log_weight(x)) on a compact manifold.
 
-    Normalised by quadrature, refined until two resolutions agree to 1e-13. Sampled exactly: by inversion on
-    closed curves, elsewhere by rejection from the uniform density with a bound that every proposal checks.
+    Normalised by quadrature, refined until two resolutions agree to 1e-13, and with a closer look at 2^16 places of a
+    curve, 2^17 elsewhere. It sees a spike, taken as a Gaussian, of any width above 1e-5 on the unit circle, .002 on S^2
+    and T^2, .02 on S^3 and T^3; a narrower one may be missed. A spike that is seen is resolved, or refused.
+
+    Sampled exactly: by inversion on closed curves, elsewhere by rejection from the uniform density with a bound that
+    every proposal checks.
 
     Args:
         manifold: a compact manifold.
@@ -33,7 +37,8 @@ class LogDensity(Density):
     Raises:
         ConfigError: if the manifold is not compact, or `log_weight` not a function.
         DataError: if the parts of a manifold of your own contradict each other.
-        ConvergenceError: if the quadrature does not converge (the log-density is not smooth enough).
+        ConvergenceError: if the quadrature does not converge (the log-density is not smooth enough, or too narrow), or
+            has too many nodes (more than four dimensions).
 
     Example:
         >>> import attnflow as af
@@ -56,11 +61,11 @@ class LogDensity(Density):
             raise ConfigError(f"`log_weight` must be a function of one point, got {type(log_weight).__name__}.")
         partial = log_weight if isinstance(log_weight, Partial) else Partial(log_weight)
         freeze(self, manifold=manifold, log_weight=partial, log_normalizer=0.0, log_bound=0.0)
-        log_normalizer, peak = integrate(self)
-        freeze(self, log_normalizer=log_normalizer, log_bound=peak + PEAK_MARGIN - log_normalizer)
+        log_normalizer, log_bound = integrate(self)
+        freeze(self, log_normalizer=log_normalizer, log_bound=log_bound - log_normalizer)
 
     def log_density(self, x: jax.Array) -> jax.Array:
-        return at_point(self.log_weight, x) - self.log_normalizer
+        return at_point(self.log_weight, x, name="log_weight", scalar=True) - self.log_normalizer
 
     def draw(self, generator: np.random.Generator) -> np.ndarray:
         return draw(self, generator, log_bound=self.log_bound)

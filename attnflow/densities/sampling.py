@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -10,7 +11,7 @@ import jax
 import numpy as np
 
 from attnflow._tracing import Fixed
-from attnflow.densities.integration import integrate
+from attnflow.densities.integration import MASS_TOLERANCE, check_mass, integrate
 from attnflow.errors import ConfigError, ConvergenceError, DataError
 
 if TYPE_CHECKING:
@@ -18,9 +19,9 @@ if TYPE_CHECKING:
 
 # Draws are made in whole blocks, so that the first n points of a longer draw are the points of a draw of n.
 DRAW_BLOCK = 4096
-PEAK_MARGIN = 0.05  # by which log p may rise between the nodes of a quadrature; every proposal is checked against it
-MASS_TOLERANCE = 1e-8  # of int p dvol = 1
-_QUANTILE_NODES = 1 << 14
+MAX_PROPOSALS = 200_000  # for one point: they take some 50 ms
+_QUANTILE_NODES = tuple(1 << power for power in (14, 16, 18, 20))  # of tables; the first that resolves p is taken
+_SMALLEST = np.finfo(float).tiny
 
 
 def draw_blocks(draw: Callable[[np.random.Generator], np.ndarray], n: int, *, key: jax.Array) -> np.ndarray:
@@ -52,19 +53,28 @@ def draw(density: Density, generator: np.random.Generator, *, log_bound: float |
     Args:
         density: p.
         generator: the randomness.
-        log_bound: an upper bound of log p where it is known; None to take it from a quadrature.
+        log_bound: an upper bound of log p, of mass one, where it is known; None to take it from a quadrature.
 
     Raises:
         DataError: if p is not normalised, or exceeds its bound.
         ConvergenceError: if p is too peaked.
     """
+    if log_bound is None:
+        log_bound = _log_bound(Fixed(density))
     if density.manifold.along is not None and not density.manifold.has_boundary:
         return draw_by_inversion(density, generator)
-    return draw_by_rejection(density, _peak(Fixed(density)) if log_bound is None else log_bound, generator)
+    return draw_by_rejection(density, log_bound, generator)
 
 
 def draw_by_rejection(density: Density, log_bound: float, generator: np.random.Generator) -> np.ndarray:
     """Return those of a block of uniform proposals that are kept, each with probability p / bound."""
+    log_proposals = log_bound + density.manifold.log_volume  # of how many one is kept, as p has mass one
+    if log_proposals > math.log(MAX_PROPOSALS):
+        raise ConvergenceError(
+            f"{type(density).__name__} on {density.manifold} is too peaked to be sampled by rejection: one of about "
+            f"1e{log_proposals / math.log(10):.0f} uniform proposals would be kept, one of {MAX_PROPOSALS} at the "
+            "least is needed. Use a wider density, or write `draw(generator)` in a density of your own."
+        )
     accepted = np.empty((0, density.manifold.ambient_dim))
     while not len(accepted):
         proposals = density.manifold.sample_uniform(DRAW_BLOCK, generator)
@@ -74,16 +84,18 @@ def draw_by_rejection(density: Density, log_bound: float, generator: np.random.G
                 f"the log-density exceeds its bound by {log_ratio.max():.3g}: it is too peaked to be resolved. "
                 "Use a smoother density."
             )
-        accepted = proposals[np.log(generator.random(DRAW_BLOCK)) < log_ratio]
+        with np.errstate(divide="ignore"):  # zero is a random number
+            accepted = proposals[np.log(generator.random(DRAW_BLOCK)) < log_ratio]
     return accepted
 
 
 @functools.lru_cache(maxsize=16)
-def _peak(density: Fixed) -> float:
-    """Return an upper bound of log p from the nodes of a quadrature."""
-    log_mass, peak = integrate(density.content)
-    _require_mass_one(density.content, np.exp(log_mass))
-    return peak + PEAK_MARGIN
+def _log_bound(fixed: Fixed) -> float:
+    """Return an upper bound of log p, of a density whose mass is one."""
+    density: Density = fixed.content
+    log_mass, log_bound = integrate(density)
+    check_mass(density, log_mass)
+    return log_bound
 
 
 def draw_by_inversion(density: Density, generator: np.random.Generator) -> np.ndarray:
@@ -97,15 +109,17 @@ def draw_by_inversion(density: Density, generator: np.random.Generator) -> np.nd
     assert along is not None
     knots, lengths, slopes = _quantile_table(Fixed(density))
     u = generator.random(DRAW_BLOCK)
-    cell = np.clip(np.searchsorted(knots, u, side="right") - 1, 0, _QUANTILE_NODES - 1)
+    cell = np.clip(np.searchsorted(knots, u, side="right") - 1, 0, len(knots) - 2)
     width = knots[cell + 1] - knots[cell]
     t = (u - knots[cell]) / width
-    return along(
-        (1 + 2 * t) * (1 - t) ** 2 * lengths[cell]
-        + t * (1 - t) ** 2 * width * slopes[cell]
-        + t**2 * (3 - 2 * t) * lengths[cell + 1]
-        - t**2 * (1 - t) * width * slopes[cell + 1]
-    )
+    with np.errstate(under="ignore"):
+        inverse = (
+            (1 + 2 * t) * (1 - t) ** 2 * lengths[cell]
+            + t * (1 - t) ** 2 * width * slopes[cell]
+            + t**2 * (3 - 2 * t) * lengths[cell + 1]
+            - t**2 * (1 - t) * width * slopes[cell + 1]
+        )
+    return along(np.clip(inverse, lengths[cell], lengths[cell + 1]))
 
 
 class _Quantiles(NamedTuple):
@@ -121,23 +135,22 @@ def _quantile_table(fixed: Fixed) -> _Quantiles:
     density: Density = fixed.content
     length, along = density.manifold.volume, density.manifold.along
     assert along is not None
-    lengths = length * np.arange(_QUANTILE_NODES + 1) / _QUANTILE_NODES
-    p = np.exp(density.log_densities(along(lengths)))
-    coefficients = np.fft.rfft(p[:-1])
-    if np.abs(coefficients[-1]) > 1e-10 * coefficients[0].real:
-        raise ConvergenceError(f"the density is too peaked to be sampled on {_QUANTILE_NODES} nodes. Use a wider one.")
-    _require_mass_one(density, length * coefficients[0].real / _QUANTILE_NODES)
+    for nodes in _QUANTILE_NODES:
+        lengths = length * np.arange(nodes + 1) / nodes
+        with np.errstate(under="ignore"):
+            p = np.exp(density.log_densities(along(lengths)))
+            coefficients = np.fft.rfft(p[:-1])
+        mass = length * coefficients[0].real / nodes
+        if np.abs(coefficients[-1]) <= 1e-10 * coefficients[0].real and abs(mass - 1) <= MASS_TOLERANCE:
+            break
+    else:
+        raise ConvergenceError(
+            f"the density is too peaked to be sampled on {nodes} nodes: they give it the mass {mass:.10g}. Use a wider "
+            "one."
+        )
     modes = np.arange(1, len(coefficients))
-    integral = np.fft.irfft(np.concatenate([[0], coefficients[1:] / (1j * modes)]), _QUANTILE_NODES)
+    integral = np.fft.irfft(np.concatenate([[0], coefficients[1:] / (1j * modes)]), nodes)
     integral *= length / (2 * np.pi)
     knots = np.append(integral - integral[0], 0.0) + lengths / length
     # Cells where p underflows are never drawn.
-    return _Quantiles(knots, lengths, 1 / np.maximum(p, np.finfo(float).tiny))
-
-
-def _require_mass_one(density: Density, mass: float) -> None:
-    if not abs(mass - 1) <= MASS_TOLERANCE:
-        raise DataError(
-            f"`log_density` of {type(density).__name__} is not normalised: p integrates to {mass:.10g} over "
-            f"{density.manifold}. Subtract the logarithm of that, or use af.LogDensity, which does so."
-        )
+    return _Quantiles(knots, lengths, 1 / np.maximum(p, _SMALLEST))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -38,7 +36,7 @@ class Uniform(Density):
         freeze(self, manifold=manifold)
 
     def log_density(self, x: jax.Array) -> jax.Array:
-        return jnp.full((), -math.log(self.manifold.volume), dtype=x.dtype)
+        return jnp.full((), -self.manifold.log_volume, dtype=x.dtype)
 
     def draw(self, generator: np.random.Generator) -> np.ndarray:
         return self.manifold.sample_uniform(DRAW_BLOCK, generator)

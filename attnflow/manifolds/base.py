@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn, Self
@@ -12,7 +13,7 @@ import numpy as np
 
 from attnflow._checks import check_points
 from attnflow._lifting import evaluate
-from attnflow.errors import ConfigError, DataError
+from attnflow.errors import ConfigError, ConvergenceError, DataError, PrecisionError
 from attnflow.measures import DiscreteMeasure
 
 if TYPE_CHECKING:
@@ -38,6 +39,10 @@ else:
 
 MEMBERSHIP_TOLERANCE = 1e-8
 REQUIRED = ("dim", "ambient_dim", "volume", "is_compact", "has_boundary")
+LOG_SMALLEST, LOG_LARGEST = -708.0, 709.0  # of the numbers of float64 in full precision
+MAX_NODES = 4_000_000  # of a quadrature that an answer needs; on T^3 they take 250 MB
+LARGEST_RULE = 100_000_000  # nodes of one that is asked for by name
+SMALLEST_DEGREE = 4  # of a rule whose nodes are to be many
 MAX_DEGREE = 10_000  # of a rule whose nodes are to be many: one that is not larger by then does not grow
 
 
@@ -100,6 +105,11 @@ class Manifold(ABC):
     @abstractmethod
     def has_boundary(self) -> bool:
         """Whether M ends somewhere, as an interval does."""
+
+    @property
+    def log_volume(self) -> float:
+        """The logarithm of vol(M), finite also in many dimensions, where the volume itself is no number of float64."""
+        return math.log(self.volume)
 
     def __new__(cls, *_: Any, **__: Any) -> Self:
         missing = sorted(cls.__abstractmethods__)
@@ -166,7 +176,12 @@ class Manifold(ABC):
         return self.along(self.volume * generator.random(n))
 
     def spread(self, n: int) -> np.ndarray:
-        """Return at least n points (N, D) spread over M: there minimisers are looked for, and maxima of errors."""
+        """Return at least n points (N, D) spread over M: there minimisers are looked for, and maxima of errors.
+
+        Raises:
+            ConvergenceError: if already the smallest rule has more nodes than fit in memory.
+        """
+        check_size(self.quadrature_size(SMALLEST_DEGREE), self)
         return spread_nodes(self.quadrature, n, on=self)
 
     def chart_at(self, x: jax.Array) -> Callable[[jax.Array], jax.Array]:
@@ -195,6 +210,30 @@ class Manifold(ABC):
         return array
 
 
+def volume_of(manifold: Manifold) -> float:
+    """Return the volume of a manifold in many dimensions from its logarithm.
+
+    Raises:
+        PrecisionError: if it is no number of float64.
+    """
+    if not LOG_SMALLEST < manifold.log_volume < LOG_LARGEST:
+        raise PrecisionError(
+            f"the volume of {manifold} is e^{manifold.log_volume:.4g}, which is no number of float64. Use its "
+            "`log_volume`."
+        )
+    return math.exp(manifold.log_volume)
+
+
+def check_size(nodes: int, manifold: Manifold, *, most: int = MAX_NODES) -> None:
+    """Raise ConvergenceError if a quadrature would have more nodes than fit in memory."""
+    if nodes > MAX_NODES:
+        count = str(nodes) if nodes < 10**15 else f"1e{int(math.log10(nodes))}"
+        raise ConvergenceError(
+            f"a quadrature of {count} nodes would be needed on {manifold}, at most {most} are allowed. Use a "
+            "larger bandwidth, a larger `rtol` or fewer dimensions."
+        )
+
+
 def rule_of(manifold: Manifold, degree: int) -> DiscreteMeasure:
     """Return `quadrature(degree)` of a manifold.
 
@@ -221,7 +260,7 @@ def spread_nodes(quadrature: Callable[[int], DiscreteMeasure], n: int, *, on: Ma
     Raises:
         DataError: if the rules do not grow.
     """
-    degree = 4
+    degree = SMALLEST_DEGREE
     nodes = quadrature(degree).points
     while len(nodes) < n:
         degree = 3 * degree // 2

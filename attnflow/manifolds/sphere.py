@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 
@@ -12,8 +13,10 @@ from scipy.special import roots_gegenbauer
 
 from attnflow._checks import check_integer
 from attnflow._values import freeze, static, value
-from attnflow.manifolds.base import Manifold
+from attnflow.manifolds.base import LARGEST_RULE, Manifold, check_size, volume_of
 from attnflow.measures import DiscreteMeasure
+
+LARGEST_GAMMA = 300  # ambient dimensions: Gamma(150) is 4e260, Gamma(172) no number of float64
 
 
 @value
@@ -48,7 +51,15 @@ class Sphere(Manifold):
 
     @property
     def volume(self) -> float:
-        return 2 * math.pi ** (self.ambient_dim / 2) / math.gamma(self.ambient_dim / 2)
+        if self.ambient_dim <= LARGEST_GAMMA:
+            return 2 * math.pi ** (self.ambient_dim / 2) / math.gamma(self.ambient_dim / 2)
+        return volume_of(self)
+
+    @property
+    def log_volume(self) -> float:
+        if self.ambient_dim <= LARGEST_GAMMA:
+            return math.log(self.volume)
+        return math.log(2) + self.ambient_dim / 2 * math.log(math.pi) - math.lgamma(self.ambient_dim / 2)
 
     @property
     def along(self) -> Callable[[np.ndarray], np.ndarray] | None:
@@ -72,13 +83,14 @@ class Sphere(Manifold):
 
         Exact for polynomials of total degree <= `degree` restricted to the sphere.
         """
+        check_size(self.quadrature_size(degree), self, most=LARGEST_RULE)
         n_longitudes = degree + 1
         angles = 2 * np.pi * (np.arange(n_longitudes) + 0.5) / n_longitudes
         points = np.column_stack([np.cos(angles), np.sin(angles)])
         weights = np.full(n_longitudes, 2 * np.pi / n_longitudes)
         for k in range(2, self.dim + 1):
             # S^k from S^(k-1): x = (sqrt(1 - z^2) y, z), dvol = (1 - z^2)^((k-2)/2) dz dvol(y).
-            z, w = roots_gegenbauer(degree // 2 + 1, (k - 1) / 2)
+            z, w = _polar_rule(degree // 2 + 1, k)
             ring = np.sqrt(1 - z**2)
             points = np.concatenate(
                 [np.column_stack([r * points, np.full(len(points), h)]) for r, h in zip(ring, z, strict=True)]
@@ -92,6 +104,32 @@ class Sphere(Manifold):
     def sample_uniform(self, n: int, generator: np.random.Generator) -> np.ndarray:
         normal = generator.standard_normal((n, self.ambient_dim))
         return normal / np.linalg.norm(normal, axis=1, keepdims=True)
+
+
+@functools.lru_cache(maxsize=64)
+def _polar_rule(n: int, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the nodes and weights of Gauss for (1 - z^2)^((k-2)/2).
+
+    With those of scipy the integral of exp(20 z) is off by 2e-13 at a hundred nodes and by 7e-13 at 160; two steps of
+    Newton in extended precision leave 5e-16.
+    """
+    alpha = (k - 1) / 2
+    z = roots_gegenbauer(n, alpha)[0].astype(np.longdouble)
+    for _ in range(2):
+        below, value = _gegenbauer(n, alpha, z)
+        z -= value * (1 - z**2) / ((n + 2 * alpha - 1) * below - n * z * value)
+    z = (z - z[::-1]) / 2
+    weights = (1 - z**2) / _gegenbauer(n, alpha, z)[0] ** 2
+    total = math.sqrt(math.pi) * math.gamma(alpha + 0.5) / math.gamma(alpha + 1)
+    return z.astype(float), (weights * (total / weights.sum())).astype(float)
+
+
+def _gegenbauer(n: int, alpha: float, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the polynomials of degrees n - 1 and n  [DLMF, 18.9.1]."""
+    below, value = np.ones_like(z), 2 * alpha * z
+    for j in range(1, n):
+        below, value = value, (2 * (j + alpha) * z * value - (j + 2 * alpha - 1) * below) / (j + 1)
+    return below, value
 
 
 def _on_circle(lengths: np.ndarray) -> np.ndarray:

@@ -11,8 +11,10 @@ import numpy as np
 
 from attnflow._checks import check_integer
 from attnflow._values import freeze, static, value
-from attnflow.manifolds.base import Manifold
+from attnflow.manifolds.base import LARGEST_RULE, Manifold, check_size, volume_of
 from attnflow.measures import DiscreteMeasure
+
+LARGEST_POWER = 380  # (2 pi)^380 is 2e303
 
 
 @value
@@ -46,7 +48,11 @@ class FlatTorus(Manifold):
 
     @property
     def volume(self) -> float:
-        return (2 * math.pi) ** self.dim
+        return (2 * math.pi) ** self.dim if self.dim <= LARGEST_POWER else volume_of(self)
+
+    @property
+    def log_volume(self) -> float:
+        return math.log(self.volume) if self.dim <= LARGEST_POWER else self.dim * math.log(2 * math.pi)
 
     @property
     def along(self) -> Callable[[np.ndarray], np.ndarray] | None:
@@ -77,6 +83,7 @@ class FlatTorus(Manifold):
 
     def quadrature(self, degree: int) -> DiscreteMeasure:
         """Return the product trapezoidal rule, exact for trigonometric polynomials of `degree` per angle."""
+        check_size(self.quadrature_size(degree), self, most=LARGEST_RULE)
         n = degree + 1
         grid = 2 * np.pi * (np.arange(n) + 0.5) / n
         mesh = np.stack(np.meshgrid(*[grid] * self.dim, indexing="ij"), axis=-1)

@@ -5,14 +5,23 @@ from __future__ import annotations
 import functools
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.extend.core import jaxpr_as_fun
 from jax.tree_util import Partial
 
+from attnflow._lifting import shown
+from attnflow._programs import trace
+from attnflow._reads import reads_by_position
 from attnflow._tracing import Traceable, is_traced
 from attnflow._values import freeze, value
 from attnflow.errors import ConfigError, DataError
+
+_PAIRED = 64  # points of which all pairs are looked at
+_ROUNDING = 1e-8  # of the median cost: what is within it is rounding, as of |x|^2 - 2 x.y + |y|^2 far from the origin
 
 
 class PseudoMetric(Traceable, ABC):
@@ -20,7 +29,9 @@ class PseudoMetric(Traceable, ABC):
 
     Attributes:
         vanishes_on_diagonal: whether D(x, x) = 0 <= D(x, y) for all y, so that no logit exceeds that of x itself.
-        is_symmetric: whether D(x, y) = D(y, x) for all x and y; said by the class, not tested.
+        is_symmetric: whether D(x, y) = D(y, x) for all x and y.
+        is_examined: whether the tests of this very class have shown both, and that it is smooth; otherwise that is
+            tested between some of the points that it is used on, see `check_pairs`, and at the minimisers.
 
     Parameters that are numbers or arrays are seen by JAX; a subclass needs no registration.
 
@@ -39,6 +50,7 @@ class PseudoMetric(Traceable, ABC):
 
     vanishes_on_diagonal: bool = False
     is_symmetric: bool = False
+    is_examined: bool = False
 
     @abstractmethod
     def __call__(self, x: jax.Array, y: jax.Array) -> jax.Array:
@@ -90,24 +102,75 @@ def check_cost(cost: PseudoMetric, dim: int) -> None:
     (_check_cost if jax.tree.leaves(cost) else _check_cost_once)(cost, dim)
 
 
-def _check_cost(cost: PseudoMetric, dim: int) -> None:
-    name = type(cost).__name__
+def _check_cost(cost: PseudoMetric, dim: int) -> bool:
+    """Return whether the cost reads by position, which `check_pairs` must see done."""
     point = jax.ShapeDtypeStruct((dim,), jnp.result_type(float))
-    try:
-        program = jax.make_jaxpr(cost)(point, point)
-    except (jax.errors.JAXTypeError, TypeError, ValueError) as error:
-        raise DataError(
-            f"the cost {name} must be a scalar function of two points of shape ({dim},), written with jax.numpy: "
-            f"{str(error).splitlines()[0]}"
-        ) from error
-    shapes = [value.shape for value in program.out_avals]
-    if shapes != [()]:
-        raise DataError(f"the cost {name} must be a scalar for a pair of points, got shapes {shapes}.")
+    program = trace(cost, point, point, scalar=True)
     if is_traced(program.consts) and not is_traced(cost):
         raise ConfigError(
-            f"the cost {name} depends on a value which JAX is tracing. Make it a parameter: "
+            f"the cost {type(cost).__name__} depends on a value which JAX is tracing. Make it a parameter: "
             "CustomPseudoMetric(jax.tree_util.Partial(cost, parameters))."
         )
+    return reads_by_position(program.jaxpr)
 
 
 _check_cost_once = functools.lru_cache(maxsize=256)(_check_cost)  # parameters are not kept
+
+
+def is_trusted(cost: PseudoMetric) -> bool:
+    """Return whether what a cost says of itself has been shown by tests of its very class."""
+    return bool(vars(type(cost)).get("is_examined", False))
+
+
+def check_pairs(cost: PseudoMetric, points: Any) -> None:
+    """Raise DataError unless a cost is between some of the points (N, D) what its class says it is.
+
+    At most 64 points are paired, each with all: a cost that is negative, or asymmetric, between few of the pairs alone
+    may pass. Costs whose own tests have examined that are taken on trust, and so are those that JAX traces.
+    """
+    if is_trusted(cost) or is_traced(cost, points):
+        return
+    reads = (_check_cost if jax.tree.leaves(cost) else _check_cost_once)(cost, points.shape[1])
+    if not (reads or cost.vanishes_on_diagonal or cost.is_symmetric):
+        return
+    few = np.asarray(points)[np.linspace(0, len(points) - 1, _PAIRED).astype(int)]
+    with jax.core.eval_context(), jax.disable_jit(False):
+        costs = np.asarray(_all_pairs(cost, few))
+    name = type(cost).__name__
+    if reads and np.isnan(costs).any():
+        raise DataError(
+            f"the cost {name} is no number, or reads out of bounds, for {_pair(few, np.isnan(costs))}. Let it read "
+            "entries that are there."
+        )
+    finite = np.isfinite(costs)
+    tolerance = _ROUNDING * float(np.median(np.abs(costs[finite]))) if finite.any() else 0.0
+    negative = np.where(finite, costs, 0.0) < -tolerance
+    own = np.diag(np.abs(np.diag(np.where(finite, costs, 0.0))) > tolerance)
+    for wrong, equation in ((own, "D(x, x) = 0"), (negative, "D(x, y) >= 0")):
+        if cost.vanishes_on_diagonal and wrong.any():
+            raise DataError(
+                f"{name} says `vanishes_on_diagonal`, that is {equation}, but D = "
+                f"{costs[tuple(np.argwhere(wrong)[0])]:.6g} for {_pair(few, wrong)}. Correct the cost, or set "
+                "`vanishes_on_diagonal = False`."
+            )
+    with np.errstate(invalid="ignore"):  # infinity minus infinity
+        skew = np.where(finite | finite.T, np.abs(costs - costs.T), 0.0) > tolerance
+    if cost.is_symmetric and skew.any():
+        raise DataError(
+            f"{name} says `is_symmetric`, but D(x, y) - D(y, x) = "
+            f"{(costs - costs.T)[tuple(np.argwhere(skew)[0])]:.6g} for {_pair(few, skew)}. Correct the cost, or set "
+            "`is_symmetric = False`."
+        )
+
+
+@jax.jit
+def _all_pairs(cost: PseudoMetric, points: jax.Array) -> jax.Array:
+    def pair(x: jax.Array, y: jax.Array) -> jax.Array:
+        return jaxpr_as_fun(trace(cost, x, y, scalar=True, strictly=True))(x, y)[0]
+
+    return jax.vmap(lambda x: jax.vmap(lambda y: pair(x, y))(points))(points)
+
+
+def _pair(points: np.ndarray, wrong: np.ndarray) -> str:
+    i, j = np.argwhere(wrong)[0]
+    return f"x = {shown(points[i])}, y = {shown(points[j])}"

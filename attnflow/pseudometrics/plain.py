@@ -21,7 +21,7 @@ class SquaredDistance(PseudoMetric):
         25.0
     """
 
-    vanishes_on_diagonal = is_symmetric = True
+    vanishes_on_diagonal = is_symmetric = is_examined = True
 
     def __call__(self, x: jax.Array, y: jax.Array) -> jax.Array:
         return sum((x[i] - y[i]) ** 2 for i in range(x.shape[0]))  # type: ignore[return-value]
@@ -40,7 +40,7 @@ class DotProduct(PseudoMetric):
         -32.0
     """
 
-    is_symmetric = True
+    is_symmetric = is_examined = True
 
     def __call__(self, x: jax.Array, y: jax.Array) -> jax.Array:
         return -2 * sum(x[i] * y[i] for i in range(x.shape[0]))  # type: ignore[return-value]

@@ -101,7 +101,7 @@ class EmpiricalAttention:
         self.include_self = bool(include_self)
         self._operator = SoftmaxOperator(
             attention, measure, include_self=self.include_self, dtype=dtype, method=method, rtol=rtol,
-            devices=None if devices is None else choose_devices(devices),
+            promise=rtol, devices=None if devices is None else choose_devices(devices),
         )  # fmt: skip
 
     def __repr__(self) -> str:
@@ -190,8 +190,7 @@ class EmpiricalAttention:
             points=measure.points,
             values=values,
             weights=measure.masses,
-            # Averages do not amplify: the errors of the layers add up.
-            solver_error=float(counts.max() * self.solver_error * np.abs(own).max()),
+            solver_error=float(self._operator.last_error * np.abs(own).max()),
             method=f"{self.method} sums over {len(self.measure)} points",
         )
 
@@ -226,9 +225,7 @@ class EmpiricalAttention:
             ConfigError: if the cost is not symmetric.
             ResourceError: above 4096 points, where the dense matrix no longer pays.
         """
-        eigenvalues, vectors = self._operator.eigenpairs(k)
-        rounding = len(self.measure) * np.finfo(np.float64).eps
-        return self._operator.spectrum(eigenvalues, vectors, error=rounding)
+        return self._operator.spectrum(self._operator.eigenpairs(k))
 
     def _queries(self, at: object) -> np.ndarray | None:
         if at is None:

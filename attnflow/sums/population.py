@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
+import warnings
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -12,22 +14,66 @@ from attnflow._checks import check_integer, check_tolerance
 from attnflow._lifting import check_function, evaluate
 from attnflow.attention import Attention, check_attention
 from attnflow.densities.base import Density, check_density
+from attnflow.densities.integration import check_mass
 from attnflow.errors import ConfigError, ConvergenceError, PrecisionError
+from attnflow.manifolds.base import MAX_NODES, Manifold
 from attnflow.measures import DiscreteMeasure, as_measure
 from attnflow.precision import require_x64
 from attnflow.sums.operators.softmax import SoftmaxOperator
+from attnflow.sums.sharpness import Sharpness
 from attnflow.trajectories import Spectrum, Trajectory, count_layers
 
 BEST_RTOL = 1e-12
 MAX_REFINEMENTS = 12  # the last rule is nine times finer than the bandwidth asks for
+MAX_SHARP_REFINEMENTS = 3  # of one that the density, the cost or f asks for: it should need none
 ROUND_OFF = 1e-14  # of an average, relative to the largest value averaged
 
 
-class _Resolution(NamedTuple):
-    """The operator on a quadrature and on the coarser one it is checked against."""
+EDGE = 1e-30  # of the largest mass: a Gaussian's nodes end at 12 deviations, where p is 5e-32 of it
+_KEPT = 4  # operators: two for the density, two for a function
 
-    coarse: SoftmaxOperator
-    fine: SoftmaxOperator
+
+class _Layers(NamedTuple):
+    """The operator on two quadratures: one that resolves f, for the first layer, and one for what comes out of it."""
+
+    first: SoftmaxOperator
+    rest: SoftmaxOperator
+
+    def iterate(self, own: np.ndarray, *, counts: list[int], at: np.ndarray, at_zero: np.ndarray | None) -> np.ndarray:
+        """Return A^n f at points for several n, from the values of f at the nodes of the first layer."""
+        if self.first is self.rest:
+            return self.rest.iterate(own, counts=counts, at=at, at_zero=at_zero)
+        recorded = {} if at_zero is None else {0: at_zero}
+        if 1 in counts:
+            recorded[1] = self.first(own, at)
+        later = [n for n in counts if n > 1]
+        if later:
+            smooth = self.first(own, self.rest.measure.points)
+            found = self.rest.iterate(smooth, counts=[n - 1 for n in later], at=at, at_zero=None)
+            recorded |= dict(zip(later, found, strict=True))
+        return np.stack([recorded[n] for n in counts])
+
+    @property
+    def worst_error(self) -> float:
+        """A bound on the error of any average so far, relative to the largest value."""
+        return max(self.first.worst_error, self.rest.worst_error)
+
+
+class _Answer(NamedTuple):
+    """What was computed, how large the numbers were that were averaged, and how many times their rounding counts."""
+
+    values: np.ndarray
+    size: float
+    roundings: float = 1.0
+    outside: float = 0.0  # a bound on what comes from beyond the nodes
+
+
+class _Result(NamedTuple):
+    """What two resolutions agree upon, its error, and the finer one."""
+
+    values: np.ndarray
+    error: float
+    layers: _Layers
 
 
 class PopulationAttention:
@@ -37,13 +83,17 @@ class PopulationAttention:
 
     with the log key weights u of the attention's normalisation under p, u = 0 for softmax.
 
-    The integrals are sums over a quadrature whose resolution follows from the bandwidth: the kernel's band limit is
-    about sqrt(2 log(1/rtol) / eps). Every answer is computed on two resolutions and refined until they agree.
+    The integrals are sums over a quadrature whose resolution follows from the bandwidth, the kernel's band limit being
+    about sqrt(2 log(1/rtol) / eps), and from the density, the cost and f, which are looked at on very many other nodes,
+    once each. Every answer is computed on two resolutions and refined until they agree. A feature of the density or of
+    f, taken as a Gaussian, is seen if it is wider than 1e-5 on the unit circle, .002 on S^2 and T^2, .02 on S^3 and
+    T^3; a narrower one may be missed. In more dimensions only the two resolutions are compared.
 
     Args:
         attention: the cost and the bandwidth.
         density: p, on a manifold with a quadrature.
-        rtol: tolerance on max |error| / max |values|, at least 1e-12.
+        rtol: tolerance on max |error| / max |values|, at least 1e-12; values those averaged or those found, whichever
+            are larger. Where rounding alone is more, a RuntimeWarning says so.
 
     Raises:
         ConfigError: if `rtol` is not positive, `attention` not an Attention or `density` not a density.
@@ -67,8 +117,18 @@ class PopulationAttention:
         self.density = check_density(density)
         self.rtol = rtol
         # A Gaussian kernel of variance eps keeps the modes up to sqrt(2 log(1/rtol) / eps); some more for f and p.
-        self._degree = math.ceil(math.sqrt(-2 * math.log(rtol) / attention.bandwidth)) + 12
+        self._least_degree = math.ceil(math.sqrt(-2 * math.log(rtol) / attention.bandwidth)) + 12
+        self._degree = self._least_degree
+        self._is_settled = False  # whether that degree is known to resolve the density and the cost
+        self._sharpness = Sharpness(attention, density, rtol=rtol)
         self._operators: dict[int, SoftmaxOperator] = {}
+
+    def __getstate__(self) -> dict:
+        return vars(self) | {"_operators": {}, "_sharpness": None}
+
+    def __setstate__(self, state: dict) -> None:
+        vars(self).update(state)
+        self._sharpness = Sharpness(self.attention, self.density, rtol=self.rtol)
 
     def layer(self, f: Callable, at: object = None) -> np.ndarray:
         """Return one layer, A f.
@@ -84,7 +144,7 @@ class PopulationAttention:
             ConfigError: if `f` is not a function or `at` is missing.
             ConvergenceError: if no affordable quadrature reaches `rtol`.
         """
-        return self._evolve(check_function(f), np.array([1]), self._queries(at).points)[0][0]
+        return self._evolve(check_function(f), np.array([1]), self._queries(at).points).values[0]
 
     def generator(self, f: Callable, at: object = None) -> np.ndarray:
         """Return the difference quotient (A f - f) / eps; arguments as in `layer`."""
@@ -93,11 +153,13 @@ class PopulationAttention:
         now = evaluate(f, queries)
         eps = self.attention.bandwidth
 
-        def difference(operator: SoftmaxOperator) -> tuple[np.ndarray, float]:
-            own = evaluate(f, operator.measure.points)
-            return (operator(own, queries) - now) / eps, _size(own, now, operator) / eps
+        def difference(layers: _Layers) -> _Answer:
+            own = evaluate(f, layers.first.measure.points)
+            size = _size(own, now, layers.first)
+            values, outside = self._average(layers, own, counts=[1], at=queries, size=size)
+            return _Answer((values[0] - now) / eps, size, roundings=1 / eps, outside=outside / eps)
 
-        return self._converge(difference)[0]
+        return self._converge(difference, f).values
 
     def evolve(self, f: Callable, times: object, at: object = None) -> Trajectory:
         """Return the iterates A^n f at the times n eps.
@@ -116,20 +178,27 @@ class PopulationAttention:
         """
         counts = count_layers(times, self.attention.bandwidth)
         measure = self._queries(at)
-        values, error = self._evolve(check_function(f), counts, measure.points)
+        result = self._evolve(check_function(f), counts, measure.points)
         return Trajectory(
             times=counts * self.attention.bandwidth,
             points=measure.points,
-            values=values,
+            values=result.values,
             weights=measure.masses,
-            solver_error=error,
-            method=f"quadrature, {len(self._resolution().fine.measure)} nodes",
+            solver_error=result.error,
+            method=f"quadrature, {len(result.layers.first.measure)} nodes",
         )
 
     def log_normalizer(self, at: object = None) -> np.ndarray:
         """Return log int e^{u(y) - D(x, y) / 2eps} p(y) dvol(y) at the points (Q, D), shape (Q,); u = 0 for softmax."""
         queries = self._queries(at).points
-        return self._converge(lambda operator: (operator.log_normalizer(queries), 1.0))[0]
+
+        def log_total(layers: _Layers) -> _Answer:
+            _, outside = self._average(layers, np.ones(len(layers.rest.measure)), counts=[1], at=queries, size=1.0)
+            return _Answer(layers.rest.log_normalizer(queries), 1.0, outside=outside)
+
+        result = self._converge(log_total)
+        check_mass(self.density, math.log(result.layers.rest.measure.mass))
+        return result.values
 
     def spectrum(self, k: int) -> Spectrum:
         """Return the k smallest eigenvalues of (I - A) / eps, for a symmetric cost; those of A are accurate to `rtol`.
@@ -144,22 +213,16 @@ class PopulationAttention:
             ResourceError: if the bandwidth needs more than 4096 nodes.
         """
         check_integer(k, "k", minimum=1)
-        while len(self._resolution().coarse.measure) < k:
-            self._refine()
         pairs = {}
 
-        def eigenvalues(operator: SoftmaxOperator) -> tuple[np.ndarray, float]:
-            pairs[operator] = operator.eigenpairs(k)
-            return pairs[operator][0], 1.0
+        def eigenvalues(layers: _Layers) -> _Answer:
+            pairs[layers.rest] = layers.rest.eigenpairs(k)
+            return _Answer(pairs[layers.rest][0], 1.0)
 
-        _, error = self._converge(eigenvalues)
-        operator = self._resolution().fine
-        spectrum = operator.spectrum(*pairs[operator], error=error)
-
-        def eigenfunctions(points: np.ndarray) -> np.ndarray:
-            return spectrum.eigenfunctions(self.density.manifold.check(points, "points"))
-
-        return spectrum._replace(eigenfunctions=eigenfunctions)
+        result = self._converge(eigenvalues, nodes=k)
+        operator = result.layers.rest
+        spectrum = operator.spectrum(pairs[operator], error=result.error)
+        return spectrum._replace(eigenfunctions=_OnManifold(self.density.manifold, spectrum.eigenfunctions))
 
     def _queries(self, at: object) -> DiscreteMeasure:
         if at is None:
@@ -168,54 +231,129 @@ class PopulationAttention:
         self.density.manifold.check(measure.points, "at")
         return measure
 
-    def _evolve(self, f: Callable, counts: np.ndarray, queries: np.ndarray) -> tuple[np.ndarray, float]:
+    def _evolve(self, f: Callable, counts: np.ndarray, queries: np.ndarray) -> _Result:
         start = evaluate(f, queries)
 
-        def iterates(operator: SoftmaxOperator) -> tuple[np.ndarray, float]:
-            own = evaluate(f, operator.measure.points)
-            values = operator.iterate(own, counts=counts.tolist(), at=queries, at_zero=start)
-            return values, _size(own, start, operator) * max(1, int(counts.max()))
+        def iterates(layers: _Layers) -> _Answer:
+            own = evaluate(f, layers.first.measure.points)
+            size = _size(own, start, layers.first)
+            values, outside = self._average(layers, own, counts=counts.tolist(), at=queries, size=size, at_zero=start)
+            return _Answer(values, size, roundings=max(1, int(counts.max())), outside=outside)
 
-        return self._converge(iterates)
+        return self._converge(iterates, f)
 
-    def _converge(self, compute: Callable[[SoftmaxOperator], tuple[np.ndarray, float]]) -> tuple[np.ndarray, float]:
+    def _average(
+        self, layers: _Layers, own: np.ndarray, *, counts: list[int], at: np.ndarray, size: float,
+        at_zero: np.ndarray | None = None,
+    ) -> tuple[np.ndarray, float]:  # fmt: skip
+        """Return iterates of values at the nodes of the first layer, and how much comes from the edge of all nodes.
+
+        What a density that is not compact holds beyond its nodes is lost; so much as comes from the last of them, f
+        being as large there as anywhere in between, tells how much that is.
+        """
+        if self.density.manifold.is_compact:
+            return layers.iterate(own, counts=counts, at=at, at_zero=at_zero), 0.0
+        masses = layers.first.measure.masses
+        columns = own.reshape(len(own), -1)
+        edge = np.where(masses < EDGE * masses.max(), np.abs(columns).max(axis=1) + size, 0.0)
+        every = range(max(counts) + 1)  # a way from a query to values may pass the edge at any layer
+        starts = np.zeros((len(at), columns.shape[1] + 1))
+        if at_zero is not None:
+            starts[:, :-1] = at_zero.reshape(len(at), -1)
+        found = layers.iterate(np.column_stack([columns, edge]), counts=list(every), at=at, at_zero=starts)
+        return found[counts, :, :-1].reshape(len(counts), len(at), *own.shape[1:]), float(found[..., -1].max())
+
+    def _converge(
+        self, compute: Callable[[_Layers], _Answer], f: Callable | None = None, *, nodes: int = 1
+    ) -> _Result:  # fmt: skip
         """Return the result on the finer of two resolutions that agree to `rtol`, and their difference plus round-off.
 
-        `compute` gives, with its result, the size of the numbers that it sums: round-off is relative to it.
+        Raises:
+            ConvergenceError: if no affordable resolutions do, or an answer hangs on what lies beyond the nodes.
         """
-        for _ in range(MAX_REFINEMENTS):
-            operators = self._resolution()
-            fine, size = compute(operators.fine)
-            difference = float(np.abs(fine - compute(operators.coarse)[0]).max())
-            if difference <= self.rtol * np.abs(fine).max() + 10 * ROUND_OFF * size:
-                return fine, difference + max(operators.fine.worst_error, ROUND_OFF) * size
-            self._refine()
+        degree = self._settled_degree(nodes)
+        first = degree if f is None else self._sharpness.of_function(f, degree)
+        for _ in range(MAX_REFINEMENTS if first == self._least_degree else MAX_SHARP_REFINEMENTS):
+            coarse, fine = self._layers(first, degree), self._layers(_finer(first), _finer(degree))
+            with np.errstate(under="ignore"):  # of kernels and masses
+                answer, rough = compute(fine), compute(coarse)
+            difference = float(np.abs(answer.values - rough.values).max())
+            found, rounding = float(np.abs(answer.values).max()), answer.size * answer.roundings
+            self._require_inside(answer, found)
+            if difference <= self.rtol * found + 10 * ROUND_OFF * rounding < math.inf:
+                self._degree = degree
+                error = difference + max(fine.worst_error, ROUND_OFF) * rounding
+                self._warn_if_above(error, max(found, answer.size))
+                return _Result(answer.values, error, fine)
+            degree, first = _finer(degree), _finer(first)
+            if self.density.quadrature_size(_finer(first)) > MAX_NODES:
+                break
         raise ConvergenceError(
-            f"the quadrature on {self.density.manifold} does not settle: at {len(operators.fine.measure)} nodes it "
+            f"the quadrature on {self.density.manifold} does not settle: at {len(fine.first.measure)} nodes it "
             f"still moves by {difference:.2g}, `rtol` = {self.rtol:g}. Use a smoother f or a larger tolerance."
         )
 
-    def _refine(self) -> None:
-        finer = self._resolution().fine
-        self._degree = self._finer(self._degree)
-        self._operators = {self._degree: finer}
+    def _warn_if_above(self, error: float, size: float) -> None:
+        if error > self.rtol * size:
+            warnings.warn(
+                f"the error may be {error:.2g}, above `rtol` = {self.rtol:g} times the largest value, {size:.2g}: "
+                "rounding counts once for every layer, and 1 / bandwidth times in a generator. Use fewer layers or a "
+                "larger bandwidth.",
+                RuntimeWarning,
+                stacklevel=5,
+            )
 
-    def _resolution(self) -> _Resolution:
-        return _Resolution(self._operator(self._degree), self._operator(self._finer(self._degree)))
+    def _require_inside(self, answer: _Answer, found: float) -> None:
+        if not answer.outside <= self.rtol * found + 1e3 * ROUND_OFF * answer.size * answer.roundings:
+            raise ConvergenceError(
+                f"an answer hangs on where {type(self.density).__name__} has no nodes: beyond 12 deviations, where its "
+                f"mass is below 1e-32, lie contributions of about {answer.outside:.2g}. Ask nearer to its "
+                "mean, or for an f that grows less."
+            )
 
-    @staticmethod
-    def _finer(degree: int) -> int:
-        # The kernel's tail exp(-degree^2 eps / 2) = rtol falls to rtol^(1.2^2): the finer rule measures the coarser.
-        return math.ceil(1.2 * degree) + 3
+    def _settled_degree(self, nodes: int) -> int:
+        """Return a degree that resolves the density and the cost, and at which there are at least so many nodes."""
+        if not self._is_settled:
+            self._degree = self._sharpness.of_operator(self._degree)
+            self._is_settled = True
+        while self.density.quadrature_size(self._degree) < nodes:
+            self._degree = _finer(self._degree)
+        return self._degree
+
+    def _layers(self, first: int, rest: int) -> _Layers:
+        return _Layers(self._operator(first), self._operator(rest))
 
     def _operator(self, degree: int) -> SoftmaxOperator:
         if degree not in self._operators:
-            nodes = DiscreteMeasure(*self.density.quadrature(degree))
-            self._operators[degree] = SoftmaxOperator(self.attention, nodes, rtol=self.rtol / 10)
+            nodes, masses = self.density.quadrature(degree)
+            massive = masses > 0  # of a peaked density most nodes have none
+            measure = DiscreteMeasure(nodes[massive], masses[massive])
+            self._operators[degree] = SoftmaxOperator(self.attention, measure, rtol=self.rtol / 10)
+            for oldest in list(self._operators)[:-_KEPT]:
+                del self._operators[oldest]
         return self._operators[degree]
+
+
+@dataclasses.dataclass(frozen=True)
+class _OnManifold:
+    """Functions of points (Q, D), which must be on the manifold."""
+
+    manifold: Manifold
+    functions: Callable[[np.ndarray], np.ndarray]
+
+    def __call__(self, points: np.ndarray) -> np.ndarray:
+        return self.functions(self.manifold.check(points, "points"))
+
+
+def _finer(degree: int) -> int:
+    # The kernel's tail exp(-degree^2 eps / 2) = rtol falls to rtol^(1.2^2): the finer rule measures the coarser.
+    return math.ceil(1.2 * degree) + 3
 
 
 def _size(own: np.ndarray, queried: np.ndarray, operator: SoftmaxOperator) -> float:
     """How large f is: its largest value where asked, or its norm in L2(p), the larger."""
-    squares = (own.reshape(len(own), -1) ** 2).max(axis=1)
-    return max(float(np.abs(queried).max()), math.sqrt(np.average(squares, weights=operator.measure.masses)))
+    largest = float(np.abs(own).max()) or 1.0  # its square may be no number
+    with np.errstate(under="ignore"):
+        squares = ((own / largest).reshape(len(own), -1) ** 2).max(axis=1)
+        mean = float(np.average(squares, weights=operator.measure.masses))
+    return max(float(np.abs(queried).max()), largest * math.sqrt(mean))

@@ -6,9 +6,15 @@ randomness, as eps -> 0, for f = e^{i x_1}. Where |q| is large, kappa(q) = e^{-e
 
     N E |A_N^n f - A^n f|^2  ->  sum_q [2 q_1 (e^{-t |q+l|^2 / 2} - e^{-t/2}) / (|q+l|^2 - 1)]^2            m = 1,
                               ~  2 pi e^{-t} log(1/eps)                                                    m = 2,
-                              ~  (2 pi)^{m/2} e^{-t} [zeta(m/2) - zeta(1 + m/2)] eps^{1 - m/2}              m >= 3
+                              ~  (2 pi)^{3/2} e^{-t} [zeta(3/2) - zeta(5/2)] eps^{-1/2} + R                 m = 3,
 
-(l = e_1, and the quotient is -t e^{-t/2} where |q+l| = 1): the noise of a layer is of order eps^{1/2 - m/4}, but what
+where l = e_1, the quotient is -t e^{-t/2} for |q+l| = 1, and the rest R is what the sum of the squared quotients, which
+grows like 4 q_1^2 / |q|^4, has beyond the integral:
+
+    e^t R = sum_{q != 0} [quotient^2 e^t - 4 q_1^2 / |q|^4] + 4/3 sum_{q != 0} 1/|q|^2,    R = 3.047 at t = 1/2,
+
+the last one regularised, Epstein's zeta function of Z^3 at one [Epstein1903], -8.913633. In general the order is
+eps^{1 - m/2} for m >= 3, with zeta(m/2) - zeta(1 + m/2). The noise of a layer is of order eps^{1/2 - m/4}, but what
 is smooth in it returns in every layer, and up to m = 2 that dominates. An eigenvalue of the generator goes down by
 
     the factor 1 - c / nb,    c = 2 zeta(1 + m/2) - 1,    nb = N p (2 pi eps)^{m/2},
@@ -49,10 +55,11 @@ import attnflow as af
 TIME = 0.5
 SMALLEST_SYMBOL = 1e-7
 LAST_POWER = {1: 19, 2: 14, 3: 8}  # of 2: most layers of the search for the best bandwidth
-# Of the next term in eps. Sums differ from integrals by eps^(1/2) for m = 1 and eps log(1/eps) for m = 2. For m = 3 the
-# noise has both .2 eps^(1/2) and -7 eps, and the second is the larger one down to eps = .001.
+# Of the next term in eps. Sums differ from integrals by eps^(m/2), for m = 2 times log(1/eps); kappa differs from a
+# Gaussian by eps. For m = 3 the noise has its term in eps^(1/2), relative to the leading one, in the prediction.
 NOISE_CORRECTION = {1: 0.5, 2: 1.0, 3: 1.0}
-SLOW_DOWN_CORRECTION = {1: 0.5, 2: 1.0, 3: 0.5}
+SLOW_DOWN_CORRECTION = {1: 0.5, 2: 1.0, 3: 1.0}
+EPSTEIN = -8.913632917585  # sum' 1/|q|^2 over Z^3, regularised
 BEST_ORDERS = {  # in N, of the best error and its bandwidth; and the power of the next term in 1/N
     1: (Fraction(-1, 2), Fraction(-2, 3), Fraction(1, 3)),
     2: (Fraction(-1, 2), Fraction(-1, 2), Fraction(1, 2)),
@@ -143,6 +150,21 @@ def circle_limit() -> float:
     return float(np.sum(c[q != 0] ** 2) + 8 * np.exp(-TIME) / 100_000)
 
 
+@functools.cache
+def lattice_rest() -> float:
+    """Return R of the noise for m = 3: the sum over a ball of radius 80, with the tail of 48/5 e^{-t} / |q|^4."""
+    radius = 80
+    first, other = np.arange(-radius, radius + 1)[:, None, None], np.arange(radius + 1)
+    squares = first**2 + other[:, None] ** 2 + other**2
+    copies = np.where(other[:, None] == 0, 1, 2) * np.where(other == 0, 1, 2)
+    excess = squares + 2 * first
+    quotient = 2 * first * np.expm1(-TIME * excess / 2) / np.where(excess == 0, 1, excess)
+    quotient = np.where(excess == 0, -first * TIME, quotient)
+    inside = (squares > 0) & (squares <= radius**2)
+    terms = np.where(inside, quotient**2 - 4 * first**2 / np.maximum(squares, 1) ** 2, 0)
+    return float(np.exp(-TIME) * (np.sum(copies * terms) + 48 / 5 * 4 * np.pi / radius + 4 / 3 * EPSTEIN))
+
+
 def scaled(m: int, n: int, kind: str) -> float:
     """Return the noise over its predicted size; for m = 2 what a halved bandwidth adds, over what is predicted."""
     value = noise(m, n)[kind]
@@ -151,7 +173,7 @@ def scaled(m: int, n: int, kind: str) -> float:
     if m == 2:
         return (noise(m, 2 * n)[kind] - value) / (2 * np.pi * np.exp(-TIME) * np.log(2))
     constant = (2 * np.pi) ** (m / 2) * np.exp(-TIME) * (zeta(m / 2) - zeta(1 + m / 2))
-    return value / constant * (TIME / n) ** (m / 2 - 1)
+    return (value - lattice_rest()) / constant * (TIME / n) ** (m / 2 - 1)
 
 
 @functools.cache
@@ -215,7 +237,7 @@ SQUARED_NOISE = r"$N\,\mathrm{E} |A_N^n f - A^n f|^2$ at $t = n\varepsilon$"
 NOISE_RATIO = {
     1: SQUARED_NOISE + r" over $\sum_q [2 q_1 (e^{-t |q+l|^2 / 2} - e^{-t/2}) / (|q+l|^2 - 1)]^2$",
     2: rf"what a halved bandwidth adds to {SQUARED_NOISE} over $2\pi e^{{-t}} \log 2$",
-    3: SQUARED_NOISE + r" over $(2\pi)^{3/2} e^{-t} [\zeta(3/2) - \zeta(5/2)] \varepsilon^{-1/2}$",
+    3: SQUARED_NOISE + r", less $R = 3.047$, over $(2\pi)^{3/2} e^{-t} [\zeta(3/2) - \zeta(5/2)] \varepsilon^{-1/2}$",
 }
 
 

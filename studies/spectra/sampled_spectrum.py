@@ -4,9 +4,13 @@ At fixed bandwidth the eigenvalues of (I - A_N)/eps, A_N the N x N attention mat
 about those of the population operator (I - A)/eps at order N^{-1/2} in root mean square [CL, Si]. The study `long_run`
 has the other half of the way to the drift-diffusion, N infinite and eps -> 0.
 
-Measured on the circle, p ~ exp(.7 cos t), eps = .5: the root mean square relative error of l_1, ..., l_4. The control
-compares with the population at half of eps: that distance tends to the one between the populations, so in truth its
-exponent is zero.
+Eigenvalues that lie closer than they fluctuate repel one another instead: for p ~ exp(.7 cos t), where l_1 and l_2 are
+7 percent apart, the errors fall like N^{-.56} from 10 to 640 points. So p is concentrated, p ~ exp(3 cos t), eps = .5:
+there l_1, ..., l_4 = 1.22, 1.63, 1.81, 1.85, and N^{1/2} times the error below is .50 to .53 at all sizes.
+
+Measured: the root mean square relative error of l_1, ..., l_4. A seed leaves .42 of scatter in the exponent, so 736 of
+them an interval of .057. The control compares with the population at half of eps: that distance tends to the one
+between the populations, so in truth its exponent is zero.
 """
 
 import functools
@@ -18,13 +22,13 @@ import attnflow as af
 
 BANDWIDTH = 0.5
 N_MODES = 5
-MARGIN = 0.1  # twice the default: every seed is an N x N eigenproblem, so there are few of them
+MARGIN = 0.1  # twice the default: every seed is an N x N eigenproblem
 
 
 @functools.cache
 def density() -> af.VonMisesFisher:
     """Return p."""
-    return af.VonMisesFisher(af.Circle(), mean_direction=[1, 0], concentration=0.7)
+    return af.VonMisesFisher(af.Circle(), mean_direction=[1, 0], concentration=3.0)
 
 
 @functools.cache
@@ -64,7 +68,7 @@ rate = af.Claim(
 study = af.Study(
     name="sampled_spectrum",
     measure=measure,
-    ladder=[{"points": 10 * 2**k} for k in range(9)],
+    ladder=[{"points": n} for n in (20, 32, 52, 84, 136, 222, 360, 584, 948)],
     quick=8,
     claims=[
         rate,
@@ -75,8 +79,7 @@ study = af.Study(
             truth_margin=MARGIN,
         ),
     ],
-    seeds=192,
-    quick_seeds=128,
+    seeds=736,
     labels={
         "error": "RMS relative error of four eigenvalues",
         "error_at_half": r"RMS relative distance of four eigenvalues from those at half of $\varepsilon$",

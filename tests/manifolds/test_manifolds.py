@@ -5,9 +5,11 @@ import math
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.special import ive
 
 import attnflow as af
-from attnflow.errors import ConfigError, DataError
+from attnflow.errors import ConfigError, ConvergenceError, DataError, PrecisionError
+from attnflow.manifolds.sphere import _polar_rule
 
 ROUND_OFF = 1e-13  # a few hundred roundings of numbers of order one
 
@@ -89,3 +91,39 @@ def test_the_circle_is_run_through_by_arc_length(manifold):
 @pytest.mark.parametrize("manifold", [af.Sphere(2), af.FlatTorus(2), af.EuclideanSpace(1)], ids=str)
 def test_only_closed_curves_are_run_through(manifold):
     assert manifold.along is None
+
+
+@pytest.mark.parametrize("m", [2, 3, 7])
+@pytest.mark.parametrize("n", [1, 2, 31, 160])
+def test_polar_rules_are_exact_near_the_poles(m, n):
+    # int (1 - z^2)^((m-2)/2) e^{20 (z - 1)} dz by its series of moments; scipy's weights are off by 4e-13 at 160.
+    z, weights = _polar_rule(n, m)
+    assert (z == -z[::-1]).all()
+    if n < 31:
+        assert weights @ z**2 == pytest.approx(weights.sum() / (m + 1) if n > 1 else 0.0, rel=1e-14)
+        return
+    nu, order = (m - 1) / 2, 20.0
+    expected = math.sqrt(math.pi) * math.gamma(nu + 0.5 + 0.0) * (2 / order) ** nu * ive(nu, order)
+    assert weights @ np.exp(order * (z - 1)) == pytest.approx(expected, rel=2e-15 * 5)
+
+
+def test_volumes_in_many_dimensions_have_logarithms():
+    with pytest.raises(PrecisionError, match=r"e\^-\d+.*log_volume"):
+        _ = af.Sphere(1000).volume
+    with pytest.raises(PrecisionError, match="log_volume"):
+        _ = af.FlatTorus(1000).volume
+    assert af.FlatTorus(1000).log_volume == pytest.approx(1000 * math.log(2 * math.pi), rel=1e-15)
+    for m in (298, 299, 300, 301, 400):  # vol(S^m) = 2 pi vol(S^(m-2)) / (m - 1), on both sides of the change
+        assert af.Sphere(m).log_volume == pytest.approx(
+            af.Sphere(m - 2).log_volume + math.log(2 * math.pi / (m - 1)), rel=1e-13
+        )
+    assert af.Sphere(400).volume == pytest.approx(math.exp(af.Sphere(400).log_volume), rel=1e-13)
+
+
+@pytest.mark.parametrize("make", [af.FlatTorus, af.Sphere, lambda d: af.Gaussian(np.zeros(d), np.eye(d))])
+@pytest.mark.parametrize("dim", [16, 40, 256])
+def test_nodes_are_counted_before_they_are_made(make, dim):
+    with pytest.raises(ConvergenceError, match=r"a quadrature of (\d+|1e\d+) nodes"):
+        make(dim).quadrature(30)
+    with pytest.raises(ConvergenceError, match=r"a quadrature of (\d+|1e\d+) nodes"):
+        make(dim).spread(100)

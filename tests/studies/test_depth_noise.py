@@ -30,7 +30,7 @@ def test_each_wave_moves_the_eigenvalues_as_a_ripple_of_the_density_does(ripple)
     m = len(ripple)
     bandwidth, nodes = {1: (0.05, 64), 2: (0.2, 20)}[m]
     response = DRAWN["modes_response"](m, bandwidth=bandwidth)
-    center = len(response.waves) // 2
+    center = len(response.weights) // 2
     weights = sum(response.weights[tuple(center + sign * q for q in ripple)] for sign in (1, -1))
     symmetric = [ripple, ripple[::-1]] if m == 2 else [ripple]  # the weights are for the mean over the waves +-e_i
     witness = np.mean([frozen_points.shift_by_a_ripple(ripple=q, bandwidth=bandwidth, nodes=nodes) for q in symmetric])
@@ -85,6 +85,32 @@ def test_the_noise_in_three_dimensions_has_the_integral_of_its_constant():
     # and the slow-down, m = 2: int u^2 kappa / (1 - kappa) / int u^2 kappa = zeta(2), kappa = e^{-u^2/2}, in the plane
     kappa = np.exp(-(u**2) / 2)
     assert np.sum(u**3 * kappa / (1 - kappa)) / np.sum(u**3 * kappa) == pytest.approx(zeta(2), rel=1e-8)
+
+
+def test_the_noise_in_three_dimensions_has_the_rest_of_its_lattice_sum():
+    # noise = constant eps^(-1/2) + R + a eps^(1/2) + b eps + ..., from three levels; the next term leaves .04
+    constant, layers = (2 * np.pi) ** 1.5 * np.exp(-0.5) * (zeta(1.5) - zeta(2.5)), np.array([40, 80, 160])
+    rests = [LIMIT["noise"](3, n)["noise"] - constant * (2 * n) ** 0.5 for n in layers.tolist()]
+    (extrapolated, *_) = np.linalg.solve(layers[:, None] ** (-0.5 * np.arange(3)), rests)
+    assert extrapolated == pytest.approx(LIMIT["lattice_rest"](), abs=0.1)
+    assert LIMIT["lattice_rest"]() == pytest.approx(3.047, abs=5e-4)
+
+
+def test_the_noise_of_the_circle_has_its_limit_and_next_term():
+    eps = LIMIT["TIME"] / 4096
+    limit = DRAWN["limit_of_noise"](0.0)
+    assert limit == pytest.approx(LIMIT["circle_limit"](), abs=1e-4)  # without a tail of 8 e^{-t} / 10^5
+    exact = LIMIT["noise"](1, 4096)["noise"]
+    assert exact == pytest.approx(DRAWN["limit_of_noise"](eps), rel=3e-4)  # the term after the next is of order eps
+    assert exact < 0.99 * limit
+
+
+def test_weighted_powers_are_those_of_the_waves_in_order():
+    points = af.Uniform(af.FlatTorus(2)).sample(7, key=jax.random.key(5))
+    weights = np.zeros((5, 5))
+    weights[4, 1] = 3.0
+    waves = np.arange(-2, 3)
+    assert DRAWN["weighted_powers"](points, weights) == pytest.approx(3 * DRAWN["powers"](points, waves)[4, 1])
 
 
 def test_the_best_error_balances_its_parts():

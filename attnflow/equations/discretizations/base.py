@@ -12,6 +12,7 @@ three rotations e_a x x, for which nabla_{X_a} X_b = x_b P e_a and sum_b (X_b) x
 from __future__ import annotations
 
 import functools
+import itertools
 from abc import ABC, abstractmethod
 from typing import ClassVar, Self
 
@@ -19,6 +20,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from attnflow.densities.base import Density
+from attnflow.equations.discretizations.close import CloseRule, DenseRule
 
 _ROWS = 4096  # points synthesised at once, so that memory stays far below Q x K numbers
 
@@ -82,10 +84,24 @@ class Basis(ABC):
     def reference_density(self, points: np.ndarray) -> np.ndarray:
         """Return w(x_q), (Q,), at points (Q, D)."""
 
+    def closely(self, nodes: int) -> CloseRule:
+        """Return a rule with at least so many nodes. Unless written otherwise, the basis has no more than its own."""
+        return DenseRule(self, self.nodes, self.volumes)
+
     @property
     def size(self) -> int:
         """K, the number of functions."""
         return self.derivatives[0].shape[0]
+
+    @property
+    def orders(self) -> np.ndarray:
+        """The degree of each function, (K,); unless written otherwise, its slope."""
+        return self.slopes
+
+    @functools.cached_property
+    def slopes(self) -> np.ndarray:
+        """The norm of grad phi_n in L2(w), (K,); on a flat torus the length of its wave vector."""
+        return np.sqrt(sum(np.asarray(along.multiply(along).sum(axis=0)).ravel() for along in self.derivatives))
 
     @functools.cached_property
     def at_nodes(self) -> np.ndarray:
@@ -119,12 +135,16 @@ class Basis(ABC):
             diffusions: C at the nodes, (M, D, D), symmetric on the tangent space.
             drifts: b at the nodes, (M, D).
         """
-        fields = self.fields(self.nodes)
-        second = 0.5 * np.einsum("aqi,qij,bqj->abq", fields, diffusions, fields)
-        first = np.einsum("aqi,qi->aq", fields, drifts)
+        factors = self.along_fields(self.nodes, diffusions=diffusions, drifts=drifts).T
+        twice = (along_a @ along_b for along_a, along_b in itertools.product(self.derivatives, repeat=2))
         image = np.zeros_like(self.at_nodes)
-        for a, along_a in enumerate(self.derivatives):
-            image += first[a][:, None] * (self.at_nodes @ along_a)
-            for b, along_b in enumerate(self.derivatives):
-                image += second[a, b][:, None] * (self.at_nodes @ (along_a @ along_b))
+        for factor, along in zip(factors, itertools.chain(self.derivatives, twice), strict=True):
+            image += factor[:, None] * (self.at_nodes @ along)
         return self.at_nodes.T @ (self.weights[:, None] * image)
+
+    def along_fields(self, points: np.ndarray, *, diffusions: np.ndarray, drifts: np.ndarray) -> np.ndarray:
+        """Return X_a'b and X_a'C X_b / 2 at points (Q, D), (Q, A + A^2): L is theirs times X_a f and X_a X_b f."""
+        fields = self.fields(points)
+        first = np.einsum("aqi,qi->qa", fields, drifts)
+        second = 0.5 * np.einsum("aqi,qij,bqj->qab", fields, diffusions, fields)
+        return np.concatenate([first, second.reshape(len(points), -1)], axis=1)

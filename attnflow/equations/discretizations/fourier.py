@@ -10,9 +10,11 @@ from scipy.sparse import csr_array
 
 from attnflow.densities.base import Density
 from attnflow.equations.discretizations.base import Basis
+from attnflow.equations.discretizations.close import GridRule, from_waves, to_waves
 from attnflow.manifolds.base import Manifold
 from attnflow.manifolds.sphere import Sphere
 from attnflow.manifolds.torus import FlatTorus
+from attnflow.resolution import close_rule
 
 
 class FourierBasis(Basis):
@@ -41,6 +43,7 @@ class FourierBasis(Basis):
     def __init__(self, manifold: Manifold, degree: int) -> None:
         self.degree = degree
         self.nodes, self.volumes = manifold.quadrature(3 * degree)
+        self._manifold = manifold
         self._dim = manifold.dim
         self._volume = manifold.volume
         self._modes = _modes(manifold.dim, degree)
@@ -59,6 +62,32 @@ class FourierBasis(Basis):
 
     def reference_density(self, points: np.ndarray) -> np.ndarray:
         return np.full(len(points), 1 / self._volume)
+
+    def closely(self, nodes: int) -> GridRule:
+        return _Angles(self._manifold, modes=self._modes, nodes=nodes)
+
+
+class _Angles(GridRule):
+    """Equally spaced angles."""
+
+    def __init__(self, manifold: Manifold, *, modes: np.ndarray, nodes: int) -> None:
+        super().__init__(*close_rule(manifold, nodes))
+        self._dim, self._places = manifold.dim, tuple(modes.T)
+        self._count = round(len(self.nodes) ** (1 / manifold.dim))
+        self._degree = (int(modes.max()) + 1) // 2
+
+    def analyse(self, values: np.ndarray) -> np.ndarray:
+        grid = values.reshape(*[self._count] * self._dim, -1)
+        for axis in range(self._dim):
+            grid = to_waves(grid, axis=axis, degree=self._degree)
+        return grid[self._places]
+
+    def synthesise(self, coefficients: np.ndarray) -> np.ndarray:
+        grid = np.zeros((*[2 * self._degree + 1] * self._dim, coefficients.shape[-1]))
+        grid[self._places] = coefficients
+        for axis in range(self._dim):
+            grid = from_waves(grid, axis=axis, nodes=self._count)
+        return grid.reshape(len(self.nodes), -1)
 
 
 def _circles(points: np.ndarray, dim: int) -> np.ndarray:

@@ -9,8 +9,10 @@ from scipy.sparse import coo_array, csr_array
 
 from attnflow.densities.base import Density
 from attnflow.equations.discretizations.base import Basis
+from attnflow.equations.discretizations.close import GridRule, from_waves, to_waves
 from attnflow.manifolds.base import Manifold
 from attnflow.manifolds.sphere import Sphere
+from attnflow.resolution import close_rule
 
 
 class HarmonicBasis(Basis):
@@ -67,6 +69,42 @@ class HarmonicBasis(Basis):
 
     def reference_density(self, points: np.ndarray) -> np.ndarray:
         return np.full(len(points), 1 / self._volume)
+
+    @property
+    def orders(self) -> np.ndarray:
+        return np.floor(np.sqrt(np.arange(self.size)))
+
+    def closely(self, nodes: int) -> GridRule:
+        return _Rings(self, nodes)
+
+
+class _Rings(GridRule):
+    """Rings of equally spaced longitudes at the heights of a Gauss rule."""
+
+    def __init__(self, basis: HarmonicBasis, nodes: int) -> None:
+        super().__init__(*close_rule(Sphere(2), nodes))
+        heights, starts = np.unique(self.nodes[:, 2], return_index=True)  # rings rise in the rule
+        self._shape = (len(heights), len(self.nodes) // len(heights))
+        self._masses = self.weights[starts] * self._shape[1]
+        l = np.sqrt(np.arange(basis.size)).astype(int)  # noqa: E741
+        m = np.arange(basis.size) - l * l - l
+        meridian = np.column_stack([np.sqrt(1 - heights**2), np.zeros_like(heights), heights])
+        self._legendre = basis.evaluate(meridian)[:, l * l + l + np.abs(m)] / np.where(m == 0, 1, np.sqrt(2))
+        self._degree = basis.degree
+        self._waves = np.where(m > 0, 2 * m - 1, -2 * m)  # the place of cos m t or sin |m| t
+
+    def analyse(self, values: np.ndarray) -> np.ndarray:
+        rings = to_waves(values.reshape(*self._shape, -1), axis=1, degree=self._degree)
+        coefficients = np.empty((len(self._waves), rings.shape[2]))
+        for wave in range(rings.shape[1]):
+            functions = self._waves == wave
+            coefficients[functions] = self._legendre[:, functions].T @ (self._masses[:, None] * rings[:, wave])
+        return coefficients
+
+    def synthesise(self, coefficients: np.ndarray) -> np.ndarray:
+        waves = range(2 * self._degree + 1)
+        parts = [self._legendre[:, self._waves == wave] @ coefficients[self._waves == wave] for wave in waves]
+        return from_waves(np.stack(parts, axis=1), axis=1, nodes=self._shape[1]).reshape(len(self.nodes), -1)
 
 
 def _coupling(l: int, m: int) -> float:  # noqa: E741

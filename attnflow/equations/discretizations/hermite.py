@@ -10,6 +10,7 @@ from scipy.sparse import csr_array, diags_array
 from attnflow.densities.base import Density
 from attnflow.densities.gaussian import Gaussian
 from attnflow.equations.discretizations.base import Basis
+from attnflow.equations.discretizations.close import DenseRule
 
 
 class HermiteBasis(Basis):
@@ -66,6 +67,15 @@ class HermiteBasis(Basis):
 
     def reference_density(self, points: np.ndarray) -> np.ndarray:
         return np.exp(-0.5 * self._standardise(points) ** 2) / (np.sqrt(2 * np.pi) * self._deviation)
+
+    @property
+    def orders(self) -> np.ndarray:
+        return np.arange(self.size)
+
+    def closely(self, nodes: int) -> DenseRule:
+        # From end to end of the nodes: further out f may overflow, which the basis never sees.
+        places = np.linspace(self.nodes[0, 0], self.nodes[-1, 0], nodes)
+        return DenseRule(self, places[:, None], np.full(nodes, places[1] - places[0]))
 
     def _standardise(self, points: np.ndarray) -> np.ndarray:
         return (points[:, 0] - self._mean) / self._deviation

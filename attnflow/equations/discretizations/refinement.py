@@ -10,16 +10,37 @@ import numpy as np
 
 from attnflow.densities.base import Density
 from attnflow.equations.discretizations.base import Basis
+from attnflow.equations.discretizations.scrutiny import Missed, Scrutiny
 from attnflow.equations.expansions.coefficients import AmbientCoefficients
-from attnflow.equations.semigroups.dense import Semigroup
+from attnflow.equations.semigroups.dense import Semigroup, one_blas_thread, stationary_moments
 from attnflow.errors import ConfigError, ConvergenceError
 
 
-class Level(NamedTuple):
-    """The generator at one resolution."""
+class Level:
+    """The generator at one resolution.
 
-    basis: Basis
-    semigroup: Semigroup
+    Attributes:
+        basis: its functions.
+        semigroup: of its matrix.
+        scrutiny: the close look at f and at L that all resolutions share.
+    """
+
+    def __init__(self, basis: Basis, scrutiny: Scrutiny) -> None:
+        self.basis = basis
+        self.scrutiny = scrutiny
+        coefficients = scrutiny.coefficients(basis.nodes)
+        self._tensors = {"diffusions": coefficients.diffusions, "drifts": coefficients.drifts}
+        self.semigroup = Semigroup(basis.operator(**self._tensors))
+
+    @functools.cached_property
+    def missed(self) -> Missed:
+        """What this resolution misses of L."""
+        return self.scrutiny.missed(self.basis, self.basis.along_fields(self.basis.nodes, **self._tensors))
+
+    @functools.cached_property
+    def peak(self) -> float:
+        """The largest value of the stationary density, relative to the reference density."""
+        return float((self.basis.at_nodes @ stationary_moments(self.semigroup.matrix)).max())
 
 
 class Problem(Protocol):
@@ -29,7 +50,13 @@ class Problem(Protocol):
         """Return the solution at one resolution."""
 
     def compare(self, level: Level, fine: Any, coarse: Any) -> tuple[float, float]:
-        """Return the error of `coarse`, with `fine` at `level` taken as the truth, and the size of what was asked."""
+        """Return the error of `coarse`, with `fine` at `level` taken as the truth, and the size of what was asked.
+
+        What `level` misses itself, as far as it is seen by a close look, is part of the error.
+        """
+
+    def remedy(self, level: Level) -> str:
+        """Return what to do where the largest resolution does not answer."""
 
 
 class Refined(NamedTuple):
@@ -54,8 +81,8 @@ class Refinement:
     ) -> None:
         self._basis = basis
         self._density = density
-        self._coefficients = coefficients
-        self._level = functools.cache(self._make_level)
+        self._scrutiny = Scrutiny(basis, density, coefficients=coefficients)
+        self._levels: dict[int, Level] = {}
 
     def solve(self, problem: Problem, *, rtol: float, minimum_size: int = 0) -> Refined:
         """Raise the degree until two of them agree to the tolerance; return the finer one.
@@ -69,6 +96,10 @@ class Refinement:
             ConfigError: if no basis has so many functions.
             ConvergenceError: if the largest degree misses the tolerance.
         """
+        with one_blas_thread(), np.errstate(all="ignore"):  # what is not finite is seen as such
+            return self._refine(problem, rtol=rtol, minimum_size=minimum_size)
+
+    def _refine(self, problem: Problem, *, rtol: float, minimum_size: int) -> Refined:
         degrees = self._basis.degrees(self._density)
         coarse, error, size = None, np.inf, np.inf
         for degree in degrees:
@@ -78,18 +109,17 @@ class Refinement:
             fine = problem.solve(level)
             if coarse is not None:
                 error, size = problem.compare(level, fine, coarse)
-                if error <= rtol * size:
+                if np.isfinite(size) and error <= rtol * size:
                     return Refined(level, fine, error)
             coarse = fine
         if coarse is None:
             raise ConfigError(f"`k` must be smaller than the number of functions, {level.basis.size}.")
         raise ConvergenceError(
             f"the drift-diffusion is not resolved at degree {degrees[-1]} on {self._density.manifold}: the error is "
-            f"{error:.3g}, {rtol * size:.3g} is asked. Use a smoother function or density, or a larger `rtol`."
+            f"{error:.3g}, {rtol * size:.3g} is asked. {problem.remedy(level)}"
         )
 
-    def _make_level(self, degree: int) -> Level:
-        basis = self._basis.on(self._density, degree)
-        coefficients = self._coefficients(basis.nodes)
-        matrix = basis.operator(diffusions=coefficients.diffusions, drifts=coefficients.drifts)
-        return Level(basis, Semigroup(matrix))
+    def _level(self, degree: int) -> Level:
+        if degree not in self._levels:
+            self._levels[degree] = Level(self._basis.on(self._density, degree), self._scrutiny)
+        return self._levels[degree]

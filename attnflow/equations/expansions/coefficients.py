@@ -19,17 +19,25 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from attnflow._programs import at_point
 from attnflow._tracing import Fixed
 from attnflow.attention import Attention
 from attnflow.densities.base import Density
 from attnflow.equations.expansions.key_density import log_key_weight
+from attnflow.equations.expansions.smoothness import Faults, derivative_and_value, faults_of, faults_of_smooth
+from attnflow.pseudometrics.base import is_trusted
 
 
 class ChartCoefficients(NamedTuple):
-    """L f = 1/2 tr(inverse_metric Hess f) + drift . grad f, in the coordinates of a chart."""
+    """L f = 1/2 tr(inverse_metric Hess f) + drift . grad f, in the coordinates of a chart.
+
+    They come from the second and third derivatives G (m, m) and T (m, m, m) of half the cost.
+    """
 
     inverse_metric: jax.Array
     drift: jax.Array
+    second: jax.Array
+    third: jax.Array
 
 
 class AmbientCoefficients(NamedTuple):
@@ -47,9 +55,9 @@ class AmbientCoefficients(NamedTuple):
 
 
 class RawCoefficients(NamedTuple):
-    """Per query the smallest eigenvalue of G, G^-1 and b in the frame, and both as tensors of R^D."""
+    """Per query what is wrong with the minimiser, G^-1 and b in the frame, and both as tensors of R^D."""
 
-    smallest: Any
+    faults: Faults
     inverse_metric: Any
     drift: Any
     ambient_diffusion: Any
@@ -66,16 +74,28 @@ def chart_coefficients(
         log_density: u (m,) -> log p^, the density with respect to du.
         minimizer: u* (m,), where the gradient of `cost` vanishes.
     """
-    inverse = jnp.linalg.inv(jax.hessian(cost)(minimizer))
-    third = jax.jacfwd(jax.hessian(cost))(minimizer)
+    third, second = derivative_and_value(jax.hessian(cost))(minimizer)
+    inverse = _inverse(second)
     drift = inverse @ jax.grad(log_density)(minimizer) - 0.5 * inverse @ jnp.einsum("ij,ijk->k", inverse, third)
-    return ChartCoefficients(inverse, drift)
+    return ChartCoefficients(inverse, drift, second, third)
+
+
+def _inverse(matrix: jax.Array) -> jax.Array:
+    """Return the inverse of a symmetric matrix; through its axes, which compile in a fifth of the time of LU."""
+    values, axes = jnp.linalg.eigh(matrix)
+    return (axes / values[None]) @ axes.T
 
 
 def log_volume_element(chart: Callable[[jax.Array], jax.Array], u: jax.Array) -> jax.Array:
     """Return log sqrt(det g) of an embedding chart, g = J'J."""
     jacobian = jax.jacfwd(chart)(u)
     return 0.5 * jnp.linalg.slogdet(jacobian.T @ jacobian)[1]
+
+
+def _local_cost(attention: Attention, density: Density, x: jax.Array, y: jax.Array) -> Callable:
+    """Return half the cost of the query x in chart_at(y), u (m,) -> S."""
+    chart = density.manifold.chart_at(y)
+    return lambda u: 0.5 * attention.pseudometric(x, chart(u))
 
 
 def _local_coefficients(attention: Attention, density: Density, x: jax.Array, y: jax.Array) -> ChartCoefficients:
@@ -85,10 +105,11 @@ def _local_coefficients(attention: Attention, density: Density, x: jax.Array, y:
     def log_density(u: jax.Array) -> jax.Array:
         key = chart(u)
         log_weight = log_key_weight(attention, density, key)
-        return density.log_density(key) + log_volume_element(chart, u) + log_weight
+        log_p = at_point(density.log_density, key, scalar=True)
+        return log_p + log_volume_element(chart, u) + log_weight
 
     return chart_coefficients(
-        cost=lambda u: 0.5 * attention.pseudometric(x, chart(u)),
+        cost=_local_cost(attention, density, x, y),
         log_density=log_density,
         minimizer=jnp.zeros(density.manifold.dim, y.dtype),
     )
@@ -96,17 +117,39 @@ def _local_coefficients(attention: Attention, density: Density, x: jax.Array, y:
 
 @jax.jit
 def raw_coefficients(
-    attention: Attention, density: Density, queries: jax.Array, minimizers: jax.Array
+    attention: Attention, density: Density, extent: jax.Array, queries: jax.Array, minimizers: jax.Array
 ) -> RawCoefficients:
-    """Return the generator at queries (Q, D) with minimisers (Q, D), each field with a first axis of length Q."""
+    """Return the generator at queries (Q, D) with minimisers (Q, D), each field with a first axis of length Q.
+
+    Args:
+        attention: the cost and the weights of keys.
+        density: p.
+        extent: how large M is, about.
+        queries: x.
+        minimizers: y*(x).
+    """
 
     def one(x: jax.Array, y: jax.Array) -> RawCoefficients:
         local = _local_coefficients(attention, density, x, y)
         frame = density.manifold.tangent_frame(y)
-        smallest = jnp.min(1 / jnp.linalg.eigvalsh(local.inverse_metric))
-        return RawCoefficients(smallest, *local, frame @ local.inverse_metric @ frame.T, frame @ local.drift)
+        if is_trusted(attention.pseudometric):
+            faults = faults_of_smooth(local.second)
+        else:
+            faults = faults_of(_local_cost(attention, density, x, y), local.second, local.third, extent=extent)
+        inverse, drift = local.inverse_metric, local.drift
+        return RawCoefficients(faults, inverse, drift, frame @ inverse @ frame.T, frame @ drift)
 
     return jax.vmap(one)(queries, minimizers)
+
+
+def laplacian_drift(metric: Callable[[jax.Array], jax.Array], u: jax.Array) -> jax.Array:
+    """Return the drift of 1/2 Lap_G in a chart, div(sqrt(det G) G^-1) / (2 sqrt(det G)), (m,)."""
+
+    def flux(v: jax.Array) -> jax.Array:
+        g = metric(v)
+        return jnp.sqrt(jnp.linalg.det(g)) * jnp.linalg.inv(g)
+
+    return 0.5 * jnp.einsum("iji->j", jax.jacfwd(flux)(u)) / jnp.sqrt(jnp.linalg.det(metric(u)))
 
 
 @jax.jit
@@ -121,12 +164,7 @@ def drifts(attention: Attention, density: Density, queries: jax.Array) -> jax.Ar
         def metric(u: jax.Array) -> jax.Array:
             return jax.hessian(lambda v: 0.5 * attention.pseudometric(chart(u), chart(v)))(u)
 
-        def flux(u: jax.Array) -> jax.Array:  # sqrt(det G) G^-1, whose divergence over sqrt(det G) is Lap_G's drift
-            g = metric(u)
-            return jnp.sqrt(jnp.linalg.det(g)) * jnp.linalg.inv(g)
-
-        divergence = jnp.einsum("iji->j", jax.jacfwd(flux)(origin)) / jnp.sqrt(jnp.linalg.det(metric(origin)))
-        drift = _local_coefficients(attention, density, x, x).drift - 0.5 * divergence
+        drift = _local_coefficients(attention, density, x, x).drift - laplacian_drift(metric, origin)
         return manifold.tangent_frame(x) @ drift
 
     return jax.vmap(one)(queries)
@@ -143,9 +181,9 @@ def applied(
         origin = jnp.zeros(manifold.content.dim, y.dtype)
 
         def local(u: jax.Array) -> jax.Array:
-            return jnp.asarray(f(chart(u)), y.dtype)
+            return at_point(f, chart(u))
 
-        second = jnp.sum(jax.jacfwd(jax.jacfwd(local))(origin) * inverse_metric, axis=(-2, -1))
-        return 0.5 * second + jax.jacfwd(local)(origin) @ drift
+        second, first = derivative_and_value(jax.jacfwd(local))(origin)
+        return 0.5 * jnp.einsum("...ij,ij->...", second, inverse_metric) + first @ drift
 
     return jax.vmap(one)(inverse_metrics, drifts, minimizers)

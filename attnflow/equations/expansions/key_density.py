@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from attnflow._lifting import at_point
+from attnflow._programs import at_point
 from attnflow.attention import Attention
 from attnflow.densities.base import Density
 from attnflow.errors import DataError
@@ -39,7 +39,7 @@ class LimitKeys(Keys):
         return log_weights + self._density.log_density(self._key) - self._log_induced_volume()
 
     def evaluate(self, potential: Callable) -> Any:
-        return at_point(potential, self._key)
+        return at_point(potential, self._key, name="log_weight", scalar=True)
 
     def _log_induced_volume(self) -> jax.Array:
         """Return log sqrt(det G / det g), G = 1/2 Hess_y D, in a frame that is orthonormal for g."""

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from attnflow._checks import check_finite
-from attnflow._lifting import check_function, evaluate_compiled, map_blocks
+from attnflow._lifting import evaluate_compiled, examine, map_blocks
 from attnflow._tracing import Fixed
 from attnflow.attention import Attention, check_attention
 from attnflow.densities.base import Density, check_density
@@ -21,11 +21,14 @@ from attnflow.equations.expansions.coefficients import (
     raw_coefficients,
 )
 from attnflow.equations.expansions.key_density import asks_for_totals
-from attnflow.equations.expansions.minimizers import SAME_POINT, Cover, Minimizers, search
+from attnflow.equations.expansions.minimizers import SAME_POINT, Cover, Minimizers, nodes_of, search
+from attnflow.equations.expansions.smoothness import require_smooth_minimum
 from attnflow.errors import ConfigError
 from attnflow.manifolds.base import Manifold
 from attnflow.precision import require_x64
+from attnflow.pseudometrics.base import check_cost, check_pairs, is_trusted
 
+SEARCHED = 300  # queries at least at which a property of all of them is looked for
 _RUNAWAY = 10.0  # so many times further out than the whole cover, a search has found that there is no minimum
 _TIE = 1e-12  # a smaller gap in D/2 between two minimisers is round-off
 _LEVEL = 1e-9  # by which D(y, y) may differ between keys
@@ -65,15 +68,20 @@ class LaplaceExpansion:
         self.density = check_density(density)
         self.manifold: Manifold = density.manifold
         self._at_query = at_query or attention.pseudometric.vanishes_on_diagonal
+        check_cost(attention.pseudometric, density.manifold.ambient_dim)
+        if not at_query and not is_trusted(attention.pseudometric):  # whoever says `at_query` has looked
+            check_pairs(attention.pseudometric, nodes_of(density, SEARCHED))
 
     def minimizer(self, x: object) -> np.ndarray:
         """Return y*(x), the global minimiser of D(x, .)."""
         return self._answer(x, lambda points: self._minimize(points).points)
 
     def gap(self, x: object) -> np.ndarray:
-        """Return D/2 at the next local minimum minus D/2 at y*, infinite if there is none.
+        """Return D/2 at the next local minimum minus D/2 at y*, infinite if none was found.
 
-        It adds an error of order e^{-gap/eps}.
+        It adds an error of order e^{-gap/eps}. A minimum is found if the lowest of some 20 nodes of the cover around it
+        lies in its well: wells narrower than their distance, and shallow ones on a slope that falls by more than their
+        depth from one side of such a cell to the other, are not.
         """
         return self._answer(x, lambda points: self._minimize(points).gaps)
 
@@ -109,12 +117,12 @@ class LaplaceExpansion:
         Raises:
             DataError: if a derivative of f is NaN or Inf.
         """
-        check_function(f)
 
         def generator(points: np.ndarray) -> np.ndarray:
+            known = examine(f, points)
             minimizers = self._minimize(points).points
             raw = self._raw(points, minimizers)
-            compiled = functools.partial(applied, f, Fixed(self.manifold))
+            compiled = functools.partial(applied, known, Fixed(self.manifold))
             return check_finite(map_blocks(compiled, raw.inverse_metric, raw.drift, minimizers), "L f")
 
         return self._answer(at, generator, name="at")
@@ -151,7 +159,7 @@ class LaplaceExpansion:
         compiled = functools.partial(search, self.attention.pseudometric, self.density, *self._cover)
         found: Minimizers = map_blocks(compiled, points)
         distances = np.linalg.norm(found.points, axis=1)
-        if not distances.max() < _RUNAWAY * np.linalg.norm(self._cover.nodes, axis=1).max():
+        if not distances.max() < _RUNAWAY * np.linalg.norm(self._cover.nodes, axis=-1).max():
             raise ConfigError(
                 f"{self._cost_name} has no minimiser for the query "
                 f"{np.round(points[np.argmax(distances)], 4).tolist()}: on {self.manifold} it decreases without end. "
@@ -171,15 +179,14 @@ class LaplaceExpansion:
 
     def _raw(self, points: np.ndarray, minimizers: np.ndarray) -> RawCoefficients:
         found: RawCoefficients = map_blocks(self._compiled, points, minimizers)
-        bad = ~(found.smallest > 1e-8)
-        if bad.any():
-            row = int(np.argmax(bad))
-            raise ConfigError(
-                f"{self._cost_name} has no non-degenerate minimiser for the query "
-                f"{np.round(points[row], 4).tolist()}: the smallest eigenvalue of its Hessian is "
-                f"{found.smallest[row]:.3g}. The expansion needs a unique minimiser with a positive definite Hessian."
-            )
+        require_smooth_minimum(found.faults, self._cost_name, points)
         return found
+
+    @functools.cached_property
+    def _extent(self) -> np.ndarray:
+        """How large M is, about: the scale of the steps of differences."""
+        nodes = nodes_of(self.density, 64)
+        return np.linalg.norm(nodes - nodes.mean(axis=0), axis=1).max()
 
     @functools.cached_property
     def _compiled(self) -> Callable[..., RawCoefficients]:
@@ -191,11 +198,11 @@ class LaplaceExpansion:
         Raises:
             ConfigError: if they are not.
         """
-        compiled = functools.partial(raw_coefficients, self.attention, self.density)
+        compiled = functools.partial(raw_coefficients, self.attention, self.density, self._extent)
         local = self.attention.pseudometric.vanishes_on_diagonal
         if local or not asks_for_totals(self.attention, self.density):
             return compiled
-        nodes = self._cover.nodes
+        nodes = nodes_of(self.density, SEARCHED)
         depth = evaluate_compiled(functools.partial(_on_diagonal, self.attention), nodes, name=self._cost_name)
         if np.ptp(depth) > _LEVEL * max(1.0, np.abs(depth).max()):
             raise ConfigError(

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from attnflow.equations.discretizations.refinement import Level
-from attnflow.equations.semigroups.dense import slowest_modes, stationary_moments
+from attnflow.equations.semigroups.dense import Modes, slowest_modes, stationary_moments
 
 _ROUND_OFF = 1e-15  # of the largest entry of the matrix, which is about half the degree squared
 _SAME_EIGENVALUE = 1e-7  # relative distance below which eigenfunctions are made orthogonal
@@ -19,21 +18,35 @@ class Eigenproblem:
     """The slowest modes of -L."""
 
     count: int
+    rtol: float
 
-    def solve(self, level: Level) -> tuple[np.ndarray, np.ndarray]:
+    def solve(self, level: Level) -> Modes:
         return slowest_modes(level.semigroup.matrix, self.count)
 
-    def compare(self, level: Level, fine: Any, coarse: Any) -> tuple[float, float]:
-        """Return the residual of the coarse modes, and the largest eigenvalue.
+    def compare(self, level: Level, fine: Modes, coarse: Modes) -> tuple[float, float]:
+        """Return the error of the coarse modes, and the largest eigenvalue.
 
         The residual also holds the eigenvectors, whose errors are far above those of the eigenvalues, to the tolerance.
         """
-        values, vectors = coarse
-        image = level.semigroup.matrix[:, : len(vectors)] @ vectors
+        matrix = level.semigroup.matrix
+        values, vectors = coarse.values, coarse.vectors
+        image = matrix[:, : len(vectors)] @ vectors
         image[: len(vectors)] += vectors * values
         residual = np.linalg.norm(image, axis=0) / np.linalg.norm(vectors, axis=0)
-        round_off = _ROUND_OFF * np.abs(level.semigroup.matrix).max()
-        return float(max(residual.max(), np.abs(fine[0] - values).max()) + round_off), float(np.abs(fine[0]).max())
+        size = float(np.abs(fine.values).max())
+        rounding = _ROUND_OFF * np.abs(matrix).max() + fine.rounding.max()
+        error = float(max(residual.max(), np.abs(fine.values - values).max()) + rounding)
+        if not error <= self.rtol * size:
+            return error, size
+        lengths = np.linalg.norm(fine.vectors, axis=0)
+        slopes = level.basis.slopes[:, None]
+        bends = np.array([np.linalg.norm(slopes**power * fine.vectors, axis=0) / lengths for power in (1, 2)])
+        error += float((fine.conditions * (level.missed.aliases @ bends)).max())
+        hidden = float(level.missed.leak(np.abs(fine.vectors / lengths).T, level.basis).max())
+        return max(error, hidden if hidden > np.sqrt(self.rtol) * size else 0.0), size
+
+    def remedy(self, level: Level) -> str:
+        return "Use a smoother density, or a larger `rtol`."
 
 
 def normalise(level: Level, *, eigenvalues: np.ndarray, vectors: np.ndarray) -> np.ndarray:

@@ -17,7 +17,7 @@ from jax.custom_derivatives import SymbolicZero
 
 from attnflow._tracing import is_traced, primal
 from attnflow.attention import Attention
-from attnflow.pseudometrics.plain import SquaredDistance
+from attnflow.pseudometrics.plain import DotProduct, SquaredDistance
 from attnflow.sums.kernel_sums.rounding import least_total
 from attnflow.sums.kernel_sums.tiles import (
     LOG2E,
@@ -32,6 +32,7 @@ from attnflow.sums.kernel_sums.tiles import (
 KEY_TILE = 256
 # A key without mass may lie nearer than all others; its kernel must not overflow. Keys of tiny masses stay below this.
 LARGEST_EXPONENT = {np.dtype(np.float64): 1000.0, np.dtype(np.float32): 110.0}
+LEAST_EXPONENT = {np.dtype(np.float64): -1000.0, np.dtype(np.float32): -120.0}  # a pair with less has no weight
 
 
 class Outputs(NamedTuple):
@@ -39,6 +40,14 @@ class Outputs(NamedTuple):
 
     average: jax.Array
     log_normalizer: jax.Array
+
+
+class _Sums(NamedTuple):
+    """What is computed of each row, (Q, C) and (Q,): averages, and log2 Z = shift + log2_total; the shift is fixed."""
+
+    average: jax.Array
+    log2_total: jax.Array
+    shift: jax.Array
 
 
 class _Inputs(NamedTuple):
@@ -77,7 +86,8 @@ def softmax_average(
         dtype: of the arithmetic, None for that of the keys. Coordinates are counted from the middle of the cloud first.
 
     Returns:
-        y (Q, C) and log Z (Q,); NaN in a row without a key that has mass, or with a cost that is not a number.
+        y (Q, C) and log Z (Q,); NaN in a row without a key that has mass, or with a cost that is not a number. What is
+        left out, costs infinity or underflows has no part in derivatives either.
     """
     count = len(queries)
     if attention.is_gaussian:
@@ -95,27 +105,27 @@ def softmax_average(
     places = _Places(None, None)
     if own is not None:
         places = _Places(_tiles(own, QUERY_TILE), jnp.arange(inputs.keys[0].size).reshape(-1, KEY_TILE))
-    outputs = _average(inputs, places)
-    return Outputs(*(jax.lax.collapse(array, 0, 2)[:count] for array in outputs))
+    sums = _Sums(*(jax.lax.collapse(array, 0, 2)[:count] for array in _average(inputs, places)))
+    return Outputs(sums.average, (sums.shift + sums.log2_total) / LOG2E)
 
 
 def in_units(bandwidth: Any, queries: Any, keys: Any) -> tuple[jax.Array, jax.Array]:
     """Count coordinates in units of sqrt(eps) from the middle of the cloud: then products do not cancel."""
     center, unit = primal(keys).mean(axis=0), bandwidth**0.5
-    return (queries - center) / unit, (keys - center) / unit
+    return (queries - center[None, :]) / unit, (keys - center[None, :]) / unit
 
 
 @jax.custom_jvp
-def _average(inputs: _Inputs, places: _Places) -> Outputs:
+def _average(inputs: _Inputs, places: _Places) -> _Sums:
     # Options of the compiler are for the outermost call only.
     return (_forward if is_traced(inputs, places) else _forward_compiled)(inputs, places)
 
 
 @functools.partial(_average.defjvp, symbolic_zeros=True)
-def _average_jvp(primals: tuple, tangents: tuple) -> tuple[Outputs, Outputs]:
+def _average_jvp(primals: tuple, tangents: tuple) -> tuple[_Sums, _Sums]:
     inputs, places = primals
-    outputs = _average(inputs, places)
-    return outputs, _tangent(inputs, places, outputs, _Inputs(*map(_varying, tangents[0])))
+    sums = _average(inputs, places)
+    return sums, _tangent(inputs, places, sums, _Inputs(*map(_varying, tangents[0])))
 
 
 def _varying(change: Any) -> Any:
@@ -127,18 +137,18 @@ def _varying(change: Any) -> Any:
     return jax.tree.unflatten(structure, filled)
 
 
-def _forward(inputs: _Inputs, places: _Places) -> Outputs:
+def _forward(inputs: _Inputs, places: _Places) -> _Sums:
     limits = jnp.finfo(inputs.columns.dtype)
     by_query, by_key = (inputs.queries, places.own), (inputs.keys, places.keys, inputs.columns)
 
     def exponents(queries: tuple, keys: tuple) -> jax.Array:
-        return _exponents(inputs.attention, queries[0], keys[0], queries[1], keys[1])
+        return _exponents(inputs.attention, queries[:2], keys)
 
     def larger(largest: jax.Array, queries: tuple, keys: tuple) -> jax.Array:
         return jnp.maximum(largest, largest_exponents(exponents(queries, keys), jnp.log2(keys[2][:, 0])))
 
     def add(sums: jax.Array, queries: tuple, keys: tuple) -> jax.Array:
-        return sums + _product(_kernel(exponents(queries, keys) - queries[2][:, None]), keys[2])
+        return sums + _product(_kernel(_difference(exponents(queries, keys), queries[2])), keys[2])
 
     def sums(shift: jax.Array) -> jax.Array:
         start = jnp.zeros((QUERY_TILE, inputs.columns.shape[-1]), limits.dtype)
@@ -146,7 +156,7 @@ def _forward(inputs: _Inputs, places: _Places) -> Outputs:
 
     def shifted() -> tuple[jax.Array, jax.Array]:
         shift = _over_tiles(larger, jnp.full(QUERY_TILE, -jnp.inf, limits.dtype), by_query, by_key)
-        return shift, jnp.where(jnp.isposinf(shift)[..., None], jnp.nan, sums(shift))
+        return shift, jnp.where(jnp.isinf(shift)[..., None], jnp.nan, sums(shift))
 
     if inputs.attention.pseudometric.vanishes_on_diagonal:
         nothing = jnp.zeros_like(inputs.queries[0])
@@ -155,35 +165,44 @@ def _forward(inputs: _Inputs, places: _Places) -> Outputs:
         shift, total = jax.lax.cond(enough.all(), lambda: (nothing, plain), shifted)
     else:
         shift, total = shifted()
-    return Outputs(total[..., 1:] / total[..., :1], (shift + jnp.log2(total[..., 0])) / LOG2E)
+    return _Sums(total[..., 1:] / total[..., :1], jnp.log2(total[..., 0]), shift)
 
 
 _forward_compiled = compile_tiles(_forward)
 
 
 @jax.jit
-def _tangent(inputs: _Inputs, places: _Places, outputs: Outputs, change: _Inputs) -> Outputs:
+def _tangent(inputs: _Inputs, places: _Places, at: _Sums, change: _Inputs) -> _Sums:
     squared = inputs.attention.is_gaussian
     query_factors, key_factors = _factors(inputs, change) if squared else (None, None)
+    spare = None if _is_plain(inputs.attention) else _heaviest_pair(inputs, places, at)
 
     def add(sums: jax.Array, queries: tuple, keys: tuple) -> jax.Array:
-        x, own, log_normalizer, dx, query_factors = queries
+        x, own, shift, log2_total, dx, query_factors = queries
         y, place, columns, dy, key_factors, columns_change = keys
-        exponents = _exponents(inputs.attention, x, y, own, place) - log_normalizer[:, None] * LOG2E
-        kernel = _kernel(exponents)
+        raw = jax.lax.stop_gradient(_exponents(inputs.attention, (x, own), (y, place, columns)))
+        present = _difference(raw, shift) - log2_total[:, None] > LEAST_EXPONENT[np.dtype(raw.dtype)]
+        at, change_at = (inputs.attention, x, y), (change.attention, dx, dy)
         if squared:
+            exponents = log2_kernel(*at)
             products = [_product(a, b.T) for a, b in zip(query_factors, key_factors, strict=True)]
             logits: jax.Array | float = sum(products, start=0.0)
         else:
-            logits = _logit_changes((inputs.attention, x, y), (change.attention, dx, dy))
+            weighty, masked = present, jnp.isneginf(raw)
+            if own is not None:  # the cost may be singular at oneself, and a copy without mass fills the last tile
+                weighty, masked = (present & (columns[:, 0] > 0)[None, :]), masked | (columns[:, 0] == 0)[None, :]
+            exponents, logits = _logits_and_changes(at, change_at, weighty, masked.any(), spare)
+            exponents = jnp.where(weighty, exponents, raw)
+        relative = jnp.where(present, _difference(exponents, shift) - log2_total[:, None], -jnp.inf)
+        kernel = jnp.where(present, _kernel(relative), 0.0)
         sums += _product(kernel * logits, columns)
         return sums if columns_change is None else sums + _product(kernel, columns_change)
 
     start = jnp.zeros((QUERY_TILE, inputs.columns.shape[-1]), inputs.columns.dtype)
-    by_query = inputs.queries, places.own, outputs.log_normalizer, change.queries, query_factors
+    by_query = inputs.queries, places.own, at.shift, at.log2_total, change.queries, query_factors
     by_key = inputs.keys, places.keys, inputs.columns, change.keys, key_factors, change.columns
     sums = _over_tiles(jax.checkpoint(add), start, by_query, by_key)
-    return Outputs(sums[..., 1:] - outputs.average * sums[..., :1], sums[..., 0])
+    return _Sums(sums[..., 1:] - at.average * sums[..., :1], sums[..., 0] * LOG2E, jnp.zeros_like(at.shift))
 
 
 def _factors(inputs: _Inputs, change: _Inputs) -> tuple[list[jax.Array], list[jax.Array]]:
@@ -201,27 +220,86 @@ def _factors(inputs: _Inputs, change: _Inputs) -> tuple[list[jax.Array], list[ja
     return by_query, by_key
 
 
-def _logit_changes(at: tuple, change: tuple) -> jax.Array | float:
-    """dl of a tile of pairs for any cost, (q, k)."""
+def _logits_and_changes(
+    at: tuple, change: tuple, present: jax.Array, masked: jax.Array, spare: tuple | None
+) -> tuple[jax.Array, jax.Array | float]:
+    """Return log2 exp(l) of a tile of pairs for any cost and dl, (q, k) each; of a pair that is not present, anything.
+
+    In a tile with a masked pair all that are not present are put in the place of the `spare` one: what their costs
+    would do to a derivative, such as infinity times zero, is never computed, in any mode of differentiation. It costs a
+    map in the cost one evaluation for each pair, so that other tiles go without; the branch that is not taken must be
+    finite too, because batching computes both.
+    """
     varying = [n for n, part in enumerate(change) if part is not None]
 
-    def exponents(*parts: Any) -> jax.Array:
-        given = list(at)
-        for n, part in zip(varying, parts, strict=True):
-            given[n] = part
-        return log2_kernel(*given)
+    def changed(exponents: Callable) -> tuple[jax.Array, jax.Array | float]:
+        def of_varying(*parts: Any) -> jax.Array:
+            given = list(at)
+            for n, part in zip(varying, parts, strict=True):
+                given[n] = part
+            return exponents(*given)
 
-    if not varying:
-        return 0.0
-    return jax.jvp(exponents, [at[n] for n in varying], [change[n] for n in varying])[1] / LOG2E
+        if not varying:
+            return exponents(*at), 0.0
+        found, moved = jax.jvp(of_varying, [at[n] for n in varying], [change[n] for n in varying])
+        return found, moved / LOG2E
+
+    if spare is None:
+        return changed(log2_kernel)
+    spare_x, spare_y = spare
+
+    def pairwise(attention: Attention, x: Coordinates, y: Coordinates) -> jax.Array:
+        def pair(here: jax.Array, x: jax.Array, y: jax.Array) -> jax.Array:
+            return attention.logit(jnp.where(here, x, spare_x), jnp.where(here, y, spare_y), unit=LOG2E)
+
+        over_keys = jax.vmap(pair, in_axes=(0, None, 0))
+        found = jax.vmap(over_keys, in_axes=(0, 0, None))(present, jnp.stack(x, axis=-1), jnp.stack(y, axis=-1))
+        return found.astype(x[0].dtype)
+
+    def factored(attention: Attention, x: Coordinates, y: Coordinates) -> jax.Array:
+        x = tuple(jnp.where(masked, instead, c) for instead, c in zip(spare_x, x, strict=True))
+        y = tuple(jnp.where(masked, instead, c) for instead, c in zip(spare_y, y, strict=True))
+        return log2_kernel(attention, x, y)
+
+    return jax.lax.cond(masked, lambda: changed(pairwise), lambda: changed(factored))
 
 
-def _exponents(
-    attention: Attention, queries: Coordinates, keys: Coordinates, own: jax.Array | None, places: jax.Array | None
-) -> jax.Array:
-    """log2 exp(logit_ij) of a tile, (q, k); minus infinity for what is left out."""
-    exponents = log2_kernel(attention, queries, keys)
-    return exponents if own is None else jnp.where(own[:, None] == places, -jnp.inf, exponents)
+def _heaviest_pair(inputs: _Inputs, places: _Places, at: _Sums) -> tuple[jax.Array, jax.Array]:
+    """Return a query and a key (D,) of finite logit: the largest in the row of the largest normaliser."""
+    inputs, at = jax.lax.stop_gradient((inputs, at))
+    normalizers = (at.shift + at.log2_total).reshape(-1)
+    row = jnp.argmax(jnp.where(jnp.isfinite(normalizers), normalizers, -jnp.inf))
+    x = tuple(coordinate.reshape(-1)[row][None] for coordinate in inputs.queries)
+    own = None if places.own is None else places.own.reshape(-1)[row][None]
+
+    def tile(keys: tuple) -> jax.Array:
+        exponents = _exponents(inputs.attention, (x, own), keys)[0]
+        return jnp.where(jnp.isfinite(exponents) & (keys[2][:, 0] > 0), exponents, -jnp.inf)
+
+    key = jnp.argmax(jax.lax.map(tile, (inputs.keys, places.keys, inputs.columns)).reshape(-1))
+    return jnp.concatenate(x), jnp.stack([coordinate.reshape(-1)[key] for coordinate in inputs.keys])
+
+
+def _is_plain(attention: Attention) -> bool:
+    """Whether the cost is finite and smooth for all pairs, as no other is known to be."""
+    return isinstance(attention.pseudometric, SquaredDistance | DotProduct)
+
+
+def _exponents(attention: Attention, queries: tuple, keys: tuple) -> jax.Array:
+    """log2 exp(logit_ij) of a tile (q, k), from coordinates and places; minus infinity for what is left out."""
+    (x, own), (y, place, columns) = queries, keys
+    exponents = log2_kernel(attention, x, y)
+    if not _is_plain(attention):  # of a key without mass nothing is asked
+        exponents = jnp.where((columns[:, 0] == 0)[None, :] & ~(exponents < jnp.inf), -jnp.inf, exponents)
+    return exponents if own is None else jnp.where(own[:, None] == place[None, :], -jnp.inf, exponents)
+
+
+def _difference(exponents: jax.Array, shift: jax.Array) -> jax.Array:
+    """Return exponents (q, k) less their shifts (q,), exactly: huge equal logits must cancel.
+
+    The maximum keeps the compiler from contracting a product in the exponents with the difference.
+    """
+    return jnp.maximum(exponents, jnp.finfo(exponents.dtype).min) - shift[:, None]
 
 
 def _kernel(exponents: jax.Array) -> jax.Array:

@@ -71,13 +71,12 @@ class KernelSum(ABC):
 
         Raises:
             ConfigError: if queries are given and are to leave themselves out.
-            DegenerateKernelError: if a row has no key with mass.
-            DataError: if the cost is NaN, or minus infinity, for some pair.
         """
         if exclude_self and queries is not None:
             raise ConfigError("`exclude_self` has no meaning at given `queries`. Leave one of them out.")
         own = self._own_places if exclude_self else None
-        with jax.core.eval_context():  # of known numbers, also while JAX traces others
+        # Of known numbers, also while JAX traces others; distant keys underflow.
+        with jax.core.eval_context(), np.errstate(under="ignore"):
             return self.of_rows(values, Rows(self.points if queries is None else queries, own))
 
     def _check_gaussian(self, attention: Attention) -> None:

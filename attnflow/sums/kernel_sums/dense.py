@@ -9,29 +9,25 @@ import functools
 import itertools
 from collections.abc import Callable, Iterator
 
-import jax
 import numpy as np
 
 from attnflow.attention import Attention
-from attnflow.errors import DataError, DegenerateKernelError
-from attnflow.precision import require_x64
 from attnflow.sums.kernel_sums.base import KernelSum, Rows, RowSums
 from attnflow.sums.kernel_sums.blocks import ceil_div, coordinates, in_threads, pack_columns, pad, slices
-from attnflow.sums.kernel_sums.rounding import center_of, column_scales, coordinate_rounding, least_total
-from attnflow.sums.kernel_sums.tiles import (
-    LOG2E,
-    QUERY_TILE,
-    Schedule,
-    compile_tiles,
-    log2_kernel,
-    max_tiles,
-    sum_tiles,
+from attnflow.sums.kernel_sums.rounding import (
+    center_of,
+    column_scales,
+    coordinate_rounding,
+    least_total,
+    logit_sizes,
 )
+from attnflow.sums.kernel_sums.tiles import QUERY_TILE, Schedule, max_tiles, sum_tiles
 
 QUERY_BLOCK, KEY_BLOCK, KEY_TILE = 1024, 16384, 512
-MATRIX_BLOCK = 512
 TERM_ROUNDING = 120  # units in the last place: 64 terms on each of 8 lanes of a tile, 32 tiles of a block
-LEAST_MASS = 1e-30  # of the largest, in single precision
+# Of the largest: the kernel of a lighter key that is much nearer than all others would overflow.
+LEAST_MASS = {np.dtype(np.float64): 1e-300, np.dtype(np.float32): 1e-30}
+SURPLUS = 1e-3  # of a total over that of the masses: rounding stays below it
 MAX_COLUMNS = 32  # of one pass over the pairs; more channels take several passes
 
 
@@ -39,7 +35,8 @@ class DenseSum(KernelSum):
     """The sums sum_j w_j exp(logit_ij - s_i) [1, v_j], logit = -D(x_i, y_j) / (2 eps), over all pairs, for any D.
 
     A nonnegative cost needs no pass for the largest logit: s_i = 0, and only rows that underflow are summed again,
-    shifted by their largest log w_j + logit. Other costs take two passes. Only rounding is in the error.
+    shifted by their largest log w_j + logit. Other costs take two passes. Only rounding is in the error, which is
+    infinite for a row in which no cost is finite or one is not a number.
 
     Args:
         attention: the cost and the bandwidth.
@@ -75,45 +72,44 @@ class DenseSum(KernelSum):
         if self.attention.pseudometric.vanishes_on_diagonal:
             shift = np.zeros(len(rows.points))
             sums = self._sums(rows, columns, shift)
-            lost = np.flatnonzero(~(sums[:, 0] >= least_total(self.dtype) * max(self._weights.max(), 1.0)))
+            most = (1 + SURPLUS) * self._weights.sum()  # of a cost that is not negative, as it says
+            least = least_total(self.dtype) * max(self._weights.max(), 1.0)
+            lost = np.flatnonzero(~((least <= sums[:, 0]) & (sums[:, 0] <= most)))
             if len(lost):
                 shift[lost], sums[lost] = self._shifted_sums(rows.take(lost), columns)
         else:
             shift, sums = self._shifted_sums(rows, columns)
         return RowSums(shift, sums[:, 0], sums[:, 1:], self._rounding(rows, shift, sums[:, 0]))
 
+    @np.errstate(divide="ignore", invalid="ignore")
     def _rounding(self, rows: Rows, shift: np.ndarray, total: np.ndarray) -> np.ndarray:
         """Return a bound for every row: `TERM_ROUNDING` additions of error u, and (D + 4) u |logit| in exponentials.
 
         The averages weigh a logit with p_j = w_j e^(logit_j) / sum, and sum_j p_j (shift - logit_j) is at most
-        log(sum_j w_j / total), because the relative entropy of p with respect to w is not negative.
+        log(sum_j w_j / total), because the relative entropy of p with respect to w is not negative. It is infinite for
+        a row that cannot be summed in this way.
         """
-        logits = np.abs(shift) + np.log(self._weights.sum() / total)
-        roundings = self._term_rounding + (self.points.shape[1] + 4) * logits
+        eps = self.attention.bandwidth
+        logits = logit_sizes(self.attention, rows.points, self.points[self._massive], np.abs(shift))
+        logits = logits + np.log(self._weights.sum() / total)
+        roundings = self._term_rounding + len(self._key_rows) + (self.points.shape[1] + 4) * logits
         if self.dtype == np.float32:
-            eps = self.attention.bandwidth
             roundings += coordinate_rounding(
                 self.points, rows.points, center=self._center, logits=logits, bandwidth=eps
             )
-            masses = self._weights[self._weights > 0]
-            if masses.min() < LEAST_MASS * masses.max():
-                roundings[shift != 0] = np.inf  # a light key that is much nearer than all others would be lost
-        return np.finfo(self.dtype).eps * roundings
+        if self._has_light_keys:
+            roundings[shift != 0] = np.inf  # a light key that is much nearer than all others would be lost
+        return np.where(np.isfinite(shift) & (total > 0), np.finfo(self.dtype).eps * roundings, np.inf)
+
+    @functools.cached_property
+    def _has_light_keys(self) -> bool:
+        logs = self._log_weights[self._log_weights > -np.inf]
+        return bool(logs.min() < np.log(LEAST_MASS[self.dtype]) + logs.max())
 
     def _shifted_sums(self, rows: Rows, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return shifts and sums of rows; an infinite shift where no key is near, or a cost is not a number."""
         shift = self._largest(rows)
-        undefined = int(np.isposinf(shift).sum())
-        if undefined:
-            raise DataError(
-                f"the cost {type(self.attention.pseudometric).__name__} is NaN or -Inf for {undefined} queries, the "
-                f"first {rows.points[np.argmax(shift)].tolist()}. It must be a number for every pair."
-            )
-        if np.isneginf(shift).any():
-            raise DegenerateKernelError(
-                f"{int(np.isneginf(shift).sum())} rows, the first at query {rows.points[np.argmin(shift)].tolist()}, "
-                "have no key with mass at a finite cost: their average is 0/0. Give more points a positive weight."
-            )
-        return shift, self._sums(rows, columns, shift)
+        return shift, self._sums(rows, columns, np.where(np.isfinite(shift), shift, 0.0))
 
     def _largest(self, rows: Rows) -> np.ndarray:
         """max_j log w_j + logit_ij of each row, infinite where the cost is not a number, (Q,)."""
@@ -161,20 +157,3 @@ class DenseSum(KernelSum):
         tasks = list(itertools.product(slices(len(rows.points), QUERY_BLOCK), range(len(self._keys))))
         for (i, _), part in zip(tasks, in_threads(run, tasks, dtype=self.dtype), strict=True):
             yield i, part[: i.stop - i.start]
-
-
-def kernel_logits(attention: Attention, points: np.ndarray) -> np.ndarray:
-    """Return the logits -D(x_i, x_j) / (2 eps) of all pairs as a matrix (N, N), for spectra of few points."""
-    require_x64()
-    blocks = [
-        (rows, coordinates(points[rows], MATRIX_BLOCK, points.dtype)) for rows in slices(len(points), MATRIX_BLOCK)
-    ]
-    logits = np.empty((len(points), len(points)))
-    for (rows, x), (columns, y) in itertools.product(blocks, blocks):
-        block = logits[rows, columns]
-        with jax.core.eval_context():
-            block[:] = np.asarray(_block_exponents(attention, x, y))[: block.shape[0], : block.shape[1]]
-    return logits / LOG2E
-
-
-_block_exponents = compile_tiles(log2_kernel)

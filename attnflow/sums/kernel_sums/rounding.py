@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from attnflow.attention import Attention
+from attnflow.pseudometrics.plain import DotProduct
 
 
 def least_total(dtype: np.dtype) -> float:
@@ -26,6 +27,14 @@ def center_of(points: np.ndarray, attention: Attention, dtype: np.dtype) -> np.n
     if dtype == np.float32 and attention.is_gaussian:
         return points.mean(axis=0)
     return np.zeros(points.shape[1])
+
+
+def logit_sizes(attention: Attention, queries: np.ndarray, keys: np.ndarray, logits: np.ndarray) -> np.ndarray:
+    """Return what the rounding of logits is relative to, (Q,): their own size, |x| |y| / eps where products cancel."""
+    if not isinstance(attention.pseudometric, DotProduct):
+        return logits
+    largest = np.linalg.norm(queries, axis=1) * np.linalg.norm(keys, axis=1).max(initial=0.0)
+    return np.maximum(logits, largest / attention.bandwidth)
 
 
 def coordinate_rounding(

@@ -77,7 +77,7 @@ def log2_kernel(attention: Attention, queries: Coordinates, keys: Coordinates) -
     def row(*x: jax.Array) -> jax.Array:
         return jax.vmap(lambda *y: typed.logit(jnp.stack(x), jnp.stack(y), unit=LOG2E))(*keys)
 
-    return jax.vmap(row)(*queries)
+    return jax.vmap(row)(*queries).astype(queries[0].dtype)  # a constant in the cost may be of another dtype
 
 
 def tile(array: jax.Array, index: jax.Array, size: int) -> jax.Array:
@@ -90,7 +90,7 @@ def without_self(exponents: jax.Array, own: jax.Array | None, key_tile: jax.Arra
     if own is None:
         return exponents
     place = key_tile * exponents.shape[1] + jnp.arange(exponents.shape[1], dtype=own.dtype)
-    return jnp.where(own[:, None] == place, -jnp.inf, exponents)
+    return jnp.where(own[:, None] == place[None, :], -jnp.inf, exponents)
 
 
 def walk(schedule: Schedule, start: jax.Array, visit: Callable) -> jax.Array:
@@ -138,8 +138,8 @@ def max_tiles(
 def largest_exponents(exponents: jax.Array, log2_weights: jax.Array) -> jax.Array:
     """Return the largest of each row with its weight, (q,); infinite where that of a key with mass is NaN."""
     # XLA's max may lose a NaN, and then the average would be taken without that key.
-    weighted = jnp.where(jnp.isnan(exponents), jnp.inf, exponents) + log2_weights
-    return jnp.where(jnp.isneginf(log2_weights), -jnp.inf, weighted).max(axis=1)
+    weighted = jnp.where(jnp.isnan(exponents), jnp.inf, exponents) + log2_weights[None, :]
+    return jnp.where(jnp.isneginf(log2_weights)[None, :], -jnp.inf, weighted).max(axis=1)
 
 
 def _tile_exponents(

@@ -47,7 +47,7 @@ class MeasureKeys(Keys):
         return self.asked[-1][0]
 
     def evaluate(self, potential: Callable) -> Any:
-        return evaluate(potential, self._points)
+        return evaluate(potential, self._points, name="log_weight")
 
 
 def key_potential(normalization: Normalization, points: np.ndarray, log_totals: LogTotals) -> KeyPotential:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import math
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -12,17 +14,21 @@ import numpy as np
 
 from attnflow._tracing import is_traced
 from attnflow.attention import Attention
-from attnflow.errors import ConfigError, DataError
-from attnflow.measures import DiscreteMeasure, as_measure
-from attnflow.pseudometrics.base import check_cost
+from attnflow.errors import ConfigError, DataError, PrecisionError
+from attnflow.measures import DiscreteMeasure
+from attnflow.pseudometrics.base import check_cost, check_pairs
 from attnflow.sums.kernel_sums.base import RowSums
+from attnflow.sums.kernel_sums.rounding import logit_sizes
 from attnflow.sums.operators import spectra
 from attnflow.sums.operators.keys import key_potential
+from attnflow.sums.operators.spectra import Eigenfunctions, Eigenpairs
 from attnflow.sums.operators.traced import TracedAverages
 from attnflow.sums.planning.planner import PlannedSum
 from attnflow.trajectories import Spectrum
 
 CONSTANT_KERNEL = 1e-3  # relative spread of the kernel under which a warning is due
+NO_DIGIT = 1e-2  # an average that is less certain than this is refused
+TIGHTEST = 1e-12  # tolerance of one of many layers; rounding is below it
 
 
 class SoftmaxOperator:
@@ -37,6 +43,7 @@ class SoftmaxOperator:
         dtype: of the arithmetic.
         method: how the kernel is summed, "auto" or a name.
         rtol: tolerance of the averages on max |error| / max |values|.
+        promise: errors above this are never returned without a word; None where the caller looks after them.
         devices: over which dense sums are spread.
     """
 
@@ -49,22 +56,29 @@ class SoftmaxOperator:
         dtype: str = "float64",
         method: str = "auto",
         rtol: float,
+        promise: float | None = None,
         devices: Sequence[jax.Device] | None = None,
     ) -> None:
         check_cost(attention.pseudometric, measure.ambient_dim)
+        check_pairs(attention.pseudometric, measure.points)
         self.attention = attention.replace(normalization="softmax")  # once the keys have their weights
         self.measure = measure
         self.include_self = include_self
         self.worst_error = 0.0  # of any average so far: a bound relative to the largest value
+        self.last_error = 0.0  # of the last answer, all its layers together
         self._method = method
         self._rtol = rtol
+        self._promise = promise
         self._devices = devices
+        self._given = attention, measure, include_self, dtype, method, rtol, promise, devices
         self._dtype = np.dtype(dtype)
         self._averages = TracedAverages(self._kernel_sum, method=method, spread=devices is not None, dtype=self._dtype)
         self._traced = is_traced(attention, measure.points, measure.masses)
         self._planned: PlannedSum | None = None
+        self._tighter: dict[float, PlannedSum] = {}
         (self._weigh_traced_keys if self._traced else self._weigh_keys)(attention)
 
+    @np.errstate(under="ignore")
     def _weigh_keys(self, attention: Attention) -> None:
         log_scale = np.log(self.measure.masses.max())  # averages do not depend on it; sums could underflow
         with np.errstate(divide="ignore"):
@@ -77,7 +91,10 @@ class SoftmaxOperator:
                 exchanged, self.measure.points, log_masses + np.asarray(log_weights), rtol=self._rtol / 8
             )
             sums = total(nothing, exclude_self=not self.include_self)
-            return sums.shift + np.log(sums.total), float(sums.error.max())
+            # A large logit is itself rounded, which an average does not feel.
+            logits = logit_sizes(exchanged, self.measure.points, self.measure.points, np.abs(sums.shift))
+            rounding = (self.measure.ambient_dim + 4) * np.finfo(np.float64).eps * float(logits.max())
+            return sums.shift + np.log(sums.total), _largest_error(sums) + rounding
 
         potential = key_potential(attention.normalization, self.measure.points, log_totals)
         # Weights that are off by e^{+-error} move an average by twice that, relative to the largest value.
@@ -103,15 +120,48 @@ class SoftmaxOperator:
         potential = key_potential(attention.normalization, keys, log_totals).values
         self._masses = self.measure.masses * jnp.exp(potential - jnp.max(potential))
 
+    def __reduce__(self) -> tuple:
+        """Pickle what it was made from: plans and compiled sums are made anew."""
+        attention, measure, include_self, dtype, method, rtol, promise, devices = self._given
+        options = dict(
+            include_self=include_self, dtype=dtype, method=method, rtol=rtol, promise=promise, devices=devices
+        )
+        return functools.partial(SoftmaxOperator, **options), (attention, measure), {"worst_error": self.worst_error}
+
     def __call__(self, values: np.ndarray, at: np.ndarray | None = None) -> np.ndarray:
-        """Return A v at points (Q, D), by default its own: (N,) -> (Q,), (N, c) -> (Q, c)."""
+        """Return A v at points (Q, D), by default its own: (N,) -> (Q,), (N, c) -> (Q, c).
+
+        Raises:
+            PrecisionError: if logits are so large that their rounding leaves no digit of an average.
+        """
         if self._traced or is_traced(values, at):
             average = self._traced_sums(values.reshape(len(values), -1), at).average
             return average.reshape(len(average), *values.shape[1:])
-        sums = self._known()(values.reshape(len(values), -1), at, exclude_self=self._excludes(at))
-        self.worst_error = max(self.worst_error, float(sums.error.max()) + self._key_error)
+        average, error = self._average(self._known(), values, at)
+        self._keep_promise(error)
+        return average
+
+    def _average(self, planned: PlannedSum, values: np.ndarray, at: np.ndarray | None) -> tuple[np.ndarray, float]:
+        """Return A v and a bound on its error relative to the largest value."""
+        sums = planned(values.reshape(len(values), -1), at, exclude_self=self._excludes(at))
+        error = _largest_error(sums) + self._key_error
+        self.worst_error = max(self.worst_error, error)
         self._warn_if_constant(sums, at)
-        return (sums.weighted / sums.total[:, None]).reshape(len(sums.total), *values.shape[1:])
+        return (sums.weighted / sums.total[:, None]).reshape(len(sums.total), *values.shape[1:]), error
+
+    def _keep_promise(self, error: float, layers: int = 1) -> None:
+        """Warn of an error above what is promised; raise PrecisionError where no digit is left."""
+        self.last_error = layers * error
+        if self._promise is None or self.last_error <= self._promise:
+            return
+        what = f"the errors of {layers} layers add up to" if layers > 1 else "the result is uncertain by"
+        words = (
+            f"{what} {self.last_error:.2g} of the largest value, above `rtol` = {self._promise:g}: at bandwidth "
+            f"{self.attention.bandwidth:g} logits are so large, or sums so long, that their rounding is felt."
+        )
+        if not self.last_error < NO_DIGIT:
+            raise PrecisionError(f"{words} Pass a larger `bandwidth`.")
+        warnings.warn(f"{words} Pass a larger `bandwidth`, or rtol={2 * self.last_error:.1g}.", RuntimeWarning, 4)
 
     @property
     def method(self) -> str:
@@ -124,8 +174,15 @@ class SoftmaxOperator:
         if self._traced or is_traced(at):
             return self._traced_sums(nothing, at).log_normalizer
         sums = self._known()(nothing, at, exclude_self=self._excludes(at))
-        return sums.shift + np.log(sums.total) + self._log_scale
+        logs = sums.shift + np.log(sums.total) + self._log_scale
+        if not np.isfinite(logs).all():
+            raise PrecisionError(
+                f"the normaliser of query {np.argmax(~np.isfinite(logs))} has a logarithm beyond 1e308 at bandwidth "
+                f"{self.attention.bandwidth:g}. Pass a larger `bandwidth`."
+            )
+        return logs
 
+    @np.errstate(under="ignore")
     def effective_sample_size(self, at: np.ndarray | None = None) -> np.ndarray:
         """Return 1 / sum_j a_j^2 for the rows a of A, shape (Q,); sum k^2 is the kernel sum at half the bandwidth."""
         nothing = np.empty((len(self.measure), 0))
@@ -138,6 +195,7 @@ class SoftmaxOperator:
         half = self.attention.replace(bandwidth=self.attention.bandwidth / 2)
         double = self._kernel_sum(half, self.measure.points, 2 * self._log_weights)
         squares = double(nothing, at, exclude_self=self._excludes(at))
+        self._keep_promise(_largest_error(sums) + _largest_error(squares) + 2 * self._key_error)
         # Equal shifts cancel exactly; in logarithms, because one of the two sums may have been shifted alone.
         return np.exp(2 * np.log(sums.total) - np.log(squares.total) + (2 * sums.shift - squares.shift))
 
@@ -152,15 +210,38 @@ class SoftmaxOperator:
             at: where to record, shape (Q, D); None for the own points. Its row n is one layer on A^(n-1) v.
             at_zero: the values to record for n = 0, where that is asked.
         """
-        last = max(counts)
+        last, asked, worst = max(counts), set(counts), 0.0
         recorded = {} if at_zero is None else {0: at_zero}
-        with self._known().expecting(last):
+        planned = self._planned_for(last)
+        with planned.expecting(last):
             for n in range(1, last + 1):
-                if n in counts:
-                    recorded[n] = self(values, at)
+                if n in asked:
+                    recorded[n], error = self._average(planned, values, at)
+                    worst = max(worst, error)
                 if n < last:
-                    values = recorded[n] if at is None and n in counts else self(values)
+                    if at is None and n in asked:
+                        values = recorded[n]
+                    else:
+                        values, error = self._average(planned, values, None)
+                        worst = max(worst, error)
+        self._keep_promise(worst, layers=max(1, last))
         return np.stack([recorded[n] for n in counts])
+
+    def _planned_for(self, layers: int) -> PlannedSum:
+        """Return sums whose errors, added up over so many layers, meet the tolerance of one, as far as rounding does.
+
+        Averages do not amplify: the errors of layers add up. Those of sums over all pairs are rounding in any case.
+        """
+        planned = self._known()
+        tolerance = max(self._rtol / 10 ** math.ceil(math.log10(max(1, layers))), min(TIGHTEST, self._rtol))
+        with planned.expecting(layers):
+            if tolerance == self._rtol or planned.method == "dense":
+                return planned
+        if tolerance not in self._tighter:
+            self._tighter[tolerance] = self._kernel_sum(
+                self.attention, self.measure.points, self._log_weights, rtol=tolerance
+            )
+        return self._tighter[tolerance]
 
     def stationary(self) -> np.ndarray:
         """Return the stationary law pi_i ~ v_i sum_j v_j k(y_i, y_j), v = w e^u, on the own points.
@@ -169,24 +250,25 @@ class SoftmaxOperator:
             ConfigError: if the cost is not symmetric.
         """
         self._known()
-        spectra.check_symmetric(self.attention, self.measure.points, "the stationary law")
+        massive = self.measure.points[self._log_weights > -np.inf]
+        spectra.check_symmetric(self.attention, massive, "the stationary law")
         return spectra.stationary_law(self._log_weights, self.log_normalizer())
 
-    def eigenpairs(self, k: int) -> tuple[np.ndarray, np.ndarray]:
+    def eigenpairs(self, k: int) -> Eigenpairs:
         """Return the k largest eigenvalues of A, falling, and eigenvectors (N, k); see `spectra.eigenpairs`."""
         self._known()
         return spectra.eigenpairs(
             self.attention, self.measure.points, self._log_weights, k=k, include_self=self.include_self
         )
 
-    def spectrum(self, eigenvalues: np.ndarray, vectors: np.ndarray, *, error: float) -> Spectrum:
-        """Return the spectrum of (I - A) / eps from eigenpairs of A; `error` is that of the eigenvalues of A."""
-
-        def layer(values: np.ndarray, points: np.ndarray) -> np.ndarray:
-            return self(values, as_measure(points, "points", ambient_dim=self.measure.ambient_dim).points)
-
-        return spectra.extended_spectrum(
-            layer, eigenvalues, vectors, bandwidth=self.attention.bandwidth, error=error + self._key_error
+    def spectrum(self, pairs: Eigenpairs, *, error: float = 0.0) -> Spectrum:
+        """Return the spectrum of (I - A) / eps from eigenpairs of A; `error` of its eigenvalues comes on top."""
+        error += pairs.rounding + self._key_error
+        self._keep_promise(error)
+        return Spectrum(
+            (1 - pairs.eigenvalues) / self.attention.bandwidth,
+            Eigenfunctions(self, self.measure, self.include_self, pairs),
+            error / self.attention.bandwidth,
         )
 
     def _traced_sums(self, values: np.ndarray, at: np.ndarray | None) -> Any:
@@ -216,6 +298,7 @@ class SoftmaxOperator:
     def _excludes(self, at: np.ndarray | None) -> bool:
         return at is None and not self.include_self
 
+    @np.errstate(under="ignore")
     def _warn_if_constant(self, sums: RowSums, at: np.ndarray | None) -> None:
         if self.attention.pseudometric.vanishes_on_diagonal:
             alike = not sums.shift.any()  # a nonnegative cost is shifted only in rows that see nothing at hand
@@ -229,5 +312,9 @@ class SoftmaxOperator:
                 f"the kernel is constant on these points to {CONSTANT_KERNEL:g}: attention returns the mean of the "
                 f"values. All points coincide, or the bandwidth {self.attention.bandwidth:g} is too large.",
                 RuntimeWarning,
-                stacklevel=4,
+                stacklevel=6,  # errstate wraps this function
             )
+
+
+def _largest_error(sums: RowSums) -> float:
+    return float(np.nan_to_num(sums.error, nan=np.inf).max())

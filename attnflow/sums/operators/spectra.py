@@ -3,21 +3,83 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import scipy.linalg
 import scipy.special
 
 from attnflow._checks import check_integer
+from attnflow._tracing import is_traced
 from attnflow.attention import Attention
-from attnflow.errors import ConfigError, ResourceError
-from attnflow.sums.kernel_sums.dense import kernel_logits
-from attnflow.trajectories import Spectrum
+from attnflow.errors import ConfigError, DegenerateKernelError, ResourceError
+from attnflow.measures import DiscreteMeasure, as_measure
+from attnflow.profiles import PROFILES
+from attnflow.pseudometrics.plain import DotProduct, SquaredDistance
+from attnflow.sums.kernel_sums.blocks import slices
+from attnflow.sums.kernel_sums.pairs import BLOCK, cost_matrix
+from attnflow.sums.kernel_sums.rounding import logit_sizes
 
 MAX_DENSE_POINTS = 4096  # of a spectrum: the matrix takes 128 MB, its eigenvectors about ten seconds
 MIN_EXTENDED_EIGENVALUE = 1e-6  # u = A u / lambda multiplies rounding by 1 / lambda
+SYMMETRIC = 1e-10  # relative and absolute: what two logits of a symmetric cost may differ by
 
 
+class Eigenpairs(NamedTuple):
+    """The k largest eigenvalues of A, falling, their eigenvectors, and what rounding may do to the eigenvalues.
+
+    Args:
+        eigenvalues: shape (k,).
+        vectors: shape (N, k), of unit norm in the stationary law; zero at points without mass.
+        rounding: a bound on the absolute error of the eigenvalues.
+    """
+
+    eigenvalues: np.ndarray
+    vectors: np.ndarray
+    rounding: float
+
+
+@dataclass(frozen=True, eq=False)
+class Eigenfunctions:
+    """Eigenfunctions u = A u / lambda of one layer: a map from points (Q, D) to values (Q, k).
+
+    Args:
+        layer: A, from values at the own points, and queries or None, to values there.
+        measure: the own points.
+        include_self: whether they attend to themselves; if not, the functions are known at the own points alone.
+        pairs: what is extended.
+    """
+
+    layer: Callable[[np.ndarray, np.ndarray | None], np.ndarray]
+    measure: DiscreteMeasure
+    include_self: bool
+    pairs: Eigenpairs
+
+    def __call__(self, points: np.ndarray) -> np.ndarray:
+        """Return the eigenfunctions at points (Q, D), shape (Q, k).
+
+        Raises:
+            ConfigError: if an eigenvalue of A is under 1e-6, or tokens leave themselves out and other points are asked.
+        """
+        at: np.ndarray | None = as_measure(points, "points", ambient_dim=self.measure.ambient_dim).points
+        if not self.include_self:
+            if is_traced(at) or not np.array_equal(at, self.measure.points):
+                raise ConfigError(
+                    "`points` must be the own points: with `include_self=False` an eigenfunction has no extension to "
+                    "others, which have no self-term to leave out. Pass the points of the attention."
+                )
+            at = None
+        eigenvalues = self.pairs.eigenvalues
+        if (np.abs(eigenvalues) < MIN_EXTENDED_EIGENVALUE).any():
+            raise ConfigError(
+                f"an eigenfunction of A with eigenvalue {np.abs(eigenvalues).min():.1e} cannot be extended to "
+                "other points. Ask for fewer."
+            )
+        return self.layer(self.pairs.vectors, at) / eigenvalues
+
+
+@np.errstate(under="ignore")
 def stationary_law(log_weights: np.ndarray, log_degrees: np.ndarray) -> np.ndarray:
     """Return pi_i ~ v_i d_i (N,), of mass 1, for key weights v_j and degrees d_i = sum_j v_j k_ij of a symmetric k."""
     logs = log_degrees + log_weights
@@ -25,71 +87,110 @@ def stationary_law(log_weights: np.ndarray, log_degrees: np.ndarray) -> np.ndarr
     return law / law.sum()
 
 
+@np.errstate(under="ignore")
 def eigenpairs(
     attention: Attention, points: np.ndarray, log_weights: np.ndarray, *, k: int, include_self: bool
-) -> tuple[np.ndarray, np.ndarray]:
+) -> Eigenpairs:
     """Return the k largest eigenvalues of A, falling, and eigenvectors (N, k) with unit norm in the stationary law.
 
     With d_i = sum_j v_j k_ij and S = (v/d)^(1/2) k (v/d)^(1/2) symmetric, A (dv)^(-1/2) s = lambda (dv)^(-1/2) s.
 
     Raises:
-        ConfigError: if k is not between 1 and the number of points, or the cost is not symmetric.
+        ConfigError: if k is not between 1 and the number of points with mass, or the cost is not symmetric.
         ResourceError: if there are more than 4096 points.
+        DegenerateKernelError: if a row has no key at a finite cost.
     """
     check_integer(k, "k", minimum=1)
-    if k > len(points):
-        raise ConfigError(f"`k` must be at most the number of points, {len(points)}, got {k}.")
-    if len(points) > MAX_DENSE_POINTS:
+    massive = np.flatnonzero(log_weights > -np.inf)
+    if k > len(massive):
+        without = " with mass" if len(massive) < len(points) else ""
+        raise ConfigError(f"`k` must be at most the number of points{without}, {len(massive)}, got {k}.")
+    if len(massive) > MAX_DENSE_POINTS:
         raise ResourceError(
-            f"a spectrum of {len(points)} points needs a matrix of {8e-9 * len(points) ** 2:.1f} GB; "
+            f"a spectrum of {len(massive)} points needs a matrix of {8e-9 * len(massive) ** 2:.1f} GB; "
             f"at most {MAX_DENSE_POINTS} points are allowed. Use fewer points or a larger bandwidth."
         )
-    check_symmetric(attention, points, "the spectrum")
-    matrix = kernel_logits(attention, points)
+    keys, logs = points[massive], log_weights[massive]
+    matrix = _logits(attention, cost_matrix(attention.pseudometric, keys, keys))
+    asymmetry = _check_symmetric(attention, "the spectrum", lambda rows: (matrix[rows], matrix[:, rows].T), keys)
     if not include_self:
         np.fill_diagonal(matrix, -np.inf)
-    blocks = np.array_split(matrix, len(matrix) // 256 + 1)
-    log_degrees = np.concatenate([scipy.special.logsumexp(rows + log_weights, axis=1) for rows in blocks])
-    half = (log_weights - log_degrees) / 2
+    blocks = list(slices(len(matrix), 256))
+    log_degrees = np.concatenate([scipy.special.logsumexp(matrix[rows] + logs, axis=1) for rows in blocks])
+    if np.isneginf(log_degrees).any():
+        raise DegenerateKernelError(
+            f"point {massive[np.argmin(log_degrees)]} has no key with mass at a finite cost: its row is 0/0. "
+            "Leave it out."
+        )
+    rounding = asymmetry + max(_logit_rounding(attention, keys, matrix[rows], rows, logs) for rows in blocks)
+    half = (logs - log_degrees) / 2
     matrix += half[:, None]
     matrix += half
     np.exp(matrix, out=matrix)
     n = len(matrix)
-    eigenvalues, vectors = scipy.linalg.eigh(matrix, subset_by_index=[n - k, n - 1], overwrite_a=True)
-    law = stationary_law(log_weights, log_degrees)
+    eigenvalues, found = scipy.linalg.eigh(matrix, subset_by_index=[n - k, n - 1], overwrite_a=True)
+    vectors = np.zeros((len(points), k))
+    law = stationary_law(logs, log_degrees)
     with np.errstate(divide="ignore", invalid="ignore"):
-        vectors = np.where(law[:, None] > 0, vectors / np.sqrt(law)[:, None], 0.0)[:, ::-1]
-    return eigenvalues[::-1], vectors * np.where(vectors[np.argmax(np.abs(vectors), axis=0), range(k)] < 0, -1, 1)
-
-
-def extended_spectrum(
-    layer: Callable[[np.ndarray, np.ndarray], np.ndarray], eigenvalues: np.ndarray, vectors: np.ndarray, *,
-    bandwidth: float, error: float,
-) -> Spectrum:  # fmt: skip
-    """Return the spectrum of (I - A) / eps from eigenpairs of A; one layer extends u = A u / lambda to other points.
-
-    Args:
-        layer: (values at the own points, points) -> values there, A.
-        eigenvalues: of A, shape (k,).
-        vectors: eigenvectors, shape (N, k).
-        bandwidth: eps.
-        error: of the eigenvalues of A.
-    """
-
-    def eigenfunctions(points: np.ndarray) -> np.ndarray:
-        if (np.abs(eigenvalues) < MIN_EXTENDED_EIGENVALUE).any():
-            raise ConfigError(
-                f"an eigenfunction of A with eigenvalue {np.abs(eigenvalues).min():.1e} cannot be extended to "
-                "other points. Ask for fewer."
-            )
-        return layer(vectors, points) / eigenvalues
-
-    return Spectrum((1 - eigenvalues) / bandwidth, eigenfunctions, error / bandwidth)
+        vectors[massive] = np.where(law[:, None] > 0, found / np.sqrt(law)[:, None], 0.0)[:, ::-1]
+    vectors *= np.where(vectors[np.argmax(np.abs(vectors), axis=0), range(k)] < 0, -1, 1)
+    return Eigenpairs(eigenvalues[::-1], vectors, rounding + n * np.finfo(np.float64).eps)
 
 
 def check_symmetric(attention: Attention, points: np.ndarray, what: str) -> None:
-    """Raise ConfigError unless the cost is symmetric between some of the points."""
-    few = points[np.linspace(0, len(points) - 1, 32).astype(int)]
-    logits = kernel_logits(attention, few)
-    if not np.allclose(logits, logits.T, rtol=1e-10, atol=1e-10):
-        raise ConfigError(f"{what} needs a symmetric cost, D(x, y) = D(y, x). Use SquaredDistance() or DotProduct().")
+    """Raise ConfigError unless the cost is symmetric between all points; the plain costs are known to be."""
+    if isinstance(attention.pseudometric, SquaredDistance | DotProduct):
+        return
+
+    def both(rows: slice) -> tuple[np.ndarray, np.ndarray]:
+        cost = attention.pseudometric
+        there, back = cost_matrix(cost, points[rows], points), cost_matrix(cost, points, points[rows]).T
+        return _logits(attention, there), _logits(attention, back)
+
+    _check_symmetric(attention, what, both, points)
+
+
+def _check_symmetric(
+    attention: Attention, what: str, both: Callable[[slice], tuple[np.ndarray, np.ndarray]], points: np.ndarray
+) -> float:
+    """Return by how much logits there and back differ at most, within rounding; raise ConfigError where that is more.
+
+    Args:
+        attention: for its name.
+        what: needs it.
+        both: some rows of the logits and of their transpose.
+        points: all of them.
+    """
+    worst = 0.0
+    for rows in slices(len(points), BLOCK):
+        there, back = both(rows)
+        with np.errstate(invalid="ignore"):
+            difference = np.where(there == back, 0.0, np.abs(there - back))  # both may be minus infinity
+            asymmetric = ~(difference <= SYMMETRIC * (1 + np.abs(back))) | (np.isinf(there) != np.isinf(back))
+        if asymmetric.any():
+            i, j = np.argwhere(asymmetric)[0]
+            raise ConfigError(
+                f"{what} needs a symmetric cost, D(x, y) = D(y, x), and the logits of "
+                f"{type(attention.pseudometric).__name__} between {points[rows][i].tolist()} and {points[j].tolist()} "
+                f"are {there[i, j]:.6g} there and {back[i, j]:.6g} back. Use SquaredDistance() or DotProduct()."
+            )
+        worst = max(worst, float(np.max(difference, where=np.maximum(there, back) > -700, initial=0.0)))
+    return worst
+
+
+def _logits(attention: Attention, costs: np.ndarray) -> np.ndarray:
+    return PROFILES[attention.profile](costs, bandwidth=attention.bandwidth)
+
+
+def _logit_rounding(
+    attention: Attention, keys: np.ndarray, logits: np.ndarray, rows: slice, log_weights: np.ndarray
+) -> float:
+    """Return what rounded logits may move an eigenvalue by: the largest mean of (D + 4) u |logit| over a row of A.
+
+    Entries of S move by such parts of themselves, its degrees by their means, and the norm of a nonnegative matrix is
+    at most the largest row sum of one that is similar.
+    """
+    sizes = np.where(np.isneginf(logits), 0.0, np.abs(logits))
+    sizes = np.maximum(sizes, logit_sizes(attention, keys[rows], keys, sizes.min(axis=1))[:, None])
+    weights = scipy.special.softmax(logits + log_weights, axis=1)
+    return float((keys.shape[1] + 4) * np.finfo(np.float64).eps * (weights * sizes).sum(axis=1).max())

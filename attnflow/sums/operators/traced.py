@@ -15,6 +15,8 @@ from attnflow.errors import ConfigError
 from attnflow.pseudometrics.plain import SquaredDistance
 from attnflow.sums.derivatives.planned import Summation, planned_average
 from attnflow.sums.derivatives.traced import Outputs, in_units, softmax_average
+from attnflow.sums.kernel_sums.base import Rows
+from attnflow.sums.kernel_sums.large_logits import LargeLogitSum
 from attnflow.sums.planning.planner import PLANNED_PAIRS, PlannedSum
 
 
@@ -48,6 +50,8 @@ class TracedAverages:
         else:
             own = jnp.arange(len(keys), dtype=jnp.int32) if exclude_self else None
             outputs = softmax_average(attention, *given, own=own, dtype=self._dtype)
+            if is_known(outputs.log_normalizer):
+                _refuse_undefined(*primal((attention, *given[:3], outputs.log_normalizer)), exclude_self=exclude_self)
         return outputs._replace(log_normalizer=outputs.log_normalizer + jnp.log(scale))
 
     def _plans(self, attention: Attention, pairs: int, *, known: bool) -> bool:
@@ -59,3 +63,15 @@ class TracedAverages:
             return True
         planned = self._spread or (self._method == "auto" and pairs >= PLANNED_PAIRS)
         return known and attention.is_gaussian and planned
+
+
+def _refuse_undefined(
+    attention: Attention, queries: Any, keys: Any, masses: Any, log_normalizers: Any, *, exclude_self: bool
+) -> None:
+    """Raise the error of a sum that is not traced, where a row is 0/0 or a cost is not a number."""
+    bad = np.flatnonzero(~np.isfinite(log_normalizers))
+    if len(bad):
+        with np.errstate(divide="ignore"):
+            given = dict(points=np.asarray(keys, np.float64), log_weights=np.log(np.asarray(masses, np.float64)))
+        rows = Rows(np.asarray(queries, np.float64)[bad], bad if exclude_self else None)
+        LargeLogitSum(attention, **given).of_rows(np.empty((len(keys), 0)), rows)

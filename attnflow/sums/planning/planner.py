@@ -20,6 +20,7 @@ from attnflow.sums.kernel_sums.dense import DenseSum
 from attnflow.sums.kernel_sums.devices import DevicesSum
 from attnflow.sums.kernel_sums.fourier import MAX_DIM, FourierSum
 from attnflow.sums.kernel_sums.gpu import GpuSum, has_gpu
+from attnflow.sums.kernel_sums.large_logits import LargeLogitSum
 from attnflow.sums.kernel_sums.rounding import least_total
 from attnflow.sums.planning import costs
 from attnflow.sums.planning.costs import Cost, Workload
@@ -59,6 +60,9 @@ class PlannedSum(KernelSum):
     Raises:
         ConfigError: if the named method cannot sum this cost in this dimension.
         ResourceError: if the named method needs more memory than is free.
+
+    A call raises DegenerateKernelError if a row has no key with mass at a finite cost, and DataError if a cost is NaN
+    or minus infinity. A row keeps an error above `rtol` only where rounding allows no better.
     """
 
     def __init__(
@@ -139,7 +143,14 @@ class PlannedSum(KernelSum):
         if len(pending) and self.dtype == np.float32:
             double = self._sum("dense", np.dtype(np.float64))
             sums = sums.put(pending, self._in_parts(double, values, self._take("single", rows, pending)))
+            pending = np.flatnonzero(~(sums.error <= self._rtol))
+        if len(pending):
+            sums = sums.put(pending, self._careful.of_rows(values, self._take("dense", rows, pending)))
         return sums
+
+    @cached_property
+    def _careful(self) -> KernelSum:
+        return LargeLogitSum(self.attention, points=self.points, log_weights=self._log_weights)
 
     def _take(self, method: str, rows: Rows, pending: np.ndarray) -> Rows:
         """Return the rows that a method could not sum: one object for all layers, so that plans for them are kept."""

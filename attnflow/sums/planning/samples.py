@@ -24,6 +24,7 @@ class Sample(NamedTuple):
     density: np.ndarray
 
     @classmethod
+    @np.errstate(under="ignore", over="ignore")
     def draw(cls, queries: np.ndarray, keys: np.ndarray, weights: np.ndarray, *, bandwidth: float) -> Sample:
         """Return some rows and some keys with mass, the same ones every time."""
         rng, massive = np.random.default_rng(0), np.flatnonzero(weights)

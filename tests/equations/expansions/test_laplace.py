@@ -114,9 +114,11 @@ def test_the_theorem_as_printed_is_refuted():
 
 
 def test_dropping_the_third_derivative_breaks_the_agreement(monkeypatch):
+    exact = expansions.chart_coefficients
+
     def without_third(cost, log_density, minimizer):
-        inverse = jnp.linalg.inv(jax.hessian(cost)(minimizer))
-        return expansions.ChartCoefficients(inverse, inverse @ jax.grad(log_density)(minimizer))
+        right = exact(cost, log_density, minimizer)
+        return right._replace(drift=right.inverse_metric @ jax.grad(log_density)(minimizer))
 
     monkeypatch.setattr(expansions, "chart_coefficients", without_third)
     with pytest.raises(AssertionError):
@@ -233,12 +235,69 @@ def test_single_precision_is_refused():
 
 def test_a_saddle_is_not_taken_for_a_minimum():
     class Saddle(af.PseudoMetric):
-        vanishes_on_diagonal = True  # it says so, wrongly
-
         def __call__(self, x, y):
             return (x[0] - y[0]) ** 2 - 1e-3 * (x[1] - y[1]) ** 2
 
-    jax.tree_util.register_static(Saddle)
     plane = af.Gaussian(mean=[0.0, 0.0], covariance=[[1.0, 0.3], [0.3, 2.0]])
+    saddle = af.LaplaceExpansion(af.Attention(Saddle(), bandwidth=0.1), plane, at_query=True)  # it says so, wrongly
     with pytest.raises(af.AttnflowError, match="no non-degenerate minimiser"):
-        af.LaplaceExpansion(af.Attention(Saddle(), bandwidth=0.1), plane).generator(lambda x: x[0], [0.3, 0.2])
+        saddle.generator(lambda x: x[0], [0.3, 0.2])
+
+
+class Said(af.PseudoMetric):
+    """A cost that says of itself what need not hold."""
+
+    def __init__(self, cost, *, vanishes=False, symmetric=False):
+        self.cost = jax.tree_util.Partial(cost)
+        self.vanishes_on_diagonal, self.is_symmetric = vanishes, symmetric
+
+    def __call__(self, x, y):
+        return self.cost(x, y)
+
+
+def square(x, y):
+    return jnp.sum((x - y) ** 2)
+
+
+FALSELY_SAID = {
+    "not zero": (Said(lambda x, y: square(x, y) + 0.1, vanishes=True), r"D\(x, x\) = 0, but D = 0\.1 for x = \["),
+    "negative": (Said(lambda x, y: square(x, y) - 1.5 * square(x, y) ** 2, vanishes=True), r"D\(x, y\) >= 0, but"),
+    "another's minimum": (Said(lambda x, y: square(x, 1.2 * y), vanishes=True), r"D\(x, x\) = 0, but D = 0\.04 for"),
+    "asymmetric": (
+        Said(lambda x, y: square(x, y) + y[0], symmetric=True),
+        r"`is_symmetric`, but D\(x, y\) - D\(y, x\)",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FALSELY_SAID)
+def test_what_a_cost_says_of_itself_is_tested_in_every_life(name):
+    cost, message = FALSELY_SAID[name]
+    attention, density = af.Attention(cost, bandwidth=0.1), af.Uniform(af.Circle())
+    points = density.sample(30, key=jax.random.key(0))
+    for make in (
+        lambda: af.EmpiricalAttention(attention, points),
+        lambda: af.PopulationAttention(attention, density).layer(lambda x: x[0], at=points),
+        lambda: af.DriftDiffusion(attention, density),
+        lambda: af.LaplaceExpansion(attention, density),
+    ):
+        with pytest.raises(DataError, match=message):
+            make()
+
+
+def test_what_a_cost_says_rightly_is_believed_also_where_rounding_shows():
+    # |x|^2 - 2 x.y + |y|^2 far from the origin: of order 1e-4 about zero, of both signs, where |x| = 1e6.
+    expanded = Said(lambda x, y: x @ x - 2 * x @ y + y @ y, vanishes=True, symmetric=True)
+    far = 1e6 + 1e3 * np.random.default_rng(2).standard_normal((40, 3))
+    af.EmpiricalAttention(af.Attention(expanded, bandwidth=0.1), far)
+
+
+def test_a_cost_written_over_a_plain_one_is_another_cost():
+    class Stretched(af.SquaredDistance):
+        def __call__(self, x, y):
+            return 4 * square(x, y)
+
+    points, values = np.random.default_rng(1).gamma(2.0, size=(30, 2)), np.arange(30.0)
+    stretched = af.EmpiricalAttention(af.Attention(Stretched(), bandwidth=0.4), points).layer(values)
+    plain = af.EmpiricalAttention(af.Attention(af.SquaredDistance(), bandwidth=0.1), points).layer(values)
+    np.testing.assert_allclose(stretched, plain, rtol=0, atol=1e-12)

@@ -5,6 +5,7 @@ import pytest
 import scipy.linalg
 from threadpoolctl import threadpool_info
 
+from attnflow.equations.semigroups import dense
 from attnflow.equations.semigroups.dense import (
     Semigroup,
     one_blas_thread,
@@ -39,7 +40,7 @@ def test_a_rotation_is_exact():
 
 
 def test_an_euler_step_instead_of_the_exponential_is_caught(monkeypatch):
-    monkeypatch.setattr(scipy.linalg, "expm", lambda a: np.eye(len(a)) + a)
+    monkeypatch.setattr(dense, "exponential_change", lambda a: a)
     with pytest.raises(AssertionError):
         check_rotation()
 
@@ -66,8 +67,8 @@ def test_the_semigroup_law_and_the_adjoint():
 
 def test_equally_spaced_times_share_one_exponential_and_do_not_drift(monkeypatch):
     calls = []
-    exact = scipy.linalg.expm
-    monkeypatch.setattr(scipy.linalg, "expm", lambda a: calls.append(1) or exact(a))
+    exact = dense.exponential_change
+    monkeypatch.setattr(dense, "exponential_change", lambda a: calls.append(1) or exact(a))
     semigroup = Semigroup(TURN)
     times = 0.1 * np.arange(201)
     states = semigroup.propagate(np.array([[1.0], [0.0]]), times=times)
@@ -89,7 +90,7 @@ def test_a_very_long_time_reaches_the_stationary_law():
 
 def test_the_slowest_modes_are_eigenvectors_and_rise_from_zero():
     matrix = a_generator()
-    values, vectors = real_modes(*slowest_modes(matrix, 5))
+    values, vectors = real_modes(*slowest_modes(matrix, 5)[:2])
     assert values[0] == 0
     np.testing.assert_array_equal(vectors[:, 0], np.eye(12)[0])
     np.testing.assert_allclose(
@@ -102,13 +103,13 @@ def test_complex_modes_raise_and_name_the_eigenvalue():
     matrix = np.zeros((3, 3))
     matrix[1:, 1:] = TURN
     with pytest.raises(ConfigError, match=r"not reversible.*0\.1[+-]2j.*evolve"):
-        real_modes(*slowest_modes(matrix, 3))
+        real_modes(*slowest_modes(matrix, 3)[:2])
 
 
 def test_a_double_eigenvalue_split_by_rounding_is_made_real():
     matrix = np.zeros((3, 3))
     matrix[1:, 1:] = [[-1.0, 1e-12], [-1e-12, -1.0]]
-    values, vectors = real_modes(*slowest_modes(matrix, 3))
+    values, vectors = real_modes(*slowest_modes(matrix, 3)[:2])
     np.testing.assert_allclose(values, [0, 1, 1], rtol=0, atol=1e-11)
     assert vectors.dtype == float
     assert np.linalg.matrix_rank(vectors) == 3
@@ -122,3 +123,40 @@ def test_one_blas_thread_is_used_inside_and_restored_outside():
     with one_blas_thread():
         assert set(threads()) <= {1}
     assert threads() == before
+
+
+def test_the_change_of_a_small_exponential_is_that_of_the_exponential():
+    matrix = a_generator() / 4
+    expected = scipy.linalg.expm(matrix) - np.eye(12)
+    np.testing.assert_allclose(dense.exponential_change(matrix), expected, rtol=0, atol=1e-15)
+
+
+def test_a_slow_rate_among_fast_ones_keeps_its_digits():
+    # Similar to a diagonal matrix by an exact shear: e^{tA} is known. Squaring e^{tA} itself would leave 1e-10 of it.
+    rates, shear = np.array([0.0, 1e-6, 3e3]), np.array([[1.0, 0.5, 0.0], [0.0, 1.0, 0.25], [0.0, 0.0, 1.0]])
+    inverse = np.array([[1.0, -0.5, 0.125], [0.0, 1.0, -0.25], [0.0, 0.0, 1.0]])
+    matrix = -shear @ np.diag(rates) @ inverse
+    state = Semigroup(matrix).propagate(np.array([[0.0], [1.0], [0.0]]), times=np.array([1e6]))[0]
+    expected = shear @ np.diag(np.exp(-1e6 * rates)) @ inverse[:, [1]]
+    np.testing.assert_allclose(state, expected, rtol=0, atol=1e-12)
+
+
+def test_a_ladder_holds_the_semigroup_at_rising_times():
+    initial = np.random.default_rng(1).normal(size=(12, 2))
+    semigroup = Semigroup(a_generator())
+    for adjoint in (False, True):
+        times, states = semigroup.ladder(initial, times=np.array([0.0, 1.0, 41.0]), adjoint=adjoint)
+        assert times[0] == 40
+        np.testing.assert_allclose(times, 40 / 8.0 ** np.arange(len(times)))
+        assert times[-1] * 7.7 < 20  # down to the fastest rate
+        expected = semigroup.propagate(initial, times=times, adjoint=adjoint)
+        np.testing.assert_allclose(states, expected, rtol=0, atol=1e-13)
+
+
+def test_eigenvalues_come_with_their_condition_and_rounding():
+    matrix = np.zeros((4, 4))
+    matrix[1:, 1:] = -np.array([[1.0, 1e4, 0.0], [0.0, 2.0, 0.0], [0.0, 0.0, 3.0]])
+    modes = dense.slowest_modes(matrix, 4)
+    np.testing.assert_allclose(modes.values, [0, 1, 2, 3], rtol=0, atol=1e-11)
+    np.testing.assert_allclose(modes.conditions, [0, 1e4, 1e4, 1], rtol=1e-6)  # |(1, -1e4)|, |(1e4, 1)|
+    assert (np.abs(modes.values - [0, 1, 2, 3]) <= modes.rounding + 1e-15).all()

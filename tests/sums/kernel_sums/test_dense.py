@@ -10,7 +10,7 @@ from witnesses import direct
 
 import attnflow as af
 from attnflow.sums.kernel_sums import blocks, dense, tiles
-from attnflow.sums.kernel_sums.dense import DenseSum, kernel_logits
+from attnflow.sums.kernel_sums.dense import DenseSum
 
 FLOAT64 = np.dtype("float64")
 
@@ -144,12 +144,6 @@ def test_single_precision_is_close_but_not_double():
     error = np.abs(average(sums(points, values, dtype=np.dtype("float32"))) - average(sums(points, values))).max()
     # Logits of order 10 rounded to 6e-8; a mean of 300 of them stays far above double's 1e-15.
     assert 1e-9 < error < 1e-4
-
-
-def test_the_matrix_of_logits_crosses_its_blocks():
-    points = cloud(dense.MATRIX_BLOCK + 37)
-    logits = kernel_logits(af.Attention(af.DotProduct(), bandwidth=0.3), points)
-    np.testing.assert_allclose(logits, direct.product_logits(points, points, bandwidth=0.3), rtol=1e-14, atol=1e-12)
 
 
 def test_the_compiler_sees_one_shape_whatever_the_number_of_points():

@@ -1,0 +1,49 @@
+"""Costs of pairs as a matrix, for what cannot be streamed: spectra, and rows whose logits need care."""
+
+from __future__ import annotations
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from attnflow.errors import DataError
+from attnflow.precision import require_x64
+from attnflow.pseudometrics.base import PseudoMetric
+from attnflow.sums.kernel_sums.blocks import coordinates, slices
+from attnflow.sums.kernel_sums.tiles import Coordinates, compile_tiles
+
+BLOCK = 512
+
+
+def cost_matrix(cost: PseudoMetric, queries: np.ndarray, keys: np.ndarray) -> np.ndarray:
+    """Return the costs D(x_i, y_j) of all pairs, (Q, N); infinite for a pair that is masked.
+
+    Raises:
+        DataError: if the cost is NaN, or minus infinity, for some pair.
+    """
+    require_x64()
+    by_query, by_key = ([(rows, coordinates(points[rows], BLOCK, points.dtype)) for rows in slices(len(points), BLOCK)]
+                        for points in (queries, keys))  # fmt: skip
+    costs = np.empty((len(queries), len(keys)))
+    for (rows, x), (columns, y) in itertools.product(by_query, by_key):
+        block = costs[rows, columns]
+        with jax.core.eval_context():
+            block[:] = np.asarray(_block_costs(cost, x, y))[: block.shape[0], : block.shape[1]]
+    undefined = ~(costs > -np.inf)
+    if undefined.any():
+        i, j = np.argwhere(undefined)[0]
+        raise DataError(
+            f"the cost {type(cost).__name__} is NaN or -Inf for {np.count_nonzero(undefined)} pairs, the first of "
+            f"query {queries[i].tolist()} and key {keys[j].tolist()}. It must be a number, or +Inf, for every pair."
+        )
+    return costs
+
+
+@compile_tiles
+def _block_costs(cost: PseudoMetric, queries: Coordinates, keys: Coordinates) -> jax.Array:
+    def row(*x: jax.Array) -> jax.Array:
+        return jax.vmap(lambda *y: cost(jnp.stack(x), jnp.stack(y)))(*keys)
+
+    return jax.vmap(row)(*queries).astype(queries[0].dtype)
