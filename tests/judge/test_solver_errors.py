@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,7 +12,7 @@ from judged_ladders import BANDWIDTHS, COUNTS, deterministic_ladder, make_claim
 
 from attnflow.judge.levels import Level
 from attnflow.judge.rates import fit_limit
-from attnflow.judge.verdicts import examine, judge
+from attnflow.judge.verdicts import FAMILY_CONFIDENCE, examine, judge
 
 THOUSANDTHS = st.integers(0, 3000).map(lambda n: n / 1000)
 
@@ -169,3 +171,27 @@ def test_random_levels_have_the_interval_of_their_seeds_and_deterministic_ones_d
     assert random.verdict == "inconclusive"  # .3 / sqrt(30) = .055, times 4
     assert random.high - random.low > 0.3
     assert judge(claim, [Level(size=1.0, values=draws[:1], deterministic=True)]).low == draws[0]
+
+
+def test_the_confidence_of_a_limit_is_that_of_the_row_and_four_levels_are_enough():
+    claim = make_claim(kind="constant", size="N", predicted=2.5)
+    rough = 2.5 + 3.0 / COUNTS + 0.01 * np.cos(np.arange(8))
+    levels = [Level(size=n, values=[v], deterministic=True) for n, v in zip(COUNTS, rough, strict=True)]
+    for count, confidence in ((8, 0.9), (8, FAMILY_CONFIDENCE), (4, 0.9)):
+        verdict = judge(claim, levels[:count], confidence=confidence)
+        fit = fit_limit(COUNTS[:count], rough[:count], confidence=confidence)
+        assert (verdict.low, verdict.high) == (fit.low, fit.high)
+    assert judge(claim, levels).high == fit_limit(COUNTS, rough, confidence=FAMILY_CONFIDENCE).high
+
+
+def test_a_flag_that_must_be_false_says_so():
+    flag = make_claim(kind="flag", predicted=False)
+    verdict = judge(flag, [level(False, False)])
+    assert (verdict.verdict, verdict.predicted_in_words, verdict.measured_in_words) == ("supported", "false", "false")
+    assert judge(flag, [level(False, True)]).verdict == "refuted"
+
+
+def test_a_number_that_json_does_not_know_is_null_in_a_row():
+    verdict = judge(make_claim(), deterministic_ladder())
+    row = dataclasses.replace(verdict, seconds=float("inf"), low=float("nan")).row()
+    assert (row["seconds"], row["low"], row["high"]) == (None, None, verdict.high)
