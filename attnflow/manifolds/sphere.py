@@ -114,7 +114,7 @@ def _polar_rule(n: int, k: int) -> tuple[np.ndarray, np.ndarray]:
     Newton in extended precision leave 5e-16.
     """
     alpha = (k - 1) / 2
-    z = roots_gegenbauer(n, alpha)[0].astype(np.longdouble)
+    z: np.ndarray = roots_gegenbauer(n, alpha)[0].astype(np.longdouble)
     for _ in range(2):
         below, value = _gegenbauer(n, alpha, z)
         z -= value * (1 - z**2) / ((n + 2 * alpha - 1) * below - n * z * value)

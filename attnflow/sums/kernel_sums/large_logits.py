@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from attnflow.attention import Attention
@@ -80,15 +82,16 @@ class LargeLogitSum(KernelSum):
 
     def _costs(self, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
         """Return the costs of all pairs, infinite for the self-term, and bounds on their rounding, (Q, N) each."""
-        metric, dim = self.attention.pseudometric, self.points.shape[1]
+        metric: Any = self.attention.pseudometric  # the plain ones are written for NumPy as well
+        dim = self.points.shape[1]
         if isinstance(metric, PLAIN):
             x, y = rows.points.T[:, :, None].astype(np.longdouble), self._keys.T[:, None, :].astype(np.longdouble)
             costs = metric(x, y)
             sizes = np.abs(metric(abs(x), abs(y))) if isinstance(metric, DotProduct) else costs  # its terms may cancel
-            unit = np.finfo(np.longdouble).eps
+            unit = float(np.finfo(np.longdouble).eps)
         else:
             costs = cost_matrix(metric, rows.points, self._keys).astype(np.longdouble)
-            sizes, unit = np.abs(costs), np.finfo(np.float64).eps
+            sizes, unit = np.abs(costs), float(np.finfo(np.float64).eps)
         roundings = (dim + 4) / 2 * unit * np.where(np.isinf(sizes), 0.0, sizes)
         if rows.own is not None:
             costs = np.where(rows.own[:, None] == self._massive, np.inf, costs)

@@ -123,7 +123,7 @@ class SoftmaxOperator:
     def __reduce__(self) -> tuple:
         """Pickle what it was made from: plans and compiled sums are made anew."""
         attention, measure, include_self, dtype, method, rtol, promise, devices = self._given
-        options = dict(
+        options: dict[str, Any] = dict(
             include_self=include_self, dtype=dtype, method=method, rtol=rtol, promise=promise, devices=devices
         )
         return functools.partial(SoftmaxOperator, **options), (attention, measure), {"worst_error": self.worst_error}

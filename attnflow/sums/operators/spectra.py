@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.linalg
@@ -62,7 +62,7 @@ class Eigenfunctions:
         Raises:
             ConfigError: if an eigenvalue of A is under 1e-6, or tokens leave themselves out and other points are asked.
         """
-        at: np.ndarray | None = as_measure(points, "points", ambient_dim=self.measure.ambient_dim).points
+        at: Any = as_measure(points, "points", ambient_dim=self.measure.ambient_dim).points
         if not self.include_self:
             if is_traced(at) or not np.array_equal(at, self.measure.points):
                 raise ConfigError(
