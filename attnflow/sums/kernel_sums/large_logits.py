@@ -82,12 +82,12 @@ class LargeLogitSum(KernelSum):
 
     def _costs(self, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
         """Return the costs of all pairs, infinite for the self-term, and bounds on their rounding, (Q, N) each."""
-        metric: Any = self.attention.pseudometric  # the plain ones are written for NumPy as well
-        dim = self.points.shape[1]
+        metric, dim = self.attention.pseudometric, self.points.shape[1]
         if isinstance(metric, PLAIN):
             x, y = rows.points.T[:, :, None].astype(np.longdouble), self._keys.T[:, None, :].astype(np.longdouble)
-            costs = metric(x, y)
-            sizes = np.abs(metric(abs(x), abs(y))) if isinstance(metric, DotProduct) else costs  # its terms may cancel
+            plain: Any = metric  # written for JAX, it serves NumPy as well
+            costs: np.ndarray = plain(x, y)
+            sizes = np.abs(plain(abs(x), abs(y))) if isinstance(metric, DotProduct) else costs  # its terms may cancel
             unit = float(np.finfo(np.longdouble).eps)
         else:
             costs = cost_matrix(metric, rows.points, self._keys).astype(np.longdouble)
