@@ -44,6 +44,20 @@ def test_a_layer_is_the_direct_sum(bandwidth):
     np.testing.assert_allclose(life.layer(values, at=QUERIES[:1]), at[:1], rtol=0, atol=1e-12)
 
 
+def test_the_log_normalizer_of_weighed_keys_counts_masses_as_they_are():
+    # u_j = -alpha log sum_k w_k k(y_j, y_k); rounding of logits up to 1e3 is 1e-13
+    masses, alpha = RNG.uniform(2.0, 5.0, len(CLOUD)), 0.7
+    log_totals = direct.log_normalizer(logits() + np.log(masses))
+    expected = direct.log_normalizer(logits(QUERIES) + np.log(masses) - alpha * log_totals)
+    attention = ATTENTION.replace(normalization=af.AlphaNormalization(alpha))
+
+    def log_normalizer(at):
+        return af.EmpiricalAttention(attention, af.DiscreteMeasure(CLOUD, masses)).log_normalizer(at=at)
+
+    np.testing.assert_allclose(log_normalizer(QUERIES), expected, rtol=0, atol=1e-10)
+    np.testing.assert_allclose(jax.jit(log_normalizer)(QUERIES), expected, rtol=0, atol=1e-10)
+
+
 def test_a_vector_function_is_averaged_by_components():
     life = af.EmpiricalAttention(ATTENTION, CLOUD)
     both = life.layer(lambda x: jnp.stack([f(x), x[0]]), at=QUERIES)

@@ -94,12 +94,13 @@ class SoftmaxOperator:
             # A large logit is itself rounded, which an average does not feel.
             logits = logit_sizes(exchanged, self.measure.points, self.measure.points, np.abs(sums.shift))
             rounding = (self.measure.ambient_dim + 4) * np.finfo(np.float64).eps * float(logits.max())
-            return sums.shift + np.log(sums.total), _largest_error(sums) + rounding
+            return log_scale + sums.shift + np.log(sums.total), _largest_error(sums) + rounding
 
         potential = key_potential(attention.normalization, self.measure.points, log_totals)
         # Weights that are off by e^{+-error} move an average by twice that, relative to the largest value.
         self._key_error = 2 * potential.error
-        self._masses = self.measure.masses * np.exp(potential.values - np.max(potential.values))
+        self._peak = np.max(potential.values)
+        self._masses = self.measure.masses * np.exp(potential.values - self._peak)
         self._log_weights = log_masses + potential.values
         largest = self._log_weights.max()
         self._log_weights = self._log_weights - largest
@@ -118,7 +119,8 @@ class SoftmaxOperator:
             return found.log_normalizer, 0.0
 
         potential = key_potential(attention.normalization, keys, log_totals).values
-        self._masses = self.measure.masses * jnp.exp(potential - jnp.max(potential))
+        self._peak = jnp.max(potential)
+        self._masses = self.measure.masses * jnp.exp(potential - self._peak)
 
     def __reduce__(self) -> tuple:
         """Pickle what it was made from: plans and compiled sums are made anew."""
@@ -172,7 +174,7 @@ class SoftmaxOperator:
         """Return log sum_j w_j e^{u_j} k(x, y_j), shape (Q,)."""
         nothing = np.empty((len(self.measure), 0))
         if self._traced or is_traced(at):
-            return self._traced_sums(nothing, at).log_normalizer
+            return self._traced_sums(nothing, at).log_normalizer + self._peak
         sums = self._known()(nothing, at, exclude_self=self._excludes(at))
         logs = sums.shift + np.log(sums.total) + self._log_scale
         if not np.isfinite(logs).all():
