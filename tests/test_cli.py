@@ -348,11 +348,9 @@ def test_a_figure_that_ends_python_is_told(folder, capsys, monkeypatch):
 def test_check_names_the_claims_whose_verdict_turned(folder, capsys):
     (folder / "README.md").write_text("<!-- claims -->\n<!-- /claims -->", encoding="utf-8")
     main(["verify"])
-    assert main(["report"]) == 0
-    capsys.readouterr()
-    assert main(["report", "--check"]) == 0
-    text = (folder / "docs" / "claims.md").read_text(encoding="utf-8")
-    (folder / "docs" / "claims.md").write_text(text.replace("● supported", "○ invalid"), encoding="utf-8")
+    assert (main(["report"]), main(["report", "--check"])) == (0, 0)
+    path = folder / "docs" / "claims.md"
+    path.write_text(path.read_text(encoding="utf-8").replace("● supported", "○ invalid"), encoding="utf-8")
     capsys.readouterr()
     assert main(["report", "--check"]) == 1
     shown = capsys.readouterr().out.splitlines()
@@ -365,8 +363,7 @@ def test_a_module_beside_a_study_is_found_by_every_command(folder, capsys):
     edit(folder, '"factor": 1.5}', '"factor": noises.factor}')
     text = (folder / "studies" / "toy.py").read_text()
     (folder / "studies" / "toy.py").write_text(text.replace("import jax\n", "import jax\nimport noises\n"))
-    assert main(["verify"]) == 0
-    assert main(["list"]) == 0
+    assert (main(["verify"]), main(["list"])) == (0, 0)
     assert "records, quick run complete" in capsys.readouterr().out
 
 
