@@ -65,7 +65,7 @@ def turned(committed: str, verdicts: Iterable[Verdict]) -> list[str]:
     now = {github(verdict.id): _in_words(verdict) for verdict in verdicts}
     found = []
     for line in committed.splitlines():
-        cells = line.removeprefix("| ").removesuffix(" |").split(" | ")  # a bar inside a cell has a backslash before it
+        cells = _cells(line)
         symbol, _, before = cells[-1].partition(" ")
         if len(cells) == 6 and symbol in SYMBOLS.values():
             id = re.sub(r"^\[(.*)\]\(.*\)$", r"\1", cells[0])
@@ -74,6 +74,17 @@ def turned(committed: str, verdicts: Iterable[Verdict]) -> list[str]:
             elif before != now[id]:
                 found.append(f"{id} was {before}, and is {now[id]}")
     return found
+
+
+def without_measured(page: str) -> str:
+    """Return a page of `claims_markdown` without the measured numbers, whose last digits depend on the machine."""
+    return "\n".join(
+        " | ".join([*cells[:4], *cells[5:]]) if len(cells := _cells(line)) == 6 else line for line in page.splitlines()
+    )
+
+
+def _cells(line: str) -> list[str]:
+    return line.removeprefix("| ").removesuffix(" |").split(" | ")  # a bar inside a cell has a backslash before it
 
 
 def _claims_of(run: Run) -> str:

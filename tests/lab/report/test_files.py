@@ -75,6 +75,17 @@ def test_an_edited_readme_and_edited_claims_are_detected(place, no_figures):
     assert check([study], store) == [CLAIMS]
 
 
+def test_a_measured_number_may_differ_and_a_predicted_one_may_not(place, no_figures):
+    study, store = ran()
+    written(study, store)
+    text = CLAIMS.read_text(encoding="utf-8")
+    predicted, measured = next(line for line in text.splitlines() if "toy/rate" in line).split(" | ")[3:5]
+    for number, differing in ((measured, []), (predicted, [CLAIMS])):
+        CLAIMS.write_text(text.replace(f" {number} ", " 7 ", 1), encoding="utf-8")
+        assert f" {number} " in text
+        assert check([study], store) == differing
+
+
 def test_claims_whose_verdict_turned_are_named(place, no_figures):
     study, store = ran()
     written(study, store)
