@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from judged_ladders import BANDWIDTHS, COUNTS, deterministic_ladder, make_claim
 
+from attnflow.errors import ConfigError
 from attnflow.judge.levels import Level
 from attnflow.judge.rates import fit_limit
 from attnflow.judge.verdicts import FAMILY_CONFIDENCE, examine, judge
@@ -195,3 +196,22 @@ def test_a_number_that_json_does_not_know_is_null_in_a_row():
     verdict = judge(make_claim(), deterministic_ladder())
     row = dataclasses.replace(verdict, seconds=float("inf"), low=float("nan")).row()
     assert (row["seconds"], row["low"], row["high"]) == (None, None, verdict.high)
+
+
+def test_a_reading_says_how_its_number_was_measured_or_why_there_is_none():
+    constant = make_claim(kind="constant", predicted=2.0)
+    one = [Level(size=1.0, values=[2.0], deterministic=True)]
+    assert judge(constant, one).reason == "value of one level, deterministic"
+    two_seeds = [Level(size=n, values=[2.0, 2.01 + 1 / n]) for n in COUNTS]
+    assert judge(constant, two_seeds).reason == "limit of 8 levels, 2 seeds"
+    assert judge(constant, two_seeds[:3]).reason == "3 levels: a constant needs one, or 4 to extrapolate"
+    floors = judge(make_claim(floor=[0.0] * 3), deterministic_ladder())
+    assert floors.reason == "3 floors are declared for 8 levels"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"), [({"predicted": "yes"}, "`predicted`"), ({"predicted": True, "margin": "none"}, "`margin`")]
+)
+def test_a_flag_that_is_no_truth_value_is_told_of_which_field(changes, message):
+    with pytest.raises(ConfigError, match=message):
+        make_claim(kind="flag", **changes)
