@@ -109,8 +109,8 @@ def on_the_sphere(m: int) -> Problem:
 
 
 def on_the_line() -> Problem:
-    """Return p = N(0, 1.5), with the Gauss-Hermite nodes of p for queries."""
-    nodes, weights = np.polynomial.hermite_e.hermegauss(40)
+    """Return p = N(0, 1.5), with the Gauss-Hermite nodes of p, which reach ten deviations, for queries."""
+    nodes, weights = np.polynomial.hermite_e.hermegauss(36)
     queries = np.sqrt(1.5) * nodes[:, None]
     return Problem(
         formulas=(r"\sin(x + 0.4)",),
