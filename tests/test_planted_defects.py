@@ -6,6 +6,7 @@ records. The defects are in plants.py.
 """
 
 import functools
+import warnings
 
 import jax
 import jax.numpy as jnp
@@ -324,9 +325,12 @@ def test_the_generator_claim_is_supported_in_any_chart(monkeypatch):
 )
 def test_a_planted_defect_turns_the_verdict(plant, claimed, monkeypatch):
     plant(monkeypatch)
-    found = claimed()
-    # Two resolutions that disagree give a defect away even earlier.
-    assert found == "refuted" or (found == "invalid" and claimed is sphere_claim)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # declared errors above the tolerance may tell it, too
+        found = claimed()
+    # Resolutions that disagree, between times or in a mass, give some of the defects away even earlier.
+    early = plants.an_euler_step_for_the_semigroup, plants.p_that_is_not_normalised, plants.a_wrong_volume
+    assert found == "refuted" or (found == "invalid" and (claimed is sphere_claim or plant in early))
 
 
 # --- the seeds

@@ -82,8 +82,8 @@ def test_the_limit_takes_any_time_as_it_is():
         ([[0.1]], ConfigError, r"got shape \(1, 1\)"),
         ([0.1, np.nan], DataError, r"NaN or Inf, the first at \[1\]"),
         (np.inf, DataError, "NaN or Inf"),
-        ("soon", DataError, "must be an array of numbers"),
-        (1j, DataError, "must be an array of numbers"),
+        ("soon", DataError, "must be an array of real numbers"),
+        (1j, DataError, "must be an array of real numbers"),
     ],
 )
 def test_what_is_no_time_is_refused(times, error, message):

@@ -254,7 +254,7 @@ def test_an_expansion_does_not_depend_on_how_jax_is_set(option):
         return jnp.stack([x[0], x[0] * x[1]])
 
     name, setting = option
-    usual = jax.config.read(name)
+    usual = getattr(jax.config, name)
     jax.config.update(name, setting)
     try:
         answer = af.LaplaceExpansion(ATTENTION, af.Uniform(CIRCLE)).generator(f, at=POINTS)

@@ -187,11 +187,11 @@ def test_the_declared_error_holds_for_random_densities_and_times():
         def drift(t, cosines=cosines, sines=sines):
             return np.cos(np.outer(t, waves)) @ (sines * waves) - np.sin(np.outer(t, waves)) @ (cosines * waves)
 
-        time = 10.0 ** generator.uniform(-3, 3)
+        time = 10.0 ** generator.uniform(-3, 2)
         for adjoint in (False, True):
             flow = (limit.adjoint_evolve if adjoint else limit.evolve)(generic, times=time, at=AT)
             exact = collocated(drift, generic_of_angle, time=time, adjoint=adjoint, nodes=121)
-            # The reference rounds in float64, by 1e-16 times |A| = 4e3 times the time spent with slow modes.
+            # The reference rounds in float64: at t = 700 it is off by 3e-9 between wells, so that t ends at 100.
             worst = max(worst, np.abs(flow.values[0] - exact).max() / (flow.solver_error + 1e-9))
     assert worst <= 1
 

@@ -149,14 +149,13 @@ def pointwise_generator(limit, f):
 
     def image(x):
         chart, origin = manifold.chart_at(x), jnp.zeros(manifold.dim)
-        inverse, drift = chart_coefficients(
+        found = chart_coefficients(
             lambda u: 0.5 * cost(x, chart(u)),
             lambda u: density.log_density(chart(u)) + log_volume_element(chart, u),
             origin,
         )
-        return 0.5 * jnp.sum(inverse * jax.hessian(lambda u: f(chart(u)))(origin)) + drift @ jax.grad(
-            lambda u: f(chart(u))
-        )(origin)
+        second = jnp.sum(found.inverse_metric * jax.hessian(lambda u: f(chart(u)))(origin))
+        return 0.5 * second + found.drift @ jax.grad(lambda u: f(chart(u)))(origin)
 
     return image
 
