@@ -13,6 +13,7 @@ Run as a script this judges whole studies at quick size with each life wrong, an
 import contextlib
 import dataclasses
 import functools
+import inspect
 import sys
 from pathlib import Path
 
@@ -112,7 +113,8 @@ def _made_wrong(proxy, exact, amount, *given, **named):
 
 def forget(study):
     """Clear what the functions of a study have kept; the functions stay, and so does what JAX compiled of them."""
-    for value in vars(sys.modules[study.measure.__module__]).values():
+    # Its own module, which another load of the same file has pushed out of `sys.modules`.
+    for value in inspect.unwrap(study.measure).__globals__.values():
         getattr(value, "cache_clear", lambda: None)()
 
 
