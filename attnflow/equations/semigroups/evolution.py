@@ -43,7 +43,7 @@ class Solution(NamedTuple):
     """The answer of one resolution.
 
     Attributes:
-            states: coefficients in time, (T, K, c).
+        states: coefficients in time, (T, K, c).
         start: what it began with.
         ladder: falling times (L,), and there the coefficients of f and of the first functions, (L, K, c + c').
         way: all times met (S,), in any order, and the same coefficients there, (S, K, c + c').
