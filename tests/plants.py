@@ -95,19 +95,12 @@ def an_euler_step_for_the_semigroup(monkeypatch):
 # --- the sums
 
 
-def wrong_sum(monkeypatch, make):
+def eps_for_2_eps(monkeypatch):
     class Wrong(DenseSum):
-        def __init__(self, attention, *, points, log_weights, dtype):
-            super().__init__(**make(attention=attention, points=points, log_weights=log_weights, dtype=dtype))
+        def __init__(self, attention, **rest):
+            super().__init__(attention.replace(bandwidth=attention.bandwidth / 2), **rest)
 
     monkeypatch.setattr(planner, "DenseSum", Wrong)
-
-
-def eps_for_2_eps(monkeypatch):
-    def make(attention, **rest):
-        return dict(attention=af.Attention(attention.pseudometric, bandwidth=attention.bandwidth / 2), **rest)
-
-    wrong_sum(monkeypatch, make)
 
 
 def float32_inside(monkeypatch):

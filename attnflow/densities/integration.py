@@ -9,15 +9,14 @@ import numpy as np
 
 from attnflow._lifting import evaluate
 from attnflow.errors import ConvergenceError, DataError
-from attnflow.manifolds.base import MAX_NODES, Manifold, check_size, rule_of
+from attnflow.manifolds.base import MAX_NODES, check_size, rule_of
 from attnflow.measures import DiscreteMeasure
-from attnflow.resolution import close_rule
+from attnflow.resolution import close_nodes, close_rule
 
 if TYPE_CHECKING:
     from attnflow.densities.base import Density
 
 FIRST_DEGREE = 24
-CLOSE_NODES = 1 << 16, 1 << 17  # of the close look, on curves and in more dimensions: 10 and 25 ms
 MASS_TOLERANCE = 1e-8  # of int p dvol = 1
 SETTLED = 1e-13  # of two logarithms of one integral
 PEAK_MARGIN = 0.05  # by which log p may rise between the nodes of a quadrature; every proposal is checked against it
@@ -69,11 +68,6 @@ def check_mass(density: Density, log_mass: float) -> None:
             f"`log_density` of {type(density).__name__} is not normalised: p integrates to {mass} over "
             f"{density.manifold}. Subtract the logarithm of that, or use af.LogDensity, which does so."
         )
-
-
-def close_nodes(manifold: Manifold) -> int:
-    """Return how many nodes a close look takes."""
-    return CLOSE_NODES[min(manifold.dim, 2) - 1]
 
 
 def integrate(density: Density) -> Integral:

@@ -13,10 +13,9 @@ from attnflow._lifting import VALUE_BLOCK, evaluate, map_blocks
 from attnflow._tracing import Fixed
 from attnflow.attention import Attention
 from attnflow.densities.base import Density
-from attnflow.densities.integration import close_nodes
 from attnflow.manifolds.base import rule_of
 from attnflow.measures import DiscreteMeasure
-from attnflow.resolution import close_rule
+from attnflow.resolution import close_nodes, close_rule
 from attnflow.sums.operators.keys import MeasureKeys
 
 AGREEMENT = 1e-11  # of integrals, relative; sums of 1e5 terms reach 1e-14

@@ -134,6 +134,6 @@ def test_densities_in_many_dimensions_are_refused_with_the_number_of_nodes(manif
 
 def test_two_rules_that_agree_are_not_believed_alone(monkeypatch):
     # The planted defect is the close look with no more nodes than the rules: then the spike is missed again.
-    monkeypatch.setattr("attnflow.densities.integration.CLOSE_NODES", (20, 20))
+    monkeypatch.setattr("attnflow.resolution.CLOSE_NODES", (20, 20))
     density = Unaware(CIRCLE, np.array([1.0, 0.0]), 0.003)
     assert abs(integrate(density).log_mass) < 0.01

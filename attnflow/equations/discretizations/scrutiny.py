@@ -13,9 +13,8 @@ from attnflow.densities.base import Density
 from attnflow.equations.discretizations.base import Basis
 from attnflow.equations.discretizations.close import CloseRule, GridRule
 from attnflow.equations.expansions.coefficients import AmbientCoefficients
-from attnflow.resolution import close_rule, roughest
+from attnflow.resolution import close_nodes, close_rule, roughest
 
-_ON_CURVES, _ELSEWHERE = 1 << 16, 1 << 17  # nodes at which f is looked at: 10 to 30 ms for a new f
 _OPERATOR = 1 << 14  # nodes at which L is looked at: 30 to 60 ms, once for a solver
 _PLACES = 512  # where log p bends most, among many more nodes
 _KEPT = 8  # functions of which it is remembered what was seen, and rules
@@ -96,7 +95,7 @@ class Scrutiny:
     @property
     def nodes(self) -> int:
         """The number of nodes at which f is looked at."""
-        return _ON_CURVES if self._density.manifold.dim == 1 else _ELSEWHERE
+        return close_nodes(self._density.manifold)
 
     def seen(self, f: Callable, *, adjoint: bool) -> Seen:
         """Return what is seen of f, or of a density."""
