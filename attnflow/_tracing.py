@@ -108,7 +108,7 @@ def is_traced(*trees: Any) -> bool:
 
 def is_known(*trees: Any) -> bool:
     """Return whether the numbers are at hand: JAX may differentiate them, but neither compile nor batch."""
-    return not is_traced(jax.lax.stop_gradient(jax.tree.leaves(trees)))
+    return not is_traced(trees) or not is_traced(jax.lax.stop_gradient(jax.tree.leaves(trees)))
 
 
 def primal(array: Any) -> Any:

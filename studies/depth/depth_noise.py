@@ -117,19 +117,22 @@ def angles_of(points: np.ndarray) -> np.ndarray:
     return np.arctan2(points[:, 1::2], points[:, 0::2]).T
 
 
-def powers(points: np.ndarray, waves: np.ndarray) -> np.ndarray:
-    """Return N |phat(q)|^2 for all q, shape (len(waves),) * m."""
-    phases = [np.exp(-1j * np.outer(angle, waves)) for angle in angles_of(points)]
+def powers(points: np.ndarray, largest: int) -> np.ndarray:
+    """Return N |phat(q)|^2 for all q with components from -largest to largest, shape (2 largest + 1,) * m."""
+    phases = []
+    for cosine, sine in zip(points[:, 0::2].T, points[:, 1::2].T, strict=True):
+        upwards = np.vander(cosine - 1j * sine, largest + 1, increasing=True)
+        phases.append(np.hstack([upwards[:, :0:-1].conj(), upwards]))
     products = np.ones((len(points), 1))
     for phase in phases[:-1]:
         products = (products[:, :, None] * phase[:, None]).reshape(len(points), -1)
     sums = products.T @ phases[-1]
-    return np.abs(sums.reshape([len(waves)] * len(phases))) ** 2 / len(points)
+    return np.abs(sums.reshape([2 * largest + 1] * len(phases))) ** 2 / len(points)
 
 
 def weighted_powers(points: np.ndarray, weights: np.ndarray) -> float:
     """Return the sum over q of the weights times N |phat(q)|^2."""
-    return float(np.sum(weights * powers(points, np.arange(len(weights)) - len(weights) // 2)))
+    return float(np.sum(weights * powers(points, len(weights) // 2)))
 
 
 def squared_noise(points: np.ndarray, *, wave: tuple[int, ...], bandwidth: float, layers: int) -> float:

@@ -49,7 +49,7 @@ TIME = 1.0
 BANDWIDTHS = tuple(0.4 * 2 ** (-k / 2) for k in range(10))  # of one layer
 LAYERS = (2, 4, 6, 8, 12, 16, 24)  # n, eps = t/n
 SCALES = {"best": 1.0, "wider": 2.0, "narrower": 0.5}  # of the best bandwidth
-CLOUDS = {"best": 50, "wider": 4, "narrower": 110}  # per seed, of the valley; one scatters by .18, .02 and .26
+CLOUDS = {"best": 30, "wider": 3, "narrower": 60}  # per seed, of the valley; one scatters by .18, .02 and .26
 QUERIES = 128  # of the valley; 2 / eps of them, at most 50, are independent
 FORM = np.sqrt(7.5) * np.array([[0.5, 0, 0.5], [0, -0.5, 0], [0.5, 0, 0]])  # Q, f = xz + (x^2 - y^2) / 2 normalised
 MARGIN = 0.03  # at twice the best bandwidth: half of what the noise is there
@@ -229,11 +229,12 @@ def claim_at(name: str, times: str) -> af.Claim:
 
 best, wider, narrower = claim_at("best", ""), claim_at("wider", "2"), claim_at("narrower", r"\frac{1}{2}")
 quick: list[dict[str, Any]] = [
-    {"picture": picture, "points": 250 * 2**k} for picture in ("valley", "plane") for k in range(4)
+    *({"picture": "valley", "points": 250 * 2**k} for k in range(4)),
+    *({"picture": "plane", "points": 125 * 2**k} for k in range(4)),
 ]
 more: list[dict[str, Any]] = [
     {"picture": "valley", "points": 4000},
-    *({"picture": "plane", "points": 250 * 2**k} for k in range(4, 8)),
+    *({"picture": "plane", "points": 125 * 2**k} for k in range(4, 9)),
 ]
 study = af.Study(
     name="error_plane",
@@ -253,7 +254,7 @@ study = af.Study(
         ),
     ],
     seeds=32,
-    quick_seeds=20,
+    quick_seeds=24,
     figures=[valleys],
     labels={
         **dict.fromkeys(["valley.best", "valley.wider", "valley.narrower"], f"squared error over {PREDICTED_SQUARE}"),

@@ -189,7 +189,7 @@ def labels_on(name: str) -> dict[str, str]:
 study = af.Study(
     name="noise",
     measure=measure,
-    ladder=[{"points": 256 * 2**k} for k in range(9)],
+    ladder=[{"points": round(256 * 64 ** (k / 7))} for k in range(10)],  # the eighth has 16384
     quick=8,
     claims=[*claims_on("circle"), *claims_on("sphere")],
     seeds=800,

@@ -103,7 +103,7 @@ study = af.Study(
         ),
     ],
     seeds=256,
-    quick_seeds=192,
+    quick_seeds=224,
     labels={
         "residual": r"residual of $\pi A = \pi$",
         "equal_residual": r"residual of $\pi A = \pi$, equal weights",

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.linalg
-import scipy.special
 
 from attnflow._checks import check_integer
 from attnflow._tracing import is_traced
@@ -115,14 +114,16 @@ def eigenpairs(
     asymmetry = _check_symmetric(attention, "the spectrum", lambda rows: (matrix[rows], matrix[:, rows].T), keys)
     if not include_self:
         np.fill_diagonal(matrix, -np.inf)
-    blocks = list(slices(len(matrix), 256))
-    log_degrees = np.concatenate([scipy.special.logsumexp(matrix[rows] + logs, axis=1) for rows in blocks])
+    log_degrees, rounding = np.empty(len(matrix)), asymmetry
+    for rows in slices(len(matrix), BLOCK):
+        block = matrix[rows]
+        log_degrees[rows], weights = _log_totals(block + logs)
+        rounding = max(rounding, asymmetry + _logit_rounding(attention, keys, block, rows, weights))
     if np.isneginf(log_degrees).any():
         raise DegenerateKernelError(
             f"point {massive[np.argmin(log_degrees)]} has no key with mass at a finite cost: its row is 0/0. "
             "Leave it out."
         )
-    rounding = asymmetry + max(_logit_rounding(attention, keys, matrix[rows], rows, logs) for rows in blocks)
     half = (logs - log_degrees) / 2
     matrix += half[:, None]
     matrix += half
@@ -164,6 +165,8 @@ def _check_symmetric(
     worst = 0.0
     for rows in slices(len(points), BLOCK):
         there, back = both(rows)
+        if np.array_equal(there, back):
+            continue
         with np.errstate(invalid="ignore"):
             difference = np.where(there == back, 0.0, np.abs(there - back))  # both may be minus infinity
             asymmetric = ~(difference <= SYMMETRIC * (1 + np.abs(back))) | (np.isinf(there) != np.isinf(back))
@@ -182,8 +185,19 @@ def _logits(attention: Attention, costs: np.ndarray) -> np.ndarray:
     return PROFILES[attention.profile](costs, bandwidth=attention.bandwidth)
 
 
+def _log_totals(logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return log sum_j e^{logit_ij}, -inf for a row without a key, and the weights of a row, of sum one."""
+    shift = logits.max(axis=1)
+    logits -= np.where(np.isneginf(shift), 0.0, shift)[:, None]
+    weights = np.exp(logits, out=logits)
+    totals = weights.sum(axis=1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        weights /= totals[:, None]
+        return shift + np.log(totals), weights
+
+
 def _logit_rounding(
-    attention: Attention, keys: np.ndarray, logits: np.ndarray, rows: slice, log_weights: np.ndarray
+    attention: Attention, keys: np.ndarray, logits: np.ndarray, rows: slice, weights: np.ndarray
 ) -> float:
     """Return what rounded logits may move an eigenvalue by: the largest mean of (D + 4) u |logit| over a row of A.
 
@@ -192,5 +206,4 @@ def _logit_rounding(
     """
     sizes = np.where(np.isneginf(logits), 0.0, np.abs(logits))
     sizes = np.maximum(sizes, logit_sizes(attention, keys[rows], keys, sizes.min(axis=1))[:, None])
-    weights = scipy.special.softmax(logits + log_weights, axis=1)
     return float((keys.shape[1] + 4) * np.finfo(np.float64).eps * (weights * sizes).sum(axis=1).max())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -30,6 +31,7 @@ from attnflow.sums.planning.samples import Sample
 METHODS = ("dense", "cutoff", "fourier", "gpu")
 ROUNDED_UP = 1.01  # what is said to work is said in three digits
 PLANNED_PAIRS = 2**23  # fewer are summed densely within milliseconds, less than a plan takes
+ALWAYS_FREE = 2**20  # bytes
 CALIBRATED_PAIRS = 2**31  # more take seconds: then this machine's own constants are worth the second they cost
 
 
@@ -107,7 +109,7 @@ class PlannedSum(KernelSum):
             return self._own_plans[key]
         allowed = methods or (METHODS if self._asked == "auto" else (self._asked,))
         predicted = self._costs(queries, columns, allowed)
-        free = psutil.virtual_memory().available
+        free = _free_memory(max(cost.memory for cost in predicted.values()))
         fitting = {method: cost for method, cost in predicted.items() if cost.memory <= free}
         if not fitting:
             raise _too_large(predicted, self._costs(queries, 1, allowed), free, channels=columns - 1)
@@ -234,6 +236,11 @@ class PlannedSum(KernelSum):
             f"{self.attention.bandwidth:g} in {self.dtype}. The smallest workable bandwidth is "
             f'{ROUNDED_UP * workable:.3g}; or pass method="auto".'
         )
+
+
+def _free_memory(wanted: float) -> float:
+    """Return how many bytes are free; little is always to be had, and asking takes a tenth of a short sum's time."""
+    return math.inf if wanted <= ALWAYS_FREE else float(psutil.virtual_memory().available)
 
 
 def _too_large(predicted: dict[str, Cost], bare: dict[str, Cost], free: float, *, channels: int) -> ResourceError:
