@@ -87,7 +87,8 @@ def local_slopes(ax: Axes, judgement: Judgement, *, controls: Sequence[Judgement
     own, pale = _slopes(judgement), [_slopes(control) for control, _ in others]
     ax.set(xscale="log", ylabel="local slope")
     predictions(ax, judgement, controls)
-    ends = [np.array([control.claim.predicted]) for control in controls] + [s.values for s in pale]
+    ends = [np.array([control.claim.predicted]) for control in controls]
+    ends += [end for slopes in pale for end in (slopes.low, slopes.high)]
     ax.set_ylim(*window([own.low, own.high, final_numbers(judgement)], controls=ends))
     points(ax, own, look=CLAIM, **SLOPES)
     final(ax, judgement, look=CLAIM)

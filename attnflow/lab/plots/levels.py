@@ -150,7 +150,7 @@ def window(claim: Sequence[np.ndarray], *, controls: Sequence[np.ndarray]) -> tu
 
     Args:
         claim: its numbers, margin and intervals included.
-        controls: numbers of its controls, which would otherwise press the claim's into a line.
+        controls: numbers of its controls, intervals included; left out where they would press the claim's into a line.
     """
     own, both = np.concatenate(claim), np.concatenate([*claim, *controls])
     shown = both if np.ptp(both) <= NEAR * np.ptp(own) else own

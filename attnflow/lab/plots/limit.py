@@ -56,7 +56,8 @@ def limit(
     ]
     ax.set(xscale="log", ylabel=quantity(claim, labels))
     predictions(ax, judgement, controls)
-    ends = [np.array([control.claim.predicted]) for control in controls] + [levels.values for *_, levels in others]
+    ends = [np.array([control.claim.predicted]) for control in controls]
+    ends += [end for *_, levels in others for end in (levels.low, levels.high)]
     ax.set_ylim(*window([found.low, found.high, final_numbers(judgement)], controls=ends))
     points(ax, found, look=CLAIM, label=seeds(judgement.levels))
     if isinstance(judgement.fit, LimitFit):

@@ -40,6 +40,16 @@ def test_a_control_nearby_is_drawn_pale_with_its_limit():
     assert low < VALUES.mean(axis=1).min() < control.verdict.measured < high
 
 
+def test_the_interval_of_a_control_nearby_is_not_cut():
+    control = judged(CONSTANT.control(statement="no", quantity="other"), VALUES + 1 + 0.5 * RANDOM)
+    ax = plots.limit(axes(), judged(CONSTANT, VALUES), controls=[control])
+    bars = np.array([bar[:, 1] for bar in ax.containers[2].lines[2][0].get_segments()])
+    assert bars.max() > 2.8  # half a unit above the highest mean
+    low, high = ax.get_ylim()
+    assert low < bars.min()
+    assert bars.max() < high
+
+
 def test_a_control_far_away_stands_at_the_edge_and_the_legend_says_where_it_is():
     control = judged(CONSTANT.control(statement="no", quantity="other"), VALUES - 90)
     alone = plots.limit(axes(), judged(CONSTANT, VALUES))
