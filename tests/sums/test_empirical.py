@@ -262,3 +262,19 @@ def test_times_that_are_none_are_refused(times):
 def test_the_same_layer_twice_gives_identical_bytes():
     one, other = (af.EmpiricalAttention(ATTENTION, CLOUD).layer(f).tobytes() for _ in range(2))
     assert one == other
+
+
+def test_an_eigenfunction_is_extended_as_exactly_as_a_layer_is_summed():
+    # u = A u / lambda: at lambda = .009 a layer to 1e-3 would leave .1 undeclared.
+    angles, others = (np.random.default_rng(seed).uniform(0, 2 * np.pi, n) for seed, n in ((0, 500), (1, 40)))
+    points, queries = (np.column_stack([np.cos(t), np.sin(t)]) for t in (angles, others))
+    attention = af.Attention(af.SquaredDistance(), bandwidth=0.2)
+    exact = af.EmpiricalAttention(attention, points, method="dense").spectrum(15)
+    smallest = 1 - 0.2 * exact.eigenvalues[-1]
+    assert 0.005 < smallest < 0.01
+    loose = af.EmpiricalAttention(attention, points, method="fourier", rtol=1e-3)
+    found, expected = loose.spectrum(15).eigenfunctions(queries), exact.eigenfunctions(queries)
+    assert 0 < loose._operator.worst_error / smallest <= 1e-3
+    assert np.abs(found - expected).max() < 1e-3 * np.abs(expected).max()
+    loose.layer(points[:, 0], at=queries)
+    assert loose._operator.worst_error / smallest > 1e-3  # as a layer alone is summed

@@ -130,8 +130,13 @@ class SoftmaxOperator:
         )
         return functools.partial(SoftmaxOperator, **options), (attention, measure), {"worst_error": self.worst_error}
 
-    def __call__(self, values: np.ndarray, at: np.ndarray | None = None) -> np.ndarray:
+    def __call__(self, values: np.ndarray, at: np.ndarray | None = None, *, magnified: float = 1.0) -> np.ndarray:
         """Return A v at points (Q, D), by default its own: (N,) -> (Q,), (N, c) -> (Q, c).
+
+        Args:
+            values: v at the own points.
+            at: other points.
+            magnified: by what the result is going to be multiplied: then too its error is to be what was asked for.
 
         Raises:
             PrecisionError: if logits are so large that their rounding leaves no digit of an average.
@@ -139,8 +144,8 @@ class SoftmaxOperator:
         if self._traced or is_traced(values, at):
             average = self._traced_sums(values.reshape(len(values), -1), at).average
             return average.reshape(len(average), *values.shape[1:])
-        average, error = self._average(self._known(), values, at)
-        self._keep_promise(error)
+        average, error = self._average(self._planned_for(1, magnified=magnified), values, at)
+        self._keep_promise(magnified * error)
         return average
 
     def _average(self, planned: PlannedSum, values: np.ndarray, at: np.ndarray | None) -> tuple[np.ndarray, float]:
@@ -229,13 +234,13 @@ class SoftmaxOperator:
         self._keep_promise(worst, layers=max(1, last))
         return np.stack([recorded[n] for n in counts])
 
-    def _planned_for(self, layers: int) -> PlannedSum:
-        """Return sums whose errors, added up over so many layers, meet the tolerance of one, as far as rounding does.
+    def _planned_for(self, layers: int, *, magnified: float = 1.0) -> PlannedSum:
+        """Return sums whose errors, added up over so many layers and magnified, meet the tolerance of one.
 
-        Averages do not amplify: the errors of layers add up. Those of sums over all pairs are rounding in any case.
+        As far as rounding does: sums over all pairs have no other error. Averages do not amplify, so layers add up.
         """
         planned = self._known()
-        tolerance = max(self._rtol / 10 ** math.ceil(math.log10(max(1, layers))), min(TIGHTEST, self._rtol))
+        tolerance = max(self._rtol / 10 ** math.ceil(math.log10(max(1, layers * magnified))), min(TIGHTEST, self._rtol))
         with planned.expecting(layers):
             if tolerance == self._rtol or planned.method == "dense":
                 return planned

@@ -44,13 +44,14 @@ class Eigenfunctions:
     """Eigenfunctions u = A u / lambda of one layer: a map from points (Q, D) to values (Q, k).
 
     Args:
-        layer: A, from values at the own points, and queries or None, to values there.
+        layer: A, from values at the own points, and queries or None, to values there, and by what they are going to be
+            magnified.
         measure: the own points.
         include_self: whether they attend to themselves; if not, the functions are known at the own points alone.
         pairs: what is extended.
     """
 
-    layer: Callable[[np.ndarray, np.ndarray | None], np.ndarray]
+    layer: Callable[..., np.ndarray]
     measure: DiscreteMeasure
     include_self: bool
     pairs: Eigenpairs
@@ -75,7 +76,7 @@ class Eigenfunctions:
                 f"an eigenfunction of A with eigenvalue {np.abs(eigenvalues).min():.1e} cannot be extended to "
                 "other points. Ask for fewer."
             )
-        return self.layer(self.pairs.vectors, at) / eigenvalues
+        return self.layer(self.pairs.vectors, at, magnified=1 / np.abs(eigenvalues).min()) / eigenvalues
 
 
 @np.errstate(under="ignore")
