@@ -69,6 +69,7 @@ def code_digest() -> str:
     return digest.hexdigest()
 
 
+@functools.cache
 def _version(package: str) -> str:
     try:
         return importlib.metadata.version(package)
