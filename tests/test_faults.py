@@ -151,13 +151,10 @@ def test_a_transposed_cloud_is_refused_but_few_points_of_many_coordinates_can_be
 @pytest.mark.parametrize("bad", [jnp.nan, -jnp.inf])
 def test_a_cost_that_is_no_number_is_named_and_never_averaged_over(bad):
     cost = af.CustomPseudoMetric(lambda x, y: jnp.where((x[0] < 1) & (y[0] > 3), bad, jnp.sum((x - y) ** 2)))
-    affected = int((CLOUD[:, 0] < 1).sum())
-    pairs = affected * int((CLOUD[:, 0] > 3).sum())
+    pairs = int((CLOUD[:, 0] < 1).sum()) * int((CLOUD[:, 0] > 3).sum())
     life = af.EmpiricalAttention(af.Attention(cost, bandwidth=0.1), CLOUD)
     for ask in (lambda: life.layer(f), life.log_normalizer, life.effective_sample_size):
-        with pytest.raises(
-            DataError, match=rf"CustomPseudoMetric is NaN or -Inf for ({affected} queries|{pairs} pairs)"
-        ):
+        with pytest.raises(DataError, match=rf"CustomPseudoMetric is NaN or -Inf for {pairs} pairs"):
             ask()
 
 
