@@ -2,6 +2,7 @@
 
 import functools
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -228,9 +229,12 @@ def of_one_coordinate(density, axis):
     series = series[: 1 + np.flatnonzero(np.abs(series) > 1e-15)[-1]]
 
     def log_weight(x):
-        upper, lower = 0.0, 0.0
-        for c in series[:0:-1]:
-            upper, lower = 2 * x[axis] * upper - lower + c, upper
+        def step(last, coefficient):  # in a loop: unrolled, forty terms compile for seconds
+            upper, lower = last
+            return (2 * x[axis] * upper - lower + coefficient, upper), None
+
+        zero = jnp.zeros_like(x[axis])
+        (upper, lower), _ = jax.lax.scan(step, (zero, zero), jnp.asarray(series[:0:-1]))
         return jnp.log(x[axis] * upper - lower + series[0])
 
     return log_weight

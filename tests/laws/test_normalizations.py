@@ -36,7 +36,7 @@ def expected_generator(name):
         x = jnp.stack([jnp.cos(angle), jnp.sin(angle)])
         return effective(0.7 * x[0] + 0.6 * x[0] * x[1], x)
 
-    drift = jax.vmap(jax.grad(along))(ANGLES)
+    drift = jax.jit(jax.vmap(jax.grad(along)))(ANGLES)
     first, second = np.cos(ANGLES) - 1.5 * np.sin(3 * ANGLES), -np.sin(ANGLES) - 4.5 * np.cos(3 * ANGLES)
     return 0.5 * second + drift * first
 

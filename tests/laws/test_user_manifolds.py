@@ -47,6 +47,18 @@ def f(x):
     return jnp.sin(x[0] + 0.4) + x[0] * x[1]
 
 
+log_weights = jax.jit(jax.vmap(log_weight))
+
+
+@functools.partial(jax.jit, static_argnames="name")
+def along_the_curve(name, t):
+    """Points (n, D), unit tangents (n, D) and speeds (n,) at parameters (n,), compiled in one piece."""
+    points = jax.vmap(lambda t: curve(name, t))(t)
+    changes = jax.vmap(jax.jacfwd(lambda t: curve(name, t)))(t)
+    speeds = jax.vmap(lambda t: speed(name, t))(t)
+    return points, changes / speeds[:, None], speeds
+
+
 @functools.cache
 def density(name):
     return af.LogDensity(USER_MANIFOLDS[name], log_weight)
@@ -56,19 +68,19 @@ def density(name):
 def rule(name, n=2000):
     """Points (n, D) and weights for int . dvol by the trapezoidal rule in t, exact to round-off; and the t."""
     t = 2 * np.pi * np.arange(n) / n
-    points = np.asarray(jax.vmap(lambda t: curve(name, t))(t))
-    return points, 2 * np.pi / n * np.asarray(jax.vmap(lambda t: speed(name, t))(t)), t
+    points, _, speeds = map(np.asarray, along_the_curve(name, t))
+    return points, 2 * np.pi / n * speeds, t
 
 
 def queries(name):
     t = np.linspace(0.2, 5.9, 13)
-    return np.asarray(jax.vmap(lambda t: curve(name, t))(t)), t
+    return np.asarray(along_the_curve(name, t)[0]), t
 
 
 @every_manifold
 def test_a_log_density_is_normalised_by_arc_length(name):
     points, weights, _ = rule(name)
-    w = np.exp(np.asarray(jax.vmap(log_weight)(points)))
+    w = np.exp(np.asarray(log_weights(points)))
     np.testing.assert_allclose(np.exp(density(name).log_densities(points)), w / (weights @ w), rtol=1e-12)
     assert weights.sum() == pytest.approx(USER_MANIFOLDS[name].volume, rel=1e-13)
     np.testing.assert_allclose(density(name).quadrature(60).weights.sum(), 1, rtol=1e-12)
@@ -106,7 +118,7 @@ def test_population_attention_is_the_integral_over_arc_length(name):
     (nodes, weights, _), (points, _) = rule(name), queries(name)
     p = np.exp(density(name).log_densities(nodes))
     kernel = np.exp(-np.sum((points[:, None] - nodes) ** 2, axis=2) / (2 * EPS)) * (weights * p)
-    exact = kernel @ np.asarray(jax.vmap(f)(nodes)) / kernel.sum(axis=1)
+    exact = kernel @ np.asarray(jax.jit(jax.vmap(f))(nodes)) / kernel.sum(axis=1)
     population = af.PopulationAttention(ATTENTION, density(name), rtol=1e-11)
     np.testing.assert_allclose(population.layer(f, at=points), exact, rtol=0, atol=CLOSE)
 
@@ -148,8 +160,8 @@ def test_the_generator_is_the_one_of_arc_length(name, factor):
 def test_the_drift_is_tangent_and_the_metric_projects(name):
     points, t = queries(name)
     expansion = af.LaplaceExpansion(ATTENTION, density(name))
-    tangents = np.asarray(jax.vmap(lambda t: jax.jacfwd(lambda t: curve(name, t))(t) / speed(name, t))(t))
-    gradients = np.asarray(jax.vmap(jax.grad(log_weight))(points))
+    tangents = np.asarray(along_the_curve(name, t)[1])
+    gradients = np.asarray(jax.jit(jax.vmap(jax.grad(log_weight)))(points))
     along = np.sum(gradients * tangents, axis=1)[:, None] * tangents
     np.testing.assert_allclose(expansion.drift(points), along, rtol=0, atol=CLOSE)
     np.testing.assert_allclose(expansion.metric(points), tangents[:, :, None] * tangents[:, None], rtol=0, atol=CLOSE)
@@ -206,5 +218,5 @@ def test_a_manifold_that_cannot_be_sampled_has_all_the_rest():
     with pytest.raises(ConfigError, match=r"cannot be sampled: it offers neither `sample_uniform.*`along"):
         p.sample(10, key=jax.random.key(0))
     points, t = queries("ellipse")
-    exact = generator("ellipse", t[3])
+    exact = jax.jit(functools.partial(generator, "ellipse"))(t[3])
     np.testing.assert_allclose(af.DriftDiffusion(ATTENTION, p).generator(f, at=points)[3], exact, rtol=0, atol=CLOSE)

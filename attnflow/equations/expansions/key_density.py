@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from attnflow._programs import at_point
 from attnflow.attention import Attention
 from attnflow.densities.base import Density
+from attnflow.equations.expansions.matrices import log_volume
 from attnflow.errors import DataError
 from attnflow.normalizations.base import Keys
 
@@ -49,7 +50,7 @@ class LimitKeys(Keys):
         def cost(u: jax.Array) -> jax.Array:
             return 0.5 * self._attention.pseudometric(self._key, chart(u))
 
-        return 0.5 * jnp.linalg.slogdet(jax.hessian(cost)(jnp.zeros(manifold.dim, self._key.dtype)))[1]
+        return log_volume(jax.hessian(cost)(jnp.zeros(manifold.dim, self._key.dtype)))
 
 
 def log_key_weight(attention: Attention, density: Density, key: jax.Array) -> jax.Array | float:

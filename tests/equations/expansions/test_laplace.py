@@ -1,5 +1,7 @@
 """The Laplace expansion: closed forms, curved charts, jumps, and the terms that must not be missing."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,6 +14,7 @@ from attnflow.errors import ConfigError, DataError, PrecisionError
 ROUND_OFF = 1e-11  # third derivatives of order-one functions: hundreds of roundings, amplified by a few
 
 
+@functools.cache
 def a_sphere_problem(m):
     """p ~ exp(b.x), f = a.y on S^m: L f = -(m/2) a.x + a.b - (a.x)(b.x)."""
     sphere = af.Sphere(m)
@@ -81,11 +84,12 @@ def one_dimensional_generator(coefficients):
 
 
 def one_dimensional_coefficients():
-    return expansions.chart_coefficients(
-        cost=lambda u: 0.5 * polynomial_cost(u[0]),
-        log_density=lambda u: SLOPE * u[0],
-        minimizer=jnp.zeros(1),
-    )
+    def compiled_anew():
+        return expansions.chart_coefficients(
+            cost=lambda u: 0.5 * polynomial_cost(u[0]), log_density=lambda u: SLOPE * u[0], minimizer=jnp.zeros(1)
+        )
+
+    return jax.jit(compiled_anew)()
 
 
 def brute_force_generator():
@@ -133,14 +137,18 @@ def stereographic(u):
 
 
 def stereographic_generator(density, f, *, log_density):
-    u = jnp.array([0.4, -0.7])
-    x = stereographic(u)
-    local = expansions.chart_coefficients(
-        cost=lambda v: 0.5 * jnp.sum((x - stereographic(v)) ** 2), log_density=log_density, minimizer=u
-    )
-    hessian = jax.hessian(lambda v: f(stereographic(v)))(u)
-    gradient = jax.grad(lambda v: f(stereographic(v)))(u)
-    return np.asarray(x), float(0.5 * jnp.sum(local.inverse_metric * hessian) + local.drift @ gradient)
+    @jax.jit
+    def at(u):
+        x = stereographic(u)
+        local = expansions.chart_coefficients(
+            cost=lambda v: 0.5 * jnp.sum((x - stereographic(v)) ** 2), log_density=log_density, minimizer=u
+        )
+        hessian = jax.hessian(lambda v: f(stereographic(v)))(u)
+        gradient = jax.grad(lambda v: f(stereographic(v)))(u)
+        return x, 0.5 * jnp.sum(local.inverse_metric * hessian) + local.drift @ gradient
+
+    x, value = at(jnp.array([0.4, -0.7]))
+    return np.asarray(x), float(value)
 
 
 def test_the_generator_does_not_depend_on_the_chart():

@@ -57,10 +57,13 @@ def test_a_kink_at_the_minimiser_is_seen(scale, width, slope, kind, sign, power)
 
 def test_a_quartic_minimum_is_degenerate_and_an_angle_is_not_called_so():
     def faults(cost):
-        origin = jnp.full(1, 1e-6)  # where a search ends
-        local = jax.jit(lambda u: cost(u + origin))
-        zero = jnp.zeros(1)
-        return faults_of(local, jax.hessian(local)(zero), jax.jacfwd(jax.hessian(local))(zero), extent=1.0)
+        def local(u):
+            return cost(u + 1e-6)  # where a search ends
+
+        def found(zero):
+            return faults_of(local, jax.hessian(local)(zero), jax.jacfwd(jax.hessian(local))(zero), extent=1.0)
+
+        return jax.jit(found)(jnp.zeros(1))
 
     assert not faults(lambda u: u[0] ** 4).definite
     angle = faults(lambda u: jnp.abs(u[0]) - 0.1 * u[0] ** 2)
@@ -73,8 +76,14 @@ def test_a_kink_between_the_axes_is_seen():
         return 0.5 * u @ u + jnp.where(u[0] * u[1] > 0, 0.5 * u[0] * u[1], 0.0)
 
     zero = jnp.zeros(2)
-    assert not faults_of(cost, jnp.eye(2), jnp.zeros((2, 2, 2)), extent=1.0).smooth
-    assert faults_of(lambda u: 0.5 * u @ u, jnp.eye(2), jnp.zeros((2, 2, 2)), extent=1.0).smooth
+
+    def faults(cost):
+        return jax.jit(lambda second, third: faults_of(cost, second, third, extent=1.0))(
+            jnp.eye(2), jnp.zeros((2, 2, 2))
+        )
+
+    assert not faults(cost).smooth
+    assert faults(lambda u: 0.5 * u @ u).smooth
     assert jax.hessian(cost)(zero)[0, 1] == 0.0  # automatic differentiation sees one side
 
 
