@@ -50,7 +50,11 @@ DEPTH_BANDWIDTH = {1: 0.05, 2: 0.1, 3: 0.25}
 LAYERS = {1: 10, 2: 10, 3: 4}
 WAVE = {1: (1,), 2: (1, 1), 3: (1, 1, 0)}  # l of the depth noise
 MODES_BANDWIDTH = {1: 0.025, 2: 0.2, 3: 0.4}  # an eigenproblem has few points
-CLOUDS = {"depth": {2: 2, 3: 2}, "modes": {1: 3, 2: 2}, "limit": {1: 2}}  # per seed, where not one, by what they scatter
+CLOUDS = {
+    "depth": {2: 2, 3: 2},
+    "modes": {1: 3, 2: 2},
+    "limit": {1: 2},
+}  # per seed, where not one, by what they scatter
 CLOUDS_OF_POWERS = {1: 96, 2: 32, 3: 8}  # per seed; the relative scatter of their sums is .45, .3 and .15
 POINTS_OF_POWERS = 100
 LIMIT_LAYERS, LIMIT_TIME = 14, 0.5

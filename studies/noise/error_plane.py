@@ -49,7 +49,7 @@ TIME = 1.0
 BANDWIDTHS = tuple(0.4 * 2 ** (-k / 2) for k in range(10))  # of one layer
 LAYERS = (2, 4, 6, 8, 12, 16, 24)  # n, eps = t/n
 SCALES = {"best": 1.0, "wider": 2.0, "narrower": 0.5}  # of the best bandwidth
-CLOUDS = {"best": 30, "wider": 3, "narrower": 60}  # per seed, of the valley; one scatters by .18, .02 and .26
+CLOUDS = {"best": 45, "wider": 3, "narrower": 75}  # per seed, of the valley; one scatters by .18, .02 and .26
 QUERIES = 128  # of the valley; 2 / eps of them, at most 50, are independent
 FORM = np.sqrt(7.5) * np.array([[0.5, 0, 0.5], [0, -0.5, 0], [0.5, 0, 0]])  # Q, f = xz + (x^2 - y^2) / 2 normalised
 MARGIN = 0.03  # at twice the best bandwidth: half of what the noise is there
