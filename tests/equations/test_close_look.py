@@ -1,8 +1,8 @@
 """What lies between the nodes, above the degree or between the times asked: the right value, or an error."""
 
+import contextlib
 import functools
 import pickle
-import re
 
 import jax
 import jax.numpy as jnp
@@ -216,6 +216,24 @@ def test_the_eigenvalues_of_a_very_non_normal_matrix_are_within_their_bound():
     assert np.abs(spectrum.eigenvalues - exact).max() <= spectrum.solver_error <= 1e-8 * 148
 
 
+def test_eigenfunctions_whose_norm_is_lost_are_refused_and_their_eigenvalues_kept():
+    # On the barrier of exp(16 cos), e^{-32} of the peak, the norm of the sixth was wrong by a tenth, without a word.
+    angles = 2 * np.pi * np.arange(512) / 512
+    points = np.column_stack([np.cos(angles), np.sin(angles)])
+    law = np.exp(16 * points[:, 0] - 16)
+    peaked = af.DriftDiffusion(ATTENTION, af.VonMisesFisher(CIRCLE, mean_direction=[1, 0], concentration=8.0))
+    values = peaked.spectrum(2).eigenfunctions(points)
+    np.testing.assert_allclose(values.T @ (law[:, None] / law.sum() * values), np.eye(2), rtol=0, atol=1e-6)
+    spectrum = peaked.spectrum(6)
+    with pytest.raises(ConvergenceError, match=r"norm of eigenfunction \d is off .* Ask for the first \d only"):
+        spectrum.eigenfunctions(points)
+    # Where a norm came out negative an error of NumPy was raised; the same eigenvalues at two tolerances agree.
+    rough = af.DriftDiffusion(peaked.attention, peaked.density, rtol=1e-2).spectrum(6)
+    assert np.abs(rough.eigenvalues - spectrum.eigenvalues).max() <= rough.solver_error + spectrum.solver_error
+    with pytest.raises(ConvergenceError, match="norm of eigenfunction"):
+        rough.eigenfunctions(points)
+
+
 @functools.cache
 def line():
     return af.DriftDiffusion(ATTENTION, af.Gaussian([0.0], [[1.0]]))
@@ -249,12 +267,9 @@ def test_a_power_on_the_line_is_right_or_refused_wherever_it_is_asked(x, exponen
     time = 10**exponent
     mean, variance = x * np.exp(-time), -np.expm1(-2 * time) / 2
     exact = mean**4 + 6 * mean**2 * variance + 3 * variance**2
-    try:
+    is_far = abs(x) > 5  # nearer to the mean it is answered
+    with contextlib.suppress(ConvergenceError) if is_far else contextlib.nullcontext():
         flow = line().evolve(fourth_power, times=time, at=[[x]])
-    except ConvergenceError as error:
-        assert abs(x) > 5  # nearer to the mean it is answered
-        assert re.search(r"x = -?\d.*mean", str(error))
-    else:
         assert abs(flow.values[0, 0] - exact) <= flow.solver_error <= 1e-8 * max(1, x**4)
 
 

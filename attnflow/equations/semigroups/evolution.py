@@ -119,9 +119,11 @@ class Evolution:
     def compare(self, level: Level, fine: Solution, coarse: Solution) -> tuple[float, float]:
         basis = level.basis
         size = self._norm(basis, fine.states)
-        if self.is_compact and not fine.start.is_rough:
-            size = max(size, self._norm(basis, fine.start.coefficients))
-        elif not self.is_compact and not self.adjoint:  # the sum itself may be far from f far out
+        if self.is_compact:
+            # What is left of a rough f in the end may be no more than its rounding.
+            share = min(1.0, _ROUND_OFF / self.rtol) if fine.start.is_rough else 1.0
+            size = max(size, share * self._norm(basis, fine.start.coefficients))
+        elif not self.adjoint:  # the sum itself may be far from f far out
             size = max(size, self._reduce(_lengths(evaluate(self.f, self.points).reshape(len(self.points), -1))))
         noise = self._noise(level)
         if not noise <= self.rtol * size < np.inf:
