@@ -323,6 +323,27 @@ def test_a_barrier_that_polynomials_resolve_slowly_is_within_the_bound():
         assert np.abs(flow.values[0] - exact).max() <= flow.solver_error <= 1e-8 * np.abs(cubic(at)).max()
 
 
+def test_a_narrow_bump_on_the_line_is_answered_at_times_that_have_smoothed_it():
+    width, time, x = 0.03, 1.0, np.array([-2.0, 0.3, 2.5])
+
+    def bump(x):
+        return 0.1 * x[0] + jnp.exp(-((x[0] - 0.4) ** 2) / (2 * width**2))
+
+    flow = line().evolve(bump, times=time, at=x[:, None])
+    mean, variance = x * np.exp(-time), width**2 - np.expm1(-2 * time) / 2
+    exact = 0.1 * mean + width / np.sqrt(variance) * np.exp(-((mean - 0.4) ** 2) / (2 * variance))
+    assert np.abs(flow.values[0] - exact).max() <= flow.solver_error <= 1e-8
+    with pytest.raises(ConvergenceError, match="smoother function"):
+        line().evolve(bump, times=0.0, at=x[:, None])
+
+
+def test_an_answer_that_has_decayed_below_the_rounding_of_a_rough_function_is_given():
+    width = 1e-5
+    flow = uniform().evolve(lambda x: x[1] * jnp.exp(-(1 - x[0]) / width), times=[20.0, 1e4], at=[[0.0, 1.0]])
+    wave = 2 * width * scipy.special.ive(1, 1 / width)  # of sin t, by parts  [DLMF, 10.32.1]
+    assert np.abs(flow.values[:, 0] - wave * np.exp([-10.0, -5e3])).max() <= flow.solver_error < 1e-17
+
+
 @pytest.mark.parametrize(
     ("variance", "time"), [(4.0, 1.0), (4.0, 0.05), (1.9, 20.0), (2.5, 5.0), (4e-4, 1.0), (1e-8, 1)]
 )

@@ -20,6 +20,7 @@ _RATED = 4  # resolutions over which the fall of their differences is measured: 
 _SUSPECT = 1e-3  # of the size: by so much two resolutions may differ at times that were not asked
 _HOPELESS = 100  # times the doubt allowed: so far no finer resolution will come
 _LINE_NODES = 1 << 14  # of a close look at a function on the line
+_ROUGH_DEGREE = 48  # from which a function on the line that is not resolved is looked at more closely
 
 
 class Start(NamedTuple):
@@ -198,14 +199,22 @@ class Evolution:
     def _start_on_line(self, level: Level, own: np.ndarray) -> Start:
         """Return the same on the line, where errors of f are those of L2(p).
 
-        Initial densities with tails twice as wide as p have no such norm; their moments still resolve them later.
+        A rough f is taken as elsewhere. Initial densities with tails twice as wide as p have no such norm; their
+        moments still resolve them later.
         """
         basis, scrutiny = level.basis, level.scrutiny
         none = np.zeros((basis.size, 0))
         if not self.adjoint:
             rule, values, _ = scrutiny.moments(self.f, basis, adjoint=False, nodes=_LINE_NODES)
-            rest = _lengths(values - rule.synthesise(own))
-            return Start(own, none, float(np.sqrt(rule.weights @ rest**2)), 0.0, False)
+            size, lost = (
+                float(np.sqrt(rule.weights @ _lengths(part) ** 2)) for part in (values, values - rule.synthesise(own))
+            )
+            if lost > self.rtol * size and self.times.min() > 0 and basis.degree >= _ROUGH_DEGREE:
+                seen = scrutiny.seen(self.f, adjoint=False)
+                if seen.beyond(scrutiny.top.size) > self.rtol * seen.norm:
+                    kept = slice(basis.size)
+                    return Start(seen.coefficients[kept], seen.doubts[kept], 0.0, seen.beyond(basis.size), True)
+            return Start(own, none, lost, 0.0, False)
         *_, moments = scrutiny.moments(self.f, basis, adjoint=True, nodes=_LINE_NODES)
         *_, others = scrutiny.moments(self.f, basis, adjoint=True, nodes=_LINE_NODES // 2)
         return Start(moments, moments - others, 0.0, 0.0, True)
@@ -299,15 +308,15 @@ def _logarithmic_mean(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 def _left_after(differences: list[float]) -> float:
     """Return how far the last resolution may be from the truth: the last difference, or the sum of those to come.
 
-    If they fall by a factor q the sum is q / (1 - q) times the last. On the line, where log p or f has a feature as
-    narrow as p, q is about .7; elsewhere mostly below .1.
+    If they fall by a factor q the sum is q / (1 - q) times the last; twice that is safe, as q itself rises slowly. On
+    the line, where log p or f has a feature as narrow as p, q is about .7; elsewhere mostly below .1.
     """
     *_, last = differences
     first = differences[-_RATED - 1 :][0]
     if not 0 < last < first < np.inf:
         return last
     q = (last / first) ** (1 / min(_RATED, len(differences) - 1))
-    return last * max(1.0, q / (1 - q))
+    return last * max(1.0, 2 * q / (1 - q))
 
 
 def _less(fine: np.ndarray, coarse: np.ndarray) -> np.ndarray:
