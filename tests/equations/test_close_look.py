@@ -63,6 +63,16 @@ def test_late_times_do_not_depend_on_what_else_is_asked():
     assert np.abs(flow.values[:, 0] - list(LATE.values())).max() <= flow.solver_error <= 1e-8
 
 
+def test_a_resolution_that_grows_without_bound_gives_way_to_a_finer_one():
+    # At degree 16 the matrix has a mode that grows: e^{t A} overflows, and the reason given was rounding.
+    cost = af.CustomPseudoMetric(lambda x, y: jnp.exp(0.6 * x[0] + 0.8 * x[1]) * jnp.sum((x - y) ** 2))
+    density = af.LogDensity(CIRCLE, lambda x: 2 * jnp.cos(3 * angle(x)))
+    flow = af.DriftDiffusion(af.Attention(cost, 0.1), density, rtol=1e-5).evolve(first, times=1e9, at=AT)
+    angles = 2 * np.pi * np.arange(4096) / 4096
+    law = np.exp(0.6 * np.cos(angles) + 0.8 * np.sin(angles) + 4 * np.cos(3 * angles))  # the metric times p^2
+    assert np.abs(flow.values - law @ np.cos(angles) / law.sum()).max() <= flow.solver_error <= 1e-5
+
+
 @settings(max_examples=100, deadline=None, derandomize=True)
 @given(st.lists(st.floats(-4, 6.5), min_size=2, max_size=4))
 def test_an_early_time_is_right_whatever_else_is_asked(exponents):

@@ -126,6 +126,8 @@ class Evolution:
             size = max(size, share * self._norm(basis, fine.start.coefficients))
         elif not self.adjoint:  # the sum itself may be far from f far out
             size = max(size, self._reduce(_lengths(evaluate(self.f, self.points).reshape(len(self.points), -1))))
+        if self.is_compact and not size < np.inf:
+            return np.inf, np.inf  # a low resolution may grow without bound where a finer one does not
         noise = self._noise(level)
         if not noise <= self.rtol * size < np.inf:
             raise _refusal(f"rounding alone is {noise:.3g} at degree {basis.degree}", self.remedy(level))
