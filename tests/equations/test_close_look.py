@@ -237,11 +237,17 @@ def test_eigenfunctions_whose_norm_is_lost_are_refused_and_their_eigenvalues_kep
     spectrum = peaked.spectrum(6)
     with pytest.raises(ConvergenceError, match=r"norm of eigenfunction \d is off .* Ask for the first \d only"):
         spectrum.eigenfunctions(points)
-    # Where a norm came out negative an error of NumPy was raised; the same eigenvalues at two tolerances agree.
     rough = af.DriftDiffusion(peaked.attention, peaked.density, rtol=1e-2).spectrum(6)
     assert np.abs(rough.eigenvalues - spectrum.eigenvalues).max() <= rough.solver_error + spectrum.solver_error
-    with pytest.raises(ConvergenceError, match="norm of eigenfunction"):
+    with pytest.raises(ConvergenceError, match="norm of eigenfunction"):  # once negative, an error of NumPy
         rough.eigenfunctions(points)
+
+
+def test_eigenvalues_on_the_line_are_within_their_bound_where_the_law_is_far_from_p():
+    # Keys weighed towards three deviations: a condition of 2500, and the bound was short of the rounding.
+    attention = af.Attention(af.SquaredDistance(), 0.1, af.KeyWeights(lambda y: 2.9 * y[0] - 0.1 * y[0] ** 2))
+    spectrum = af.DriftDiffusion(attention, af.Gaussian([0.0], [[1.0]])).spectrum(12)
+    assert np.abs(spectrum.eigenvalues - 1.2 * np.arange(12)).max() <= spectrum.solver_error <= 1e-8 * 13
 
 
 @functools.cache

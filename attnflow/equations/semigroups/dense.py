@@ -230,8 +230,12 @@ def _refine_cluster(
     dual = np.where(values.imag < 0, left.imag, left.real).T
     dual = np.linalg.solve(dual @ basis, dual)
     refined = np.sort(np.linalg.eigvals(dual @ (block @ basis)).real)
-    rounding = 4 * np.finfo(float).eps * np.sqrt(np.sum(dual**2 @ block**2 @ basis**2))
-    return refined + 1j * values.imag, float(np.linalg.norm(dual)), float(rounding)
+    condition = float(np.linalg.norm(dual))
+    # An entry that is small by cancellation is rounded as its column is on average: on the line most are zero.
+    typical = np.linalg.norm(block, axis=0) / np.sqrt(len(block))
+    relative = 4 * np.sqrt(np.sum(dual**2 @ block**2 @ basis**2))
+    rounding = np.finfo(float).eps * max(relative, condition * np.linalg.norm(typical[:, None] * basis))
+    return refined + 1j * values.imag, condition, float(rounding)
 
 
 def real_modes(values: np.ndarray, vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
