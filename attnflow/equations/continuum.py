@@ -23,10 +23,12 @@ from attnflow.equations.expansions.minimizers import nodes_of
 from attnflow.equations.semigroups.dense import real_modes
 from attnflow.equations.semigroups.eigenmodes import Eigenproblem, normalise
 from attnflow.equations.semigroups.evolution import Evolution
-from attnflow.errors import ConfigError
+from attnflow.errors import ConfigError, ConvergenceError
 from attnflow.manifolds.base import Manifold
 from attnflow.measures import DiscreteMeasure, as_measure
 from attnflow.trajectories import Spectrum, Trajectory
+
+NORM_TOLERANCE = 1e-3  # of squared norms of eigenfunctions
 
 
 class DriftDiffusion:
@@ -144,7 +146,8 @@ class DriftDiffusion:
 
         The eigenfunctions have norm one in L2 of the stationary law (p^2 / int p^2 for plain attention), are orthogonal
         in it within an eigenspace (if L is reversible, all are), and are positive where they first exceed half their
-        largest value. `solver_error` is declared for the eigenvalues.
+        largest value. `solver_error` is declared for the eigenvalues. Norms that are not known to a thousandth, as
+        where an eigenfunction is largest on top of a high barrier, are an error when the eigenfunctions are asked.
 
         Args:
             k: how many, at least 1.
@@ -160,8 +163,9 @@ class DriftDiffusion:
         )  # the second eigenvalue sets the scale of the first, which is 0
         level, modes, error = self._solver().solve(problem, rtol=self.rtol, minimum_size=problem.count + 1)
         eigenvalues, vectors = real_modes(modes.values, modes.vectors)
-        functions = normalise(level, eigenvalues=eigenvalues[:count], vectors=vectors[:, :count])
-        return Spectrum(eigenvalues[:count], Eigenfunctions(self.density.manifold, level.basis, functions), error)
+        found = normalise(level, eigenvalues=eigenvalues[:count], vectors=vectors[:, :count])
+        functions = Eigenfunctions(self.density.manifold, level.basis, found.vectors, found.doubts)
+        return Spectrum(eigenvalues[:count], functions, error)
 
     def _solve(self, f: Callable, *, times: object, at: object, adjoint: bool) -> Trajectory:
         measure = self._queries(at)
@@ -193,13 +197,25 @@ class DriftDiffusion:
 
 @dataclass(frozen=True)
 class Eigenfunctions:
-    """The map from points (Q, D) on M to the values (Q, k) there."""
+    """The map from points (Q, D) on M to the values (Q, k) there.
+
+    Raises:
+        ConvergenceError: if the norm of one of them is not known.
+    """
 
     manifold: Manifold
     basis: Basis
     coefficients: np.ndarray
+    doubts: np.ndarray
 
     def __call__(self, points: np.ndarray) -> np.ndarray:
+        worst = int(np.argmax(self.doubts))
+        if not self.doubts[worst] <= NORM_TOLERANCE:
+            raise ConvergenceError(
+                f"the norm of eigenfunction {worst} is off by up to {self.doubts[worst]:.2g}: it is largest where the "
+                f"stationary law is least. Ask for the first {int(np.argmax(self.doubts > NORM_TOLERANCE))} only, for "
+                "a smaller `rtol`, or use a less peaked density."
+            )
         return self.basis.synthesise(self.coefficients, at=self.manifold.check(points, "points"))
 
 

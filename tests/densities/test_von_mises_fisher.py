@@ -4,6 +4,8 @@ import jax
 import mpmath as mp
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import attnflow as af
 
@@ -55,6 +57,26 @@ def test_samples_have_the_moments_of_bessel_along_and_across(m, concentration):
     second = (1 - (1 - mean) ** 2 - variance) / m  # of the m directions across each has the same part
     assert abs(np.mean((points @ across) ** 2) / second - 1) < 5 * np.sqrt(8 / n)
     assert abs(np.mean(points @ across)) < 5 * np.sqrt(second / n)
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(m=st.integers(1, 400), exponent=st.floats(-20, 12), seed=st.integers(0, 2**32 - 1))
+def test_at_any_concentration_a_density_is_normalised_and_drawn_on_the_sphere(m, exponent, seed):
+    direction = np.random.default_rng(seed).normal(size=m + 1)
+    density = af.VonMisesFisher(af.Sphere(m), mean_direction=direction, concentration=10**exponent)
+    with mp.workdps(30):
+        expected = log_integral(m, 10**exponent)
+    # The logarithms of I_n and of c^n cancel: each is up to 280 ln 10.
+    assert abs(density.log_normalizer - expected) < 1e-13 * max(1, abs(expected))
+    points = density.draw(np.random.default_rng(seed))
+    assert np.abs(np.linalg.norm(points, axis=1) - 1).max() < 1e-14
+    # Depths have mean 1 - A, by the recurrence A = I_{n+1} / I_n, and a deviation below it where c is large.
+    with mp.workdps(30 + max(0, int(-2 * exponent))):
+        n, c = mp.mpf(m - 1) / 2, mp.mpf(10**exponent)
+        ratio = mp.besseli(n + 1, c) / mp.besseli(n, c)
+        mean, variance = float(1 - ratio), float(1 - m * ratio / c - ratio**2)
+    depths = 0.5 * np.sum((points - density.mean_direction) ** 2, axis=1)
+    assert abs(depths.mean() - mean) < 5.5 * np.sqrt(variance / len(points))
 
 
 def test_directions_of_any_length_are_normalised():

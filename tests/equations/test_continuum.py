@@ -319,7 +319,8 @@ def test_a_wrong_drift_is_caught(name, defect, monkeypatch):
         return exact(self, diffusions=diffusions, drifts=drifts)
 
     monkeypatch.setattr(basis, "operator", defective)
-    with pytest.raises(AssertionError):
+    # On the line a drift away from the mean lets every mode grow: no resolution agrees with the next.
+    with pytest.raises((AssertionError, ConvergenceError) if name == "line" else AssertionError):
         check_evolution(name, rtol=1.01e-8)  # a tolerance of its own, so that no cached solver is met or left
     problem.cache_clear()
 

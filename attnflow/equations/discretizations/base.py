@@ -126,6 +126,12 @@ class Basis(ABC):
         blocks = [self.evaluate(at[start : start + _ROWS]) @ coefficients for start in range(0, len(at), _ROWS)]
         return np.concatenate(blocks, axis=-2)
 
+    def bound(self, coefficients: np.ndarray, *, at: np.ndarray) -> np.ndarray:
+        """Return sum_n |c_n phi_n(x_q)|, (..., Q, c), from coefficients (..., K, c) at points (Q, D)."""
+        sizes = np.abs(coefficients)
+        blocks = [np.abs(self.evaluate(at[start : start + _ROWS])) @ sizes for start in range(0, len(at), _ROWS)]
+        return np.concatenate(blocks, axis=-2)
+
     def operator(self, *, diffusions: np.ndarray, drifts: np.ndarray) -> np.ndarray:
         """Return the matrix (K, K) of f -> 1/2 tr(C Hess f) + <b, grad f>, projected on the basis.
 

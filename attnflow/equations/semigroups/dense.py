@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from contextlib import AbstractContextManager
+from fractions import Fraction
 from typing import NamedTuple
 
 import numpy as np
@@ -22,6 +23,7 @@ _PADE = (
     *[10559470521600.0, 670442572800.0, 33522128640.0, 1323241920.0, 40840800.0, 960960.0, 16380.0, 182.0, 1.0],
 )
 _LAST = 10  # squarings, which magnify rounding relative to the fastest mode by 2^10, to about 1e-13
+_SAME_TIME = 4 * np.finfo(float).eps  # relative distance of two times that were meant to be the same
 _RUNG = 3  # squarings between two times of a ladder, which are then apart by a factor of 8
 
 
@@ -102,14 +104,16 @@ class Semigroup:
 def _steps(times: np.ndarray) -> tuple[list[float], np.ndarray]:
     """Return the steps from one distinct time to the next, beginning at 0, and the place of each time among them.
 
-    They are rounded so that equally spaced times share one exponential; what rounding leaves is not accumulated.
+    A step that equals an earlier one but for the rounding of its time is that one, so that equally spaced times share
+    one exponential. No time is reached with more than its own rounding, however late the last one is.
     """
     distinct, place = np.unique(times, return_inverse=True)
-    digits = 14 - math.ceil(math.log10(max(distinct[-1], 1e-300)))
-    steps, reached = [], 0.0
-    for time in distinct.tolist():  # Python's round, unlike NumPy's, takes any number of digits
-        steps.append(round(time - reached, digits))
-        reached += steps[-1]
+    steps: list[float] = []
+    reached = Fraction(0)  # exact, so that what rounding leaves is not accumulated
+    for time in distinct.tolist():
+        step = float(Fraction(time) - reached)
+        steps.append(next((old for old in steps if abs(step - old) <= _SAME_TIME * time), step))
+        reached += Fraction(steps[-1])
     return steps, place
 
 
@@ -226,8 +230,12 @@ def _refine_cluster(
     dual = np.where(values.imag < 0, left.imag, left.real).T
     dual = np.linalg.solve(dual @ basis, dual)
     refined = np.sort(np.linalg.eigvals(dual @ (block @ basis)).real)
-    rounding = 4 * np.finfo(float).eps * np.sqrt(np.sum(dual**2 @ block**2 @ basis**2))
-    return refined + 1j * values.imag, float(np.linalg.norm(dual)), float(rounding)
+    condition = float(np.linalg.norm(dual))
+    # An entry that is small by cancellation is rounded as its column is on average: on the line most are zero.
+    typical = np.linalg.norm(block, axis=0) / np.sqrt(len(block))
+    relative = 4 * np.sqrt(np.sum(dual**2 @ block**2 @ basis**2))
+    rounding = np.finfo(float).eps * max(relative, condition * np.linalg.norm(typical[:, None] * basis))
+    return refined + 1j * values.imag, condition, float(rounding)
 
 
 def real_modes(values: np.ndarray, vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -79,6 +79,23 @@ def test_equally_spaced_times_share_one_exponential_and_do_not_drift(monkeypatch
     assert len(calls) == 1
 
 
+def test_an_early_time_beside_a_late_one_is_as_exact_as_alone():
+    # Steps that were rounded to 1e-14 of the last time moved the first by 3e-9 of itself.
+    times = np.array([0.0697232, 17.85, 1.83e6])
+    together = Semigroup(a_generator()).propagate(np.eye(12), times=times)
+    for time, state in zip(times, together, strict=True):
+        alone = Semigroup(a_generator()).propagate(np.eye(12), times=np.array([time]))[0]
+        np.testing.assert_allclose(state, alone, rtol=0, atol=1e-13)
+
+
+def test_times_that_differ_by_rounding_share_one_step_and_others_do_not():
+    assert len(set(dense._steps(100 + 0.1 * np.arange(1, 200))[0])) <= 6  # their distances are known to 1e-14 only
+    for times in (np.logspace(-8, 8, 50), np.linspace(0, 1, 1001), np.array([0.0, 0.1, 0.3, 0.30000000001])):
+        steps, place = dense._steps(times)
+        np.testing.assert_allclose(np.cumsum(steps)[place], times, rtol=2e-15 * len(times), atol=0)
+    assert len(set(steps)) == 4
+
+
 def test_a_very_long_time_reaches_the_stationary_law():
     matrix = a_generator()
     moments = stationary_moments(matrix)
