@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from judged_ladders import BANDWIDTHS, deterministic_ladder, make_claim, noise_claim, random_ladder
@@ -78,7 +80,34 @@ def test_a_level_is_dropped_where_the_root_mean_square_of_its_seeds_is_under_the
     assert verdict.dropped == (2 if side > 0 else 0)
 
 
+def test_every_life_may_be_measured() -> None:
+    lives = ("empirical", "population", "limit", "expansion")
+    assert make_claim(measures=lives).measures == lives
+
+
 # Words
+
+
+@pytest.mark.parametrize(
+    ("changes", "sort"),
+    [
+        ({}, ""),
+        ({"derivation": True}, "derivation"),
+        ({"control": True}, "control"),
+        ({"control": True, "gap": "supported"}, "control"),
+        ({"control": True, "gap": "refuted"}, "control, gap missed"),
+        ({"control": True, "gap": "inconclusive", "derivation": True}, "control, derivation, gap inconclusive"),
+    ],
+)
+def test_a_row_says_of_what_sort_it_is(changes: dict, sort: str) -> None:
+    assert replace(judge(make_claim(), deterministic_ladder()), **changes).sort == sort
+
+
+def test_what_a_control_is_in_truth_is_told_with_its_own_margin() -> None:
+    control = make_claim().control(statement="s", quantity="other", truth=0.5, truth_margin=0.125)
+    verdict = judge(control, deterministic_ladder())
+    assert (verdict.predicted_in_words, verdict.truth_in_words) == ("1 ± 0.05", "0.5 ± 0.12")
+    assert replace(verdict, truth=None).truth_in_words == replace(verdict, truth_margin=None).truth_in_words == ""
 
 
 def test_a_row_is_named_as_its_claim_is() -> None:
