@@ -98,7 +98,8 @@ def test_the_table_letter_by_letter():
     width = len(WHOLE.splitlines()[0])
     assert verdict_table(rows, width=200) == verdict_table(rows, width=width) == WHOLE
     assert "seconds" not in verdict_table(rows, width=width - 1)
-    assert verdict_table(rows, width=47) == NARROW
+    width = len(NARROW.splitlines()[0])
+    assert verdict_table(rows, width=width) == NARROW
     assert verdict_table(rows, width=20).splitlines()[0] == NARROW.splitlines()[0]  # three columns are never dropped
     assert verdict_table([], width=80) == "claim  verdict"
 
