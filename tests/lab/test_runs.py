@@ -290,9 +290,9 @@ def test_a_seed_failed_if_its_number_is_not_zero_and_names_are_told_in_full(stor
     run_study(made, store, quick=True)
     run = read_run(made, store, setting="quick")
     assert {level.failed for level in run.levels(claim())} == {"3 seeds failed"}
-    with pytest.raises(ConfigError, match="^`claim_id` must be one of"):
+    with pytest.raises(ConfigError, match=r"^`claim_id` must be one of"):
         run.judgement("tox")
-    with pytest.raises(ConfigError, match="^`setting` must be one of"):
+    with pytest.raises(ConfigError, match=r"^`setting` must be one of"):
         read_run(made, store, setting="quik")
-    with pytest.raises(ConfigError, match="^`quantity of claim toy` must be one of"):
+    with pytest.raises(ConfigError, match=r"^`quantity of claim toy` must be one of"):
         run.levels(claim(quantity="eror"))
