@@ -97,11 +97,19 @@ def test_the_table_letter_by_letter():
     rows.append(VERDICTS[3])
     width = len(WHOLE.splitlines()[0])
     assert verdict_table(rows, width=200) == verdict_table(rows, width=width) == WHOLE
-    assert "seconds" not in verdict_table(rows, width=width - 1)
+    without = verdict_table(rows, width=width - 1)
+    assert "seconds" not in without
+    assert [line for line in without.splitlines() if line != line.rstrip()] == []
     width = len(NARROW.splitlines()[0])
     assert verdict_table(rows, width=width) == NARROW
     assert verdict_table(rows, width=20).splitlines()[0] == NARROW.splitlines()[0]  # three columns are never dropped
     assert verdict_table([], width=80) == "claim  verdict"
+
+
+def test_long_reasons_go_on_below_themselves():
+    reasons = verdict_table(VERDICTS[2:3], width=60).splitlines()[2:]
+    assert len(reasons) > 1
+    assert all(line.startswith("    ") and line[4] != " " for line in reasons)
 
 
 def test_colours_are_put_around_the_verdict_alone():
