@@ -52,7 +52,7 @@ def test_sample_sizes_are_those_of_the_rows_without_themselves():
 
 
 def test_the_fast_gauss_transform_checks_rows_without_their_own_term():
-    # Counted with it the checked rows would seem to be off by a whole kernel, and finer grids would be taken up in vain.
+    # Counted with it the checked rows would seem to be off by a whole kernel; finer grids would be taken up in vain.
     attention = af.Attention(af.SquaredDistance(), bandwidth=0.05)
     given = dict(points=POINTS, log_weights=np.zeros(60), dtype=np.dtype(float), rtol=1e-8)
     fourier = FourierSum(attention, **given)
