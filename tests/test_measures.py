@@ -49,3 +49,11 @@ def test_weights_that_are_no_masses_are_refused(weights, message):
 def test_a_transposed_cloud_is_told_so():
     with pytest.raises(DataError, match="Transpose"):
         as_measure(POINTS[:2].T.repeat(4, axis=1)[:, :5], "at", ambient_dim=2)
+
+
+@pytest.mark.parametrize("weights", [None, [2.0, 0.5, 1.0]])
+def test_a_trajectory_stands_for_its_points_with_their_weights(weights):
+    flow = af.Trajectory(times=np.zeros(1), points=POINTS, values=np.ones((1, 3)), weights=weights)
+    measure = as_measure(flow, "at")
+    np.testing.assert_array_equal(measure.points, POINTS)
+    np.testing.assert_array_equal(measure.masses, [1.0, 1.0, 1.0] if weights is None else weights)

@@ -8,7 +8,7 @@ from attnflow.errors import ConfigError
 from attnflow.judge.rates import fit_rate
 from attnflow.judge.verdicts import FAMILY_CONFIDENCE
 from attnflow.lab.running import run_study
-from attnflow.lab.runs import read_run
+from attnflow.lab.runs import Run, read_run
 
 
 def test_seeds_of_all_batches_come_together_in_order(store):
@@ -269,3 +269,30 @@ def test_records_that_failed_make_their_level_fail_and_no_level_is_left_out(stor
     assert [level.failed is None for level in levels] == [True, True, False] + [True] * 5
     assert "ArithmeticError: no answer" in levels[2].failed
     assert run.verdicts[0].verdict == "invalid"
+
+
+def test_a_run_keeps_what_was_found_and_its_seed_whether_it_is_complete_or_not(store):
+    assert Run.of(study(), [], settings=("full",)).master_seed == 0
+    run_study(study(), store, quick=True, master_seed=5)
+    whole, part = (read_run(study(), store, setting=name, master_seed=5) for name in ("quick", None))
+    assert (whole.found, len(whole.found), part.setting) == (whole.records, 3, "quick")
+    store.path(study().tasks(quick=True, master_seed=5)[1]).unlink()
+    part = read_run(study(), store, master_seed=5)
+    assert (part.setting, part.master_seed, len(part.found)) == (None, 5, 2)
+
+
+def counted(case, keys):
+    return {"error": np.full(len(keys), case["bandwidth"]), "failed": 3 * (np.arange(len(keys)) > 1)}
+
+
+def test_a_seed_failed_if_its_number_is_not_zero_and_names_are_told_in_full(store):
+    made = study(measure=counted, quick_seeds=5)
+    run_study(made, store, quick=True)
+    run = read_run(made, store, setting="quick")
+    assert {level.failed for level in run.levels(claim())} == {"3 seeds failed"}
+    with pytest.raises(ConfigError, match=r"^`claim_id` must be one of"):
+        run.judgement("tox")
+    with pytest.raises(ConfigError, match=r"^`setting` must be one of"):
+        read_run(made, store, setting="quik")
+    with pytest.raises(ConfigError, match=r"^`quantity of claim toy` must be one of"):
+        run.levels(claim(quantity="eror"))

@@ -71,3 +71,61 @@ def test_a_derivation_and_a_control_with_another_gap_are_told_in_the_table():
     assert last_line([missed]).endswith(
         "Exit 1: a claim is refuted or invalid, or a control is not refuted by its gap."
     )
+
+
+WHOLE = """\
+claim               verdict            measured  predicted  interval      margin  levels         seconds
+noise-const/circle  supported          1.0123    1          [0.98, 1.04]  0.05    8 (1 dropped)  12.3
+RZ3-control/circle  refuted (control)  1.0123    1          [0.98, 1.04]  0.05    8 (1 dropped)  12.3
+bias/line           inconclusive       1.0123    1                        0.05    8              12.3
+    no interval
+depth               invalid            -         1                        0.05    8 (1 dropped)  12.3
+    nothing was measured"""
+
+NARROW = """\
+claim               verdict            measured
+noise-const/circle  supported          1.0123
+RZ3-control/circle  refuted (control)  1.0123
+bias/line           inconclusive       1.0123
+    no interval
+depth               invalid            -
+    nothing was measured"""
+
+
+def test_the_table_letter_by_letter():
+    rows = [*VERDICTS[:2], dataclasses.replace(VERDICTS[2], low=None, high=None, dropped=0, reason="no interval")]
+    rows.append(VERDICTS[3])
+    width = len(WHOLE.splitlines()[0])
+    assert verdict_table(rows, width=200) == verdict_table(rows, width=width) == WHOLE
+    without = verdict_table(rows, width=width - 1)
+    assert "seconds" not in without
+    assert [line for line in without.splitlines() if line != line.rstrip()] == []
+    width = len(NARROW.splitlines()[0])
+    assert verdict_table(rows, width=width) == NARROW
+    assert verdict_table(rows, width=20).splitlines()[0] == NARROW.splitlines()[0]  # three columns are never dropped
+    assert verdict_table([], width=80) == "claim  verdict"
+
+
+def test_long_reasons_go_on_below_themselves():
+    reasons = verdict_table(VERDICTS[2:3], width=60).splitlines()[2:]
+    assert len(reasons) > 1
+    assert all(line.startswith("    ") and line[4] != " " for line in reasons)
+
+
+def test_colours_are_put_around_the_verdict_alone():
+    line = verdict_table(VERDICTS[:1], width=200, colour=True).splitlines()[1]
+    assert line.startswith("noise-const/circle  \033[32msupported\033[0m  1.0123")
+
+
+def test_the_last_line_word_by_word():
+    assert last_line([]) == "no claims. Exit 0: all as expected."
+    derived = verdict(derivation=True, measures=())
+    assert last_line([derived, VERDICTS[1], verdict(), verdict()]) == (
+        "1 control refuted, 2 supported, 1 derivation supported. Exit 0: all as expected."
+    )
+    assert last_line([VERDICTS[3]]) == (
+        "1 invalid. Exit 1: a claim is refuted or invalid, or a control is not refuted by its gap."
+    )
+    assert last_line([verdict()], failures=1) == (
+        "1 supported. Exit 3: partial, some cases failed; the same command tries them again."
+    )

@@ -160,3 +160,11 @@ def test_many_layers_together_keep_the_tolerance_of_one(method):
     flow = life.evolve(values, times=[3.0])
     expected = direct.evolve(direct.distance_logits(points, points, bandwidth=1e-2), values, layers=300)
     assert np.abs(flow.values[0] - expected).max() <= flow.solver_error <= 1e-6
+
+
+def test_the_error_of_a_trajectory_is_in_the_units_of_f():
+    points = np.random.default_rng(0).normal(size=(20, 2))
+    life = af.EmpiricalAttention(af.Attention(af.SquaredDistance(), 0.5), points)
+    plain, large = (life.evolve(scale * points[:, 0], times=[1.0]).solver_error for scale in (1.0, 1000.0))
+    assert plain > 0
+    assert large == pytest.approx(1000 * plain, rel=1e-12)
