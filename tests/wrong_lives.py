@@ -33,11 +33,12 @@ LIVES = {
     "expansion": "LaplaceExpansion",
 }
 AMOUNT = 0.1
-# Values that have decayed stay in the range of f though they are a tenth too large, as do eigenvalues below one.
+# Values that have decayed stay in the range of f though they are a tenth too large, as do eigenvalues below one; of 64
+# points the noise of many moments hides that those they tend to are a tenth off.
 AMOUNTS = dict.fromkeys(
     [
         "maximum-principle/circle", "maximum-principle/sphere", "maximum-principle-control/circle",
-        "spectrum-wells", "spectrum-wells-control",
+        "spectrum-wells", "spectrum-wells-control", "invariant/N",
     ],
     0.5,
 )  # fmt: skip

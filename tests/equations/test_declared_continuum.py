@@ -44,7 +44,9 @@ def test_the_error_of_an_evolution_is_no_less_than_the_difference_of_two_resolut
         level.basis, np.pad(coarse.states, ((0, 0), (0, level.basis.size - before.basis.size), (0, 0)))
     )
     size = np.abs(problem.values(level.basis, fine.states)).max()
-    assert error >= np.abs(apart).max() + fine.lost + 1e-13 * size
+    assert (
+        error >= np.abs(apart).max() + fine.lost + 0.98e-13 * size
+    )  # the difference is itself rounded, to 1e-15 of the size
 
 
 def test_the_error_of_a_spectrum_is_no_less_than_the_difference_and_its_rounding():

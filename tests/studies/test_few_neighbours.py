@@ -63,4 +63,4 @@ def test_neighbours_are_the_integral_of_the_kernel():
     points = np.array([[1.0, 0.0], [0.6, -0.8], [-1.0, 0.0]])
     attention = af.Attention(af.SquaredDistance(), bandwidth=SELF["BANDWIDTH"])
     log_mass = af.PopulationAttention(attention, SELF["density"]()).log_normalizer(at=points)
-    np.testing.assert_allclose(SELF["neighbours"](points), 3 * np.exp(log_mass), rtol=1e-7)
+    np.testing.assert_allclose(SELF["neighbours"](points, 3), 3 * np.exp(log_mass), rtol=1e-7)
