@@ -29,7 +29,7 @@ import attnflow as af
 
 MANIFOLDS = {"circle": af.Circle(), "sphere": af.Sphere(2)}
 CLOUDS = {"circle": 3, "sphere": 1}  # per seed, at least: a circle has room for few independent errors
-MOST_CLOUDS, POINTS_OF_CLOUDS = 5, 16_000  # per seed, where points are few: they scatter more and cost less
+MOST_CLOUDS, POINTS_OF_CLOUDS = 5, 8000  # per seed, where points are few: they scatter more and cost less
 CONCENTRATION = 0.7
 MOST_OF_CONTROL = 64_000  # points; beyond, its small bandwidths cost more than they tell
 FEWEST, WIDEST = 125, 0.28  # points and bandwidth at which both schedules begin
