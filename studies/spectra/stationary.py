@@ -113,7 +113,7 @@ study = af.Study(
     labels={
         "residual": r"residual of $\pi A = \pi$",
         "equal_residual": r"residual of $\pi A = \pi$, equal weights",
-        "moments": r"RMS error of the moments of $\pi$",
-        "equal_moments": "RMS error of the moments, equal weights",
+        "moments": r"RMS error of moments of $\pi$",
+        "equal_moments": "RMS error of moments, equal weights",
     },
 )
