@@ -161,8 +161,9 @@ class Evolution:
             return "Use a smoother function or density, or a larger `rtol`."
         farthest = self.points[np.argmax(_lengths(level.basis.evaluate(self.points)))]
         return (
-            f"Polynomials magnify rounding far out, most at x = {farthest[0]:.6g} of `at`, and resolve only functions "
-            "that grow slowly. Use points nearer to the mean, a smoother function, or a larger `rtol`."
+            "Polynomials resolve what by then is no narrower than about .3 deviations of the density and grows slowly, "
+            f"and magnify rounding far out, most at x = {farthest[0]:.6g} of `at`. Use a smoother function, later times, "
+            "points nearer to the mean, or a larger `rtol`."
         )
 
     def values(self, basis: Basis, coefficients: np.ndarray, *, at: np.ndarray | None = None) -> np.ndarray:
