@@ -162,8 +162,8 @@ class Evolution:
         farthest = self.points[np.argmax(_lengths(level.basis.evaluate(self.points)))]
         return (
             "Polynomials resolve what by then is no narrower than about .3 deviations of the density and grows slowly, "
-            f"and magnify rounding far out, most at x = {farthest[0]:.6g} of `at`. Use a smoother function, later times, "
-            "points nearer to the mean, or a larger `rtol`."
+            f"and magnify rounding far out, most at x = {farthest[0]:.6g} of `at`. Use a smoother function, later "
+            "times, points nearer to the mean, or a larger `rtol`."
         )
 
     def values(self, basis: Basis, coefficients: np.ndarray, *, at: np.ndarray | None = None) -> np.ndarray:
