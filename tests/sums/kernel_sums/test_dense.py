@@ -74,6 +74,17 @@ def test_logits_of_ten_thousand_equal_forty_digits(cost, far):
     np.testing.assert_allclose(result.shift + np.log(result.total), normaliser, rtol=1e-15, atol=1e-12)
 
 
+def test_far_rows_declare_the_rounding_of_their_logits_though_they_are_not_shifted():
+    # Two keys of opposite values at logits of 600: additions alone are off by at most 120 units, 2.7e-14.
+    keys = np.array([[-34.6123], [34.7456]])
+    queries = 0.0667 + 1e-3 * np.random.default_rng(0).standard_normal((20000, 1))
+    result = sums(keys, np.array([1.0, -1.0]), queries, bandwidth=1.0)
+    logits = -((queries.astype(np.longdouble) - keys.T) ** 2) / 2
+    error = np.abs(average(result)[:, 0] - np.tanh((logits[:, 0] - logits[:, 1]) / 2))
+    assert error.max() > 3e-14
+    assert (error <= result.error).all()
+
+
 def test_rows_that_underflow_are_summed_again_and_the_others_kept():
     points = cloud(40)
     values = np.cos(points[:, 0])
