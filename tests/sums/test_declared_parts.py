@@ -55,3 +55,15 @@ def test_products_that_cancel_declare_the_rounding_of_their_terms():
     logits = queries.astype(np.longdouble) @ keys.astype(np.longdouble).T
     error = np.abs(found - np.tanh((logits[:, 0] - logits[:, 1]) / 2)).max()
     assert 120 * np.finfo(float).eps < error <= life.solver_error
+
+
+def test_eigenvalues_of_the_generator_declare_the_rounding_of_those_of_a_layer_over_the_bandwidth():
+    narrow = af.EmpiricalAttention(af.Attention(af.SquaredDistance(), bandwidth=0.01), CLOUD)
+    assert narrow.spectrum(3).solver_error >= len(CLOUD) * np.finfo(float).eps / 0.01
+
+
+def test_eigenvalues_declare_the_rounding_of_logits():
+    # Without itself no token has a logit above -5e3 here.
+    points = 100.0 * np.stack(np.meshgrid([0.0, 1.0, 2.03], [0.0, 1.01, 2.1]), axis=-1).reshape(-1, 2)
+    life = af.EmpiricalAttention(af.Attention(af.SquaredDistance(), bandwidth=1.0), points, include_self=False)
+    assert life.spectrum(3).solver_error > (2 + 4) * np.finfo(float).eps * 5e3
