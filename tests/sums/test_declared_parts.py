@@ -4,6 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import attnflow as af
+from attnflow.sums.kernel_sums.cutoff import CutoffSum
 
 RNG = np.random.default_rng(4)
 CLOUD = RNG.standard_normal((60, 2))
@@ -67,3 +68,9 @@ def test_eigenvalues_declare_the_rounding_of_logits():
     points = 100.0 * np.stack(np.meshgrid([0.0, 1.0, 2.03], [0.0, 1.01, 2.1]), axis=-1).reshape(-1, 2)
     life = af.EmpiricalAttention(af.Attention(af.SquaredDistance(), bandwidth=1.0), points, include_self=False)
     assert life.spectrum(3).solver_error > (2 + 4) * np.finfo(float).eps * 5e3
+
+
+def test_a_sum_over_neighbours_declares_its_additions_where_next_to_nothing_is_left_out():
+    given = dict(points=CLOUD, log_weights=np.zeros(len(CLOUD)), dtype=np.dtype(np.float64))
+    sums = CutoffSum(ATTENTION, rtol=1e-16, **given)(VALUES[:, None])
+    assert (sums.error >= 64 * np.finfo(float).eps).all()  # 64 terms on a lane of a tile
