@@ -17,8 +17,7 @@ KEPT = "JAX_COMPILATION_CACHE_DIR"
 if KEPT not in os.environ:  # else a worker, whose folder goes with the process that started it, or the user's choice
     folder = tempfile.TemporaryDirectory(prefix="attnflow-tests-")
     os.environ[KEPT] = folder.name
-    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"  # what is quicker is not worth a file
+# What compiles more quickly is not worth a file.
+seconds = os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
 jax.config.update("jax_compilation_cache_dir", os.environ[KEPT])
-jax.config.update(
-    "jax_persistent_cache_min_compile_time_secs", float(os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"])
-)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", float(seconds))

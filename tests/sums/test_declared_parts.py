@@ -9,6 +9,9 @@ from attnflow.sums.kernel_sums.cutoff import CutoffSum
 RNG = np.random.default_rng(4)
 CLOUD = RNG.standard_normal((60, 2))
 VALUES = np.sin(3 * CLOUD[:, 0])
+APART = 100.0 * np.stack(np.meshgrid([0.0, 1.0, 2.03], [0.0, 1.01, 2.1]), axis=-1).reshape(
+    -1, 2
+)  # no logit above -5e3 at eps = 1
 ATTENTION = af.Attention(af.SquaredDistance(), bandwidth=0.5)
 
 
@@ -33,11 +36,10 @@ def test_every_layer_on_the_way_counts_and_not_only_the_last():
 def test_weights_of_keys_declare_the_sums_and_the_logits_that_they_are_made_of():
     # Nobody is nearer than at a logit of 5e3: the sum under a weight errs like an average, its logarithm once more by
     # the rounding of the logit, and an average feels twice what the weights are off by: five times in all.
-    points = 100.0 * np.stack(np.meshgrid([0.0, 1.0, 2.03], [0.0, 1.01, 2.1]), axis=-1).reshape(-1, 2)
     values = np.arange(9.0)
     alpha = af.Attention(af.SquaredDistance(), bandwidth=1.0, normalization=af.AlphaNormalization(1.0))
     plain, weighed = (
-        af.EmpiricalAttention(a, points, include_self=False, rtol=1e-3)
+        af.EmpiricalAttention(a, APART, include_self=False, rtol=1e-3)
         for a in (af.Attention(af.SquaredDistance(), bandwidth=1.0), alpha)
     )
     for life in (plain, weighed):
@@ -65,8 +67,7 @@ def test_eigenvalues_of_the_generator_declare_the_rounding_of_those_of_a_layer_o
 
 def test_eigenvalues_declare_the_rounding_of_logits():
     # Without itself no token has a logit above -5e3 here.
-    points = 100.0 * np.stack(np.meshgrid([0.0, 1.0, 2.03], [0.0, 1.01, 2.1]), axis=-1).reshape(-1, 2)
-    life = af.EmpiricalAttention(af.Attention(af.SquaredDistance(), bandwidth=1.0), points, include_self=False)
+    life = af.EmpiricalAttention(af.Attention(af.SquaredDistance(), bandwidth=1.0), APART, include_self=False)
     assert life.spectrum(3).solver_error > (2 + 4) * np.finfo(float).eps * 5e3
 
 

@@ -36,12 +36,12 @@ def test_times_of_any_digits_are_met_alone_and_one_after_another():
 
 
 def test_what_rounding_leaves_of_a_step_is_made_up_for_by_later_ones():
-    # Steps are rounded to 1e-13: each of these would be short by 4e-14, all of them by 8e-11.
+    # Steps once rounded to 1e-13 would each be short by 4e-14, all of them by 8e-11.
     times = np.arange(2001) * (1e-3 + 4e-14)
     state = Semigroup(TURN).propagate(np.array([[1.0], [0.0]]), times=times)[-1, :, 0]
     t = times[-1]
     expected = np.exp(-0.1 * t) * np.array([np.cos(2 * t), np.sin(2 * t)])
-    np.testing.assert_allclose(state, expected, rtol=0, atol=2e-12)  # 2000 products; a step turns by 1e-13 more or less
+    np.testing.assert_allclose(state, expected, rtol=0, atol=2e-12)  # 2000 products, each rounded
 
 
 def a_generator(size=12, seed=0):
