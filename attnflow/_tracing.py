@@ -112,5 +112,5 @@ def is_known(*trees: Any) -> bool:
 
 
 def primal(array: Any) -> Any:
-    """Return the numbers of an array that JAX differentiates, without their tangents."""
+    """Return the numbers of an array, or of several, that JAX differentiates, without their tangents."""
     return jax.lax.stop_gradient(array) if is_traced(array) else array

@@ -15,7 +15,7 @@ from attnflow.errors import ConfigError
 from attnflow.normalizations.base import Normalization
 from attnflow.normalizations.softmax import Softmax
 from attnflow.profiles import PROFILES
-from attnflow.pseudometrics.base import PseudoMetric
+from attnflow.pseudometrics.base import Factors, PseudoMetric
 from attnflow.pseudometrics.exchanged import Exchanged
 from attnflow.pseudometrics.plain import SquaredDistance
 
@@ -105,6 +105,10 @@ class Attention(Traceable):
         """Whether the kernel is exp(-|x - y|^2 / 2eps), for which there are faster sums than over all pairs."""
         # A subclass that writes another cost is another cost.
         return type(self.pseudometric).__call__ is SquaredDistance.__call__ and self.profile == "gaussian"
+
+    def factors(self, radius: Any) -> Factors | None:
+        """Return maps a, b of points to rows with logit(x, y) = a(x) . b(y) / eps, or None, as of the pseudo-metric."""
+        return self.pseudometric.factors(radius) if self.profile == "gaussian" else None
 
     def replace(self, **changes: Any) -> Attention:
         """Return the same attention with some fields changed.

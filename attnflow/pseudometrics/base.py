@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +22,13 @@ from attnflow.errors import ConfigError, DataError
 
 _PAIRED = 64  # points of which all pairs are looked at
 _ROUNDING = 1e-8  # of the median cost: what is within it is rounding, as of |x|^2 - 2 x.y + |y|^2 far from the origin
+
+
+class Factors(NamedTuple):
+    """Maps of points (n, D) to rows (n, K), in the library that the points are of, NumPy or JAX."""
+
+    of_queries: Callable
+    of_keys: Callable
 
 
 class PseudoMetric(Traceable, ABC):
@@ -52,9 +59,24 @@ class PseudoMetric(Traceable, ABC):
     is_symmetric: bool = False
     is_examined: bool = False
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "__call__" in vars(cls) and "factors" not in vars(cls):
+            cls.factors = PseudoMetric.factors  # type: ignore[method-assign]  # another cost has other factors
+
     @abstractmethod
     def __call__(self, x: jax.Array, y: jax.Array) -> jax.Array:
         """Return D of one query x (D,) and one key y (D,), written in jax.numpy and smooth in y."""
+
+    def factors(self, radius: Any) -> Factors | None:
+        """Return maps a, b of points (n, D) to rows (n, K) with D(x_i, y_j) = -2 a_i . b_j, or None if there are none.
+
+        Sums in many dimensions are then products of matrices.
+
+        Args:
+            radius: the size of the keys, by which a and b can be balanced: rounding is relative to |a_i| |b_j|.
+        """
+        return None
 
 
 @value

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 
 from attnflow._values import value
-from attnflow.pseudometrics.base import PseudoMetric
+from attnflow.pseudometrics.base import Factors, PseudoMetric
 
 
 @value
@@ -24,3 +26,8 @@ class Exchanged(PseudoMetric):
 
     def __call__(self, x: jax.Array, y: jax.Array) -> jax.Array:
         return self.pseudometric(y, x)
+
+    def factors(self, radius: Any) -> Factors | None:
+        """Return those of D, exchanged."""
+        factors = self.pseudometric.factors(radius)
+        return None if factors is None else Factors(factors.of_keys, factors.of_queries)

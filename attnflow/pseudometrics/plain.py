@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 
 from attnflow._values import value
-from attnflow.pseudometrics.base import PseudoMetric
+from attnflow.pseudometrics.base import Factors, PseudoMetric
 
 
 @value
@@ -26,6 +28,13 @@ class SquaredDistance(PseudoMetric):
     def __call__(self, x: jax.Array, y: jax.Array) -> jax.Array:
         return sum((x[i] - y[i]) ** 2 for i in range(x.shape[0]))  # type: ignore[return-value]
 
+    def factors(self, radius: Any) -> Factors:
+        """Return a = (x, -|x|^2 / 2R, R) and b = (y, R, -|y|^2 / 2R), whose products are -|x - y|^2 / 2."""
+        return Factors(
+            lambda x: _beside(x, _squares(x) / (-2 * radius), radius),
+            lambda y: _beside(y, radius, _squares(y) / (-2 * radius)),
+        )
+
 
 @value
 class DotProduct(PseudoMetric):
@@ -44,3 +53,18 @@ class DotProduct(PseudoMetric):
 
     def __call__(self, x: jax.Array, y: jax.Array) -> jax.Array:
         return -2 * sum(x[i] * y[i] for i in range(x.shape[0]))  # type: ignore[return-value]
+
+    def factors(self, radius: Any) -> Factors:
+        """Return the points themselves."""
+        return Factors(lambda x: x, lambda y: y)
+
+
+def _squares(points: Any) -> Any:
+    return points.__array_namespace__().sum(points * points, axis=1, keepdims=True)
+
+
+def _beside(points: Any, *columns: Any) -> Any:
+    """Return the points (n, D) with columns (n, 1), or of one number, beside them."""
+    library = points.__array_namespace__()
+    wide = [library.broadcast_to(library.asarray(column, dtype=points.dtype), (len(points), 1)) for column in columns]
+    return library.concatenate([points, *wide], axis=1)

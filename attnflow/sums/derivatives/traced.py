@@ -7,6 +7,7 @@ linear in what varies, and marked to be computed again: JAX transposes it for re
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -17,7 +18,8 @@ from jax.custom_derivatives import SymbolicZero
 
 from attnflow._tracing import is_traced, primal
 from attnflow.attention import Attention
-from attnflow.pseudometrics.plain import DotProduct, SquaredDistance
+from attnflow.pseudometrics.plain import SquaredDistance
+from attnflow.sums.kernel_sums.products import LEAST_DIM
 from attnflow.sums.kernel_sums.rounding import least_total
 from attnflow.sums.kernel_sums.tiles import (
     LOG2E,
@@ -30,6 +32,7 @@ from attnflow.sums.kernel_sums.tiles import (
 )
 
 KEY_TILE = 256
+PRODUCT_TILE = 512  # of queries and of keys, where a tile of logits is a product of matrices
 # A key without mass may lie nearer than all others; its kernel must not overflow. Keys of tiny masses stay below this.
 LARGEST_EXPONENT = {np.dtype(np.float64): 1000.0, np.dtype(np.float32): 110.0}
 LEAST_EXPONENT = {np.dtype(np.float64): -1000.0, np.dtype(np.float32): -120.0}  # a pair with less has no weight
@@ -51,11 +54,14 @@ class _Sums(NamedTuple):
 
 
 class _Inputs(NamedTuple):
-    """What an average depends on, in tiles, with the columns w_j [1, v_j] of the keys; also its tangent."""
+    """What an average depends on, in tiles, with the columns w_j [1, v_j] of the keys; also its tangent.
+
+    Queries and keys are coordinates or, in many dimensions, factors of the logits over log 2, (tiles, size, K).
+    """
 
     attention: Attention
-    queries: Coordinates
-    keys: Coordinates
+    queries: Any
+    keys: Any
     columns: jax.Array
 
 
@@ -83,36 +89,61 @@ def softmax_average(
         weights: w_j >= 0, shape (N,), the largest of order one; those under 2^-1000 (2^-110) are too small for dtype.
         values: v_j, shape (N, C).
         own: of each query, the place of the key that is left out, shape (Q,); None leaves none out.
-        dtype: of the arithmetic, None for that of the keys. Coordinates are counted from the middle of the cloud first.
+        dtype: of the arithmetic, None for that of the keys. Coordinates are counted from the middle of the cloud first;
+            from eight of them on, logits that are products are taken so, to rounding of the squared radius over eps.
 
     Returns:
         y (Q, C) and log Z (Q,); NaN in a row without a key that has mass, or with a cost that is not a number. What is
         left out, costs infinity or underflows has no part in derivatives either.
     """
-    count = len(queries)
+    inputs, places = _prepared(attention, queries, keys, weights, values, own, dtype=np.dtype(dtype or keys.dtype))
+    return _finished(_average(inputs, places), count=len(queries))
+
+
+@functools.partial(jax.jit, static_argnames="dtype")  # one program, where each operation would be one of its own
+def _prepared(
+    attention: Attention, queries: Any, keys: Any, weights: Any, values: Any, own: Any, *, dtype: np.dtype
+) -> tuple[_Inputs, _Places]:
     if attention.is_gaussian:
         queries, keys = in_units(attention.bandwidth, queries, keys)
         attention = Attention(SquaredDistance(), bandwidth=1.0)
     given = attention, queries, keys, weights, values
-    attention, queries, keys, weights, values = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype or keys.dtype), given)
+    attention, queries, keys, weights, values = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), given)
     columns = weights[:, None] * jnp.concatenate([jnp.ones_like(weights)[:, None], values], axis=1)
-    inputs = _Inputs(
-        attention,
-        tuple(_tiles(c, QUERY_TILE) for c in queries.T),
-        tuple(_tiles(c, KEY_TILE) for c in keys.T),
-        _tiles(columns, KEY_TILE, fill=0.0),
-    )
-    places = _Places(None, None)
-    if own is not None:
-        places = _Places(_tiles(own, QUERY_TILE), jnp.arange(inputs.keys[0].size).reshape(-1, KEY_TILE))
-    sums = _Sums(*(jax.lax.collapse(array, 0, 2)[:count] for array in _average(inputs, places)))
-    return Outputs(sums.average, (sums.shift + sums.log2_total) / LOG2E)
+    squares = jnp.sum(primal(keys) ** 2, axis=1).max()
+    factors = attention.factors(jnp.sqrt(jnp.where(squares > 0, squares, 1.0)))
+    if factors is not None and keys.shape[1] >= LEAST_DIM:
+        tile = min(PRODUCT_TILE, max(QUERY_TILE, 1 << (len(keys) - 1).bit_length()))
+        sides = factors.of_queries(queries) * (LOG2E / attention.bandwidth), factors.of_keys(keys)
+        attention = attention.replace(bandwidth=1.0)
+        of_queries, of_keys = (_tiles(side, tile) for side in sides)
+        inputs = _Inputs(attention, of_queries, of_keys, _tiles(columns, tile, fill=0.0))
+    else:
+        by_query, by_key = (tuple(_tiles(c, size) for c in points.T)
+                            for points, size in ((queries, QUERY_TILE), (keys, KEY_TILE)))  # fmt: skip
+        inputs = _Inputs(attention, by_query, by_key, _tiles(columns, KEY_TILE, fill=0.0))
+    if own is None:
+        return inputs, _Places(None, None)
+    (_, tile), shape = _shape(inputs.queries), _shape(inputs.keys)
+    return inputs, _Places(_tiles(own, tile), jnp.arange(math.prod(shape)).reshape(shape))
+
+
+@functools.partial(jax.jit, static_argnames="count")
+def _finished(sums: _Sums, *, count: int) -> Outputs:
+    average, log2_total, shift = (jax.lax.collapse(array, 0, 2)[:count] for array in sums)
+    return Outputs(average, (shift + log2_total) / LOG2E)
 
 
 def in_units(bandwidth: Any, queries: Any, keys: Any) -> tuple[jax.Array, jax.Array]:
     """Count coordinates in units of sqrt(eps) from the middle of the cloud: then products do not cancel."""
     center, unit = primal(keys).mean(axis=0), bandwidth**0.5
     return (queries - center[None, :]) / unit, (keys - center[None, :]) / unit
+
+
+def _shape(side: Any) -> tuple[int, int]:
+    """Return how many tiles queries or keys are in, and of what size."""
+    tiles, size = jax.tree.leaves(side)[0].shape[:2]
+    return tiles, size
 
 
 @jax.custom_jvp
@@ -138,7 +169,7 @@ def _varying(change: Any) -> Any:
 
 
 def _forward(inputs: _Inputs, places: _Places) -> _Sums:
-    limits = jnp.finfo(inputs.columns.dtype)
+    limits, count = jnp.finfo(inputs.columns.dtype), _shape(inputs.queries)
     by_query, by_key = (inputs.queries, places.own), (inputs.keys, places.keys, inputs.columns)
 
     def exponents(queries: tuple, keys: tuple) -> jax.Array:
@@ -151,17 +182,19 @@ def _forward(inputs: _Inputs, places: _Places) -> _Sums:
         return sums + _product(_kernel(_difference(exponents(queries, keys), queries[2])), keys[2])
 
     def sums(shift: jax.Array) -> jax.Array:
-        start = jnp.zeros((QUERY_TILE, inputs.columns.shape[-1]), limits.dtype)
+        start = jnp.zeros((count[1], inputs.columns.shape[-1]), limits.dtype)
         return _over_tiles(add, start, (*by_query, shift), by_key)
 
     def shifted() -> tuple[jax.Array, jax.Array]:
-        shift = _over_tiles(larger, jnp.full(QUERY_TILE, -jnp.inf, limits.dtype), by_query, by_key)
+        shift = _over_tiles(larger, jnp.full(count[1], -jnp.inf, limits.dtype), by_query, by_key)
         return shift, jnp.where(jnp.isinf(shift)[..., None], jnp.nan, sums(shift))
 
-    if inputs.attention.pseudometric.vanishes_on_diagonal:
-        nothing = jnp.zeros_like(inputs.queries[0])
+    if inputs.attention.pseudometric.vanishes_on_diagonal or _is_plain(inputs.attention):
+        nothing = jnp.zeros(count, limits.dtype)
         plain = sums(nothing)
-        enough = plain[..., 0] >= least_total(limits.dtype) * jnp.maximum(inputs.columns[..., 0].max(), 1.0)
+        least = least_total(limits.dtype) * jnp.maximum(inputs.columns[..., 0].max(), 1.0)
+        # Of a plain cost no logit is large, up to where kernels are cut off, if no total is.
+        enough = (plain[..., 0] >= least) & (plain[..., 0] < 2.0 ** (LARGEST_EXPONENT[np.dtype(limits.dtype)] / 2))
         shift, total = jax.lax.cond(enough.all(), lambda: (nothing, plain), shifted)
     else:
         shift, total = shifted()
@@ -173,8 +206,8 @@ _forward_compiled = compile_tiles(_forward)
 
 @jax.jit
 def _tangent(inputs: _Inputs, places: _Places, at: _Sums, change: _Inputs) -> _Sums:
-    squared = inputs.attention.is_gaussian
-    query_factors, key_factors = _factors(inputs, change) if squared else (None, None)
+    factored = inputs.attention.is_gaussian or not isinstance(inputs.queries, tuple)
+    query_factors, key_factors = _factors(inputs, change) if factored else (None, None)
     spare = None if _is_plain(inputs.attention) else _heaviest_pair(inputs, places, at)
 
     def add(sums: jax.Array, queries: tuple, keys: tuple) -> jax.Array:
@@ -183,7 +216,7 @@ def _tangent(inputs: _Inputs, places: _Places, at: _Sums, change: _Inputs) -> _S
         raw = jax.lax.stop_gradient(_exponents(inputs.attention, (x, own), (y, place, columns)))
         present = _difference(raw, shift) - log2_total[:, None] > LEAST_EXPONENT[np.dtype(raw.dtype)]
         at, change_at = (inputs.attention, x, y), (change.attention, dx, dy)
-        if squared:
+        if factored:
             exponents = log2_kernel(*at)
             products = [_product(a, b.T) for a, b in zip(query_factors, key_factors, strict=True)]
             logits: jax.Array | float = sum(products, start=0.0)
@@ -198,7 +231,7 @@ def _tangent(inputs: _Inputs, places: _Places, at: _Sums, change: _Inputs) -> _S
         sums += _product(kernel * logits, columns)
         return sums if columns_change is None else sums + _product(kernel, columns_change)
 
-    start = jnp.zeros((QUERY_TILE, inputs.columns.shape[-1]), inputs.columns.dtype)
+    start = jnp.zeros((_shape(inputs.queries)[1], inputs.columns.shape[-1]), inputs.columns.dtype)
     by_query = inputs.queries, places.own, at.shift, at.log2_total, change.queries, query_factors
     by_key = inputs.keys, places.keys, inputs.columns, change.keys, key_factors, change.columns
     sums = _over_tiles(jax.checkpoint(add), start, by_query, by_key)
@@ -206,7 +239,11 @@ def _tangent(inputs: _Inputs, places: _Places, at: _Sums, change: _Inputs) -> _S
 
 
 def _factors(inputs: _Inputs, change: _Inputs) -> tuple[list[jax.Array], list[jax.Array]]:
-    """Thin matrices a, b with dl = sum a b^T for l = -|x - y|^2 / 2: -(x - y) . (dx - dy) as products."""
+    """Thin matrices a, b with dl = sum a b^T for l = -|x - y|^2 / 2, -(x - y) . (dx - dy), and for products."""
+    if not isinstance(inputs.queries, tuple):
+        moved = [(change.queries, inputs.keys), (inputs.queries, change.keys)]
+        present = [(a / LOG2E, b) for a, b in moved if a is not None and b is not None]
+        return [a for a, _ in present], [b for _, b in present]
     x, y = (jnp.stack(side, axis=-1) for side in (inputs.queries, inputs.keys))
     by_query, by_key = [], []
     if change.queries is not None:
@@ -281,8 +318,8 @@ def _heaviest_pair(inputs: _Inputs, places: _Places, at: _Sums) -> tuple[jax.Arr
 
 
 def _is_plain(attention: Attention) -> bool:
-    """Whether the cost is finite and smooth for all pairs, as no other is known to be."""
-    return isinstance(attention.pseudometric, SquaredDistance | DotProduct)
+    """Whether the cost is finite and smooth for all pairs, as no other is known to be: a product of factors."""
+    return attention.factors(1.0) is not None
 
 
 def _exponents(attention: Attention, queries: tuple, keys: tuple) -> jax.Array:

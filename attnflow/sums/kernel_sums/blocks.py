@@ -23,6 +23,13 @@ def coordinates(points: np.ndarray, size: int, dtype: np.dtype) -> tuple[np.ndar
     return tuple(pad(column, size, column[-1], dtype) for column in points.T)
 
 
+def fill_up(rows: np.ndarray, size: int, dtype: np.dtype) -> np.ndarray:
+    """Return rows (n, K) filled up to `size` with the last one."""
+    filled = np.empty((size, rows.shape[1]), dtype)
+    filled[: len(rows)], filled[len(rows) :] = rows, rows[-1]
+    return filled
+
+
 def pad(array: np.ndarray, size: int, fill: float, dtype: np.dtype) -> np.ndarray:
     """Return the array filled up to `size`."""
     padded = np.full(size, fill, dtype)
@@ -31,10 +38,15 @@ def pad(array: np.ndarray, size: int, fill: float, dtype: np.dtype) -> np.ndarra
 
 
 def pack_columns(columns: np.ndarray, size: int, dtype: np.dtype) -> np.ndarray:
-    """Return columns (n, c) filled up with zeros to four or a larger power of two: four are as fast as two."""
-    packed = np.zeros((size, max(4, 1 << (columns.shape[1] - 1).bit_length())), dtype)
+    """Return columns (n, c) filled up with zeros to `packed_count` of them."""
+    packed = np.zeros((size, packed_count(columns.shape[1])), dtype)
     packed[: len(columns), : columns.shape[1]] = columns
     return packed
+
+
+def packed_count(columns: int) -> int:
+    """Return how many columns are summed for so many: few numbers, each compiled once, and four are as fast as two."""
+    return max(4, 1 << (columns - 1).bit_length()) if columns <= 64 else 8 * ceil_div(columns, 8)
 
 
 def ceil_div(a: int, b: int) -> int:

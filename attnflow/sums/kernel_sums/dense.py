@@ -20,8 +20,9 @@ from attnflow.sums.kernel_sums.rounding import (
     coordinate_rounding,
     least_total,
     logit_sizes,
+    product_sizes,
 )
-from attnflow.sums.kernel_sums.tiles import QUERY_TILE, Schedule, max_tiles, sum_tiles
+from attnflow.sums.kernel_sums.tiles import QUERY_TILE, Coordinates, Schedule, max_tiles, sum_tiles
 
 QUERY_BLOCK, KEY_BLOCK, KEY_TILE = 1024, 16384, 512
 TERM_ROUNDING = 120  # units in the last place: 64 terms on each of 8 lanes of a tile, 32 tiles of a block
@@ -34,9 +35,9 @@ MAX_COLUMNS = 32  # of one pass over the pairs; more channels take several passe
 class DenseSum(KernelSum):
     """The sums sum_j w_j exp(logit_ij - s_i) [1, v_j], logit = -D(x_i, y_j) / (2 eps), over all pairs, for any D.
 
-    A nonnegative cost needs no pass for the largest logit: s_i = 0, and only rows that underflow are summed again,
-    shifted by their largest log w_j + logit. Other costs take two passes. Only rounding is in the error, which is
-    infinite for a row in which no cost is finite or one is not a number.
+    A cost that is not negative, or whose logits are known to be small, needs no pass for the largest: s_i = 0, and
+    only rows that underflow are summed again, shifted by their largest log w_j + logit. Other costs take two passes.
+    Only rounding is in the error, which is infinite for a row in which no cost is finite or one is not a number.
 
     Args:
         attention: the cost and the bandwidth.
@@ -46,7 +47,9 @@ class DenseSum(KernelSum):
     """
 
     method = "dense"
+    query_tile, key_tile = QUERY_TILE, KEY_TILE
     _term_rounding = TERM_ROUNDING
+    _max_columns = MAX_COLUMNS
 
     def __init__(self, attention: Attention, *, points: np.ndarray, log_weights: np.ndarray, dtype: np.dtype) -> None:
         self.attention = attention
@@ -55,6 +58,7 @@ class DenseSum(KernelSum):
         self._weights = np.exp(log_weights)
         self._log_weights = log_weights
         self._center = center_of(points, attention, dtype)
+        self._compiled_for: Attention | None = attention
         # A key without mass would still set the largest logit.
         self._massive = np.flatnonzero(self._weights)
         self._place = np.where(self._weights > 0, np.cumsum(self._weights > 0) - 1, -1)
@@ -64,22 +68,33 @@ class DenseSum(KernelSum):
         return [self._massive[block] for block in slices(len(self._massive), KEY_BLOCK)]
 
     @functools.cached_property
-    def _keys(self) -> list[tuple[np.ndarray, ...]]:
+    def _keys(self) -> list[Coordinates]:
         return [coordinates(self.points[rows] - self._center, KEY_BLOCK, self.dtype) for rows in self._key_rows]
+
+    def _queries_of(self, points: np.ndarray) -> Coordinates:
+        return coordinates(points - self._center, QUERY_BLOCK, self.dtype)
 
     def of_rows(self, values: np.ndarray, rows: Rows) -> RowSums:
         columns = self._weights[:, None] * np.column_stack([np.ones(len(values)), values])
+        least, most = least_total(self.dtype) * max(self._weights.max(), 1.0), np.finfo(self.dtype).max
         if self.attention.pseudometric.vanishes_on_diagonal:
+            most = (1 + SURPLUS) * self._weights.sum()  # of a cost that is not negative, as it says
+            small = True
+        else:
+            small = bool((self._logit_bounds(rows) <= -np.log(least_total(self.dtype))).all())
+        if small:
             shift = np.zeros(len(rows.points))
             sums = self._sums(rows, columns, shift)
-            most = (1 + SURPLUS) * self._weights.sum()  # of a cost that is not negative, as it says
-            least = least_total(self.dtype) * max(self._weights.max(), 1.0)
             lost = np.flatnonzero(~((least <= sums[:, 0]) & (sums[:, 0] <= most)))
             if len(lost):
                 shift[lost], sums[lost] = self._shifted_sums(rows.take(lost), columns)
         else:
             shift, sums = self._shifted_sums(rows, columns)
         return RowSums(shift, sums[:, 0], sums[:, 1:], self._rounding(rows, shift, sums[:, 0]))
+
+    def _logit_bounds(self, rows: Rows) -> np.ndarray:
+        """Return what no |logit| of a row exceeds, (Q,); NaN where that is not known."""
+        return product_sizes(self.attention, rows.points, self.points[self._massive])
 
     @np.errstate(divide="ignore", invalid="ignore")
     def _rounding(self, rows: Rows, shift: np.ndarray, total: np.ndarray) -> np.ndarray:
@@ -122,8 +137,8 @@ class DenseSum(KernelSum):
     def _sums(self, rows: Rows, columns: np.ndarray, shift: np.ndarray) -> np.ndarray:
         sums = np.zeros((len(rows.points), columns.shape[1]))
         scales = column_scales(columns)
-        for start in range(0, columns.shape[1], MAX_COLUMNS):
-            chunk = slice(start, start + MAX_COLUMNS)
+        for start in range(0, columns.shape[1], self._max_columns):
+            chunk = slice(start, start + self._max_columns)
             packed = [pack_columns(columns[keys, chunk] / scales[chunk], KEY_BLOCK, self.dtype)
                       for keys in self._key_rows]  # fmt: skip
 
@@ -142,17 +157,19 @@ class DenseSum(KernelSum):
         def run(task: tuple[slice, int]) -> np.ndarray:
             i, j = task
             block = rows.take(i)
-            tiles = np.full(QUERY_BLOCK // QUERY_TILE, ceil_div(len(self._key_rows[j]), KEY_TILE), np.int32)
-            tiles[ceil_div(len(block.points), QUERY_TILE) :] = 0
+            tiles = np.full(QUERY_BLOCK // self.query_tile, ceil_div(len(self._key_rows[j]), self.key_tile), np.int32)
+            tiles[ceil_div(len(block.points), self.query_tile) :] = 0
             # Of each query, its own place among the keys of this block.
             own = (
                 None
                 if block.own is None
                 else pad(self._place[block.own] - j * KEY_BLOCK, QUERY_BLOCK, -1, np.dtype("i4"))
             )
-            queries = coordinates(block.points - self._center, QUERY_BLOCK, self.dtype)
+            queries = self._queries_of(block.points)
             schedule = Schedule(np.zeros_like(tiles), tiles, None)
-            return compiled(self.attention, schedule, queries, own, self._keys[j], *arrays(i, j), key_tile=KEY_TILE)
+            return compiled(
+                self._compiled_for, schedule, queries, own, self._keys[j], *arrays(i, j), key_tile=self.key_tile
+            )
 
         tasks = list(itertools.product(slices(len(rows.points), QUERY_BLOCK), range(len(self._keys))))
         for (i, _), part in zip(tasks, in_threads(run, tasks, dtype=self.dtype), strict=True):

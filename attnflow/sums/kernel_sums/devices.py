@@ -91,7 +91,7 @@ class DevicesSum(DenseSum):
         return self._share * self._mesh.size
 
     def _query_blocks(self, rows: Rows) -> list[tuple[slice, Coordinates, np.ndarray | None]]:
-        blocks = []
+        blocks: list[tuple[slice, Coordinates, np.ndarray | None]] = []
         for start in range(0, len(rows.points), QUERY_BLOCK):
             block = slice(start, min(start + QUERY_BLOCK, len(rows.points)))
             own = None if rows.own is None else pad(self._place[rows.own[block]], QUERY_BLOCK, -1, np.dtype(np.int32))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from attnflow.attention import Attention
-from attnflow.pseudometrics.plain import DotProduct
 
 
 def least_total(dtype: np.dtype) -> float:
@@ -30,11 +29,21 @@ def center_of(points: np.ndarray, attention: Attention, dtype: np.dtype) -> np.n
 
 
 def logit_sizes(attention: Attention, queries: np.ndarray, keys: np.ndarray, logits: np.ndarray) -> np.ndarray:
-    """Return what the rounding of logits is relative to, (Q,): their own size, |x| |y| / eps where products cancel."""
-    if not isinstance(attention.pseudometric, DotProduct):
-        return logits
-    largest = np.linalg.norm(queries, axis=1) * np.linalg.norm(keys, axis=1).max(initial=0.0)
-    return np.maximum(logits, largest / attention.bandwidth)
+    """Return what the rounding of logits is relative to, (Q,): their own size, |a| |b| / eps where products cancel."""
+    return np.maximum(logits, np.nan_to_num(product_sizes(attention, queries, keys), nan=0.0))
+
+
+def product_sizes(attention: Attention, queries: np.ndarray, keys: np.ndarray) -> np.ndarray:
+    """Return max_j |a_i| |b_j| / eps of logits a . b / eps, (Q,), which no |logit| exceeds; NaN for other costs."""
+    factors = None if attention.is_gaussian else attention.factors(1.0)
+    if factors is None:
+        return np.full(len(queries), np.nan)
+    return largest_products(factors.of_queries(queries), factors.of_keys(keys)) / attention.bandwidth
+
+
+def largest_products(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Return max_j |a_i| |b_j| of rows (Q, K) and (N, K), (Q,): no product of theirs is larger."""
+    return np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1).max(initial=0.0)
 
 
 def coordinate_rounding(

@@ -2,7 +2,8 @@
 
 Coordinates travel as separate one-dimensional arrays: slicing them out of an (N, D) or (D, N) array within a loop
 costs a factor 4, because XLA then stops vectorising. Vectors of 512 bits and the exponential below are worth a factor
-2.3 together (1.8 in single precision) over XLA's defaults.
+2.3 together (1.8 in single precision) over XLA's defaults. Where a logit is a product of factors of query and key these
+travel as rows (n, K) instead, and a tile of logits is one product of matrices.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -24,7 +25,7 @@ LOG2E = 1 / math.log(2)
 # Where the processor has no such vectors, the compiler takes the widest that it has.
 compile_tiles = functools.partial(jax.jit, compiler_options={"xla_cpu_prefer_vector_width": 512})
 
-Coordinates = tuple  # of one-dimensional arrays, one per coordinate
+Coordinates = tuple | jax.Array | np.ndarray  # one-dimensional arrays, one per coordinate; or factors, (n, K)
 
 
 class Schedule(NamedTuple):
@@ -71,7 +72,12 @@ exp2.defjvps(lambda change, power, _: change * power / LOG2E)  # JAX would take 
 
 
 def log2_kernel(attention: Attention, queries: Coordinates, keys: Coordinates) -> jax.Array:
-    """Return the logits over log 2 of all pairs, from coordinate arrays: D x (q,), D x (k,) -> (q, k)."""
+    """Return the logits over log 2 of all pairs, from coordinate arrays: D x (q,), D x (k,) -> (q, k).
+
+    From factors (q, K), (k, K) they are the products: these already hold the cost, the bandwidth and the unit.
+    """
+    if not isinstance(queries, tuple) and not isinstance(keys, tuple):
+        return jnp.dot(queries, keys.T, precision="highest")
     typed = jax.tree.map(lambda leaf: jnp.asarray(leaf, queries[0].dtype), attention)
 
     def row(*x: jax.Array) -> jax.Array:
@@ -80,9 +86,9 @@ def log2_kernel(attention: Attention, queries: Coordinates, keys: Coordinates) -
     return jax.vmap(row)(*queries).astype(queries[0].dtype)  # a constant in the cost may be of another dtype
 
 
-def tile(array: jax.Array, index: jax.Array, size: int) -> jax.Array:
-    """Return the index-th tile of an array."""
-    return jax.lax.dynamic_slice_in_dim(array, index * size, size)
+def tile(arrays: Any, index: jax.Array, size: int) -> Any:
+    """Return the index-th tile of an array, or of each of several."""
+    return jax.tree.map(lambda array: jax.lax.dynamic_slice_in_dim(array, index * size, size), arrays)
 
 
 def without_self(exponents: jax.Array, own: jax.Array | None, key_tile: jax.Array) -> jax.Array:
@@ -95,13 +101,14 @@ def without_self(exponents: jax.Array, own: jax.Array | None, key_tile: jax.Arra
 
 def walk(schedule: Schedule, start: jax.Array, visit: Callable) -> jax.Array:
     """Fold `visit(accumulated, query tile, key tile)` over the key tiles of each query tile; (query tiles * q, ...)."""
+    size = len(start) // len(schedule.first)
 
     def query_tile(i: jax.Array, out: jax.Array) -> jax.Array:
         def key_tile(p: jax.Array, accumulated: jax.Array) -> jax.Array:
             return visit(accumulated, i, p if schedule.tiles is None else schedule.tiles[p])
 
-        folded = jax.lax.fori_loop(schedule.first[i], schedule.last[i], key_tile, tile(start, i, QUERY_TILE))
-        return jax.lax.dynamic_update_slice_in_dim(out, folded, i * QUERY_TILE, 0)
+        folded = jax.lax.fori_loop(schedule.first[i], schedule.last[i], key_tile, tile(start, i, size))
+        return jax.lax.dynamic_update_slice_in_dim(out, folded, i * size, 0)
 
     return jax.lax.fori_loop(0, len(schedule.first), query_tile, start)
 
@@ -112,10 +119,12 @@ def sum_tiles(
     columns: jax.Array, shift: jax.Array, *, key_tile: int,
 ) -> jax.Array:  # fmt: skip
     """Return sum_j exp(logit_ij - s_i) columns_j over the scheduled tiles, (Q, C); shift (Q,)."""
+    size = len(shift) // len(schedule.first)
 
     def visit(accumulated: jax.Array, i: jax.Array, j: jax.Array) -> jax.Array:
-        exponents = _tile_exponents(attention, queries, own, keys, i, j, key_tile)
-        kernel = exp2(exponents - tile(shift * LOG2E, i, QUERY_TILE)[:, None])
+        x, place = tile((queries, own), i, size)
+        exponents = without_self(log2_kernel(attention, x, tile(keys, j, key_tile)), place, j)
+        kernel = exp2(exponents - tile(shift * LOG2E, i, size)[:, None])
         return accumulated + jnp.dot(kernel, tile(columns, j, key_tile), precision="highest")
 
     return walk(schedule, jnp.zeros((len(shift), columns.shape[1]), columns.dtype), visit)
@@ -127,12 +136,15 @@ def max_tiles(
     log_weights: jax.Array, *, key_tile: int,
 ) -> jax.Array:  # fmt: skip
     """Return max_j log w_j + logit_ij over the scheduled tiles, (Q,); infinite where a key with mass has NaN."""
+    count = len(jax.tree.leaves(queries)[0])
+    size = count // len(schedule.first)
 
     def visit(largest: jax.Array, i: jax.Array, j: jax.Array) -> jax.Array:
-        exponents = _tile_exponents(attention, queries, own, keys, i, j, key_tile)
+        x, place = tile((queries, own), i, size)
+        exponents = without_self(log2_kernel(attention, x, tile(keys, j, key_tile)), place, j)
         return jnp.maximum(largest, largest_exponents(exponents, tile(log_weights * LOG2E, j, key_tile)))
 
-    return walk(schedule, jnp.full_like(queries[0], -jnp.inf), visit) / LOG2E
+    return walk(schedule, jnp.full(count, -jnp.inf, log_weights.dtype), visit) / LOG2E
 
 
 def largest_exponents(exponents: jax.Array, log2_weights: jax.Array) -> jax.Array:
@@ -140,12 +152,3 @@ def largest_exponents(exponents: jax.Array, log2_weights: jax.Array) -> jax.Arra
     # XLA's max may lose a NaN, and then the average would be taken without that key.
     weighted = jnp.where(jnp.isnan(exponents), jnp.inf, exponents) + log2_weights[None, :]
     return jnp.where(jnp.isneginf(log2_weights)[None, :], -jnp.inf, weighted).max(axis=1)
-
-
-def _tile_exponents(
-    attention: Attention, queries: Coordinates, own: jax.Array | None, keys: Coordinates, i: jax.Array, j: jax.Array,
-    key_tile: int,
-) -> jax.Array:  # fmt: skip
-    x = tuple(tile(c, i, QUERY_TILE) for c in queries)
-    exponents = log2_kernel(attention, x, tuple(tile(c, j, key_tile) for c in keys))
-    return without_self(exponents, None if own is None else tile(own, i, QUERY_TILE), j)

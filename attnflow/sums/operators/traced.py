@@ -19,6 +19,8 @@ from attnflow.sums.kernel_sums.base import Rows
 from attnflow.sums.kernel_sums.large_logits import LargeLogitSum
 from attnflow.sums.planning.planner import PLANNED_PAIRS, PlannedSum
 
+GRADIENT_LAYERS = 6  # that a gradient written in JAX takes, in the time of one over all pairs
+
 
 class TracedAverages:
     """Averages and log-normalisers of softmax rows; sums over all pairs can also be compiled and batched.
@@ -42,7 +44,7 @@ class TracedAverages:
         """Return averages (Q, c) and log-normalisers (Q,) at the queries, by default the keys (N, D)."""
         queries, scale = keys if at is None else at, primal(masses).max()
         given = queries, keys, masses / scale, values  # averages do not depend on the scale
-        if self._plans(attention, len(queries) * len(keys), known=is_known(attention, given)):
+        if self._plans(attention, *given, known=is_known(attention, given)):
             over = functools.partial(self._kernel_sum, Attention(SquaredDistance(), bandwidth=1.0))
             back = functools.partial(over, method="auto")
             how = Summation(over, back, own=at is None, exclude_self=exclude_self)
@@ -54,15 +56,27 @@ class TracedAverages:
                 _refuse_undefined(*primal((attention, *given[:3], outputs.log_normalizer)), exclude_self=exclude_self)
         return outputs._replace(log_normalizer=outputs.log_normalizer + jnp.log(scale))
 
-    def _plans(self, attention: Attention, pairs: int, *, known: bool) -> bool:
-        """Return whether a sum over so many pairs is planned; otherwise it is written in JAX."""
+    def _plans(self, attention: Attention, queries: Any, keys: Any, masses: Any, values: Any, *, known: bool) -> bool:
+        """Return whether a sum is planned; otherwise it is taken over all pairs, written in JAX."""
         if self._method not in ("auto", "dense"):
             if not (known and attention.is_gaussian):
                 what = "under jit or vmap" if attention.is_gaussian else "for this cost"
                 raise ConfigError(f'`method` = "{self._method}" cannot be traced {what}. Pass method="dense".')
             return True
-        planned = self._spread or (self._method == "auto" and pairs >= PLANNED_PAIRS)
-        return known and attention.is_gaussian and planned
+        if not (known and attention.is_gaussian):
+            return False
+        if self._spread or self._method != "auto":
+            return self._spread
+        if len(queries) * len(keys) < PLANNED_PAIRS:
+            return False
+        queries, keys, masses = map(np.asarray, primal((queries, keys, masses)))
+        with np.errstate(divide="ignore"):
+            planned = self._kernel_sum(attention, keys, np.log(masses))
+        channels, dim = values.shape[1] + 1, keys.shape[1] + 1
+        # The planned derivative by points sums the products of all values with all coordinates.
+        costs = planned.plan(queries, columns=channels * dim).costs
+        dense = GRADIENT_LAYERS * planned.plan(queries, columns=channels).costs["dense"].first
+        return min(cost.first for method, cost in costs.items() if method != "dense") < dense
 
 
 def _refuse_undefined(

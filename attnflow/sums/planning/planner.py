@@ -22,6 +22,7 @@ from attnflow.sums.kernel_sums.devices import DevicesSum
 from attnflow.sums.kernel_sums.fourier import MAX_DIM, FourierSum
 from attnflow.sums.kernel_sums.gpu import GpuSum, has_gpu
 from attnflow.sums.kernel_sums.large_logits import LargeLogitSum
+from attnflow.sums.kernel_sums.products import LEAST_DIM, ProductSum
 from attnflow.sums.kernel_sums.rounding import least_total
 from attnflow.sums.planning import costs
 from attnflow.sums.planning.costs import Cost, Workload
@@ -193,6 +194,8 @@ class PlannedSum(KernelSum):
             made: KernelSum
             if method == "dense" and self._devices is not None:
                 made = DevicesSum(self.attention, devices=self._devices, **given)
+            elif method == "dense" and self.points.shape[1] >= LEAST_DIM and self.attention.factors(1.0):
+                made = ProductSum(self.attention, rtol=self._rtol, **given)
             elif method == "dense":
                 made = DenseSum(self.attention, **given)
             elif method == "cutoff":
