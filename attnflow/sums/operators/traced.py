@@ -76,7 +76,7 @@ class TracedAverages:
         # The planned derivative by points sums the products of all values with all coordinates.
         costs = planned.plan(queries, columns=channels * dim).costs
         dense = GRADIENT_LAYERS * planned.plan(queries, columns=channels).costs["dense"].first
-        return min(cost.first for method, cost in costs.items() if method != "dense") < dense
+        return min((cost.first for method, cost in costs.items() if method != "dense"), default=np.inf) < dense
 
 
 def _refuse_undefined(

@@ -1,4 +1,4 @@
-"""Sums whose logits are products of matrices, against NumPy's extended precision: values, declared errors, fall-backs."""
+"""Sums whose logits are products of matrices, against extended precision: values, declared errors, fall-backs."""
 
 import numpy as np
 import pytest
@@ -102,7 +102,7 @@ def test_the_same_values_come_from_separate_coordinates():
 
 
 @pytest.mark.parametrize("cost", COSTS)
-@pytest.mark.parametrize("dim", [8, 64, 200])
+@pytest.mark.parametrize("dim", [64, 200])
 def test_single_precision_declares_what_some_rows_show(cost, dim):
     points = tokens(900, dim)
     values = np.random.default_rng(5).choice([-1.0, 1.0], (900, 2))
@@ -111,8 +111,8 @@ def test_single_precision_declares_what_some_rows_show(cost, dim):
     sums = found(values)
     averages, _ = off(sums, cost, points, points, np.ones(900), values, bandwidth)
     assert (averages <= sums.error).all()
-    # The safety is sixteen, and a typical row is off by less than the worst of those that are looked at.
-    assert sums.error.max() < 200 * averages.max()
+    # The safety is eight; the worst of twelve rows is a third of the worst of all at least, and rows differ by four.
+    assert sums.error.max() < 100 * averages.max()
     assert sums.error.max() <= 1e-4
 
 
