@@ -12,8 +12,10 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from attnflow.attention import Attention
+from attnflow.profiles import PROFILES
 from attnflow.sums.kernel_sums.base import KernelSum, Rows, RowSums
 from attnflow.sums.kernel_sums.blocks import ceil_div, coordinates, in_threads, pack_columns, pad, slices
+from attnflow.sums.kernel_sums.pairs import all_costs
 from attnflow.sums.kernel_sums.rounding import (
     center_of,
     column_scales,
@@ -91,6 +93,25 @@ class DenseSum(KernelSum):
         else:
             shift, sums = self._shifted_sums(rows, columns)
         return RowSums(shift, sums[:, 0], sums[:, 1:], self._rounding(rows, shift, sums[:, 0]))
+
+    @np.errstate(under="ignore", over="ignore", invalid="ignore")
+    def matrix(self, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
+        """Return the averages as a matrix (Q, N) and a bound on the error of one product with it for each row, (Q,)."""
+        logits = self._logits(rows.points) + self._log_weights[self._massive]
+        if rows.own is not None:
+            logits[rows.own[:, None] == self._massive] = -np.inf
+        shift = logits.max(axis=1)
+        kernel = np.exp(np.subtract(logits, shift[:, None], out=logits), out=logits)
+        total = kernel.sum(axis=1)
+        matrix = np.zeros((len(rows.points), len(self._weights)))
+        matrix[:, self._massive] = kernel / total[:, None]
+        # As many additions as keys, half a unit each, in the total and again in the product.
+        return matrix, self._rounding(rows, shift, total) + len(self._massive) * np.finfo(np.float64).eps
+
+    def _logits(self, points: np.ndarray) -> np.ndarray:
+        """Return the logits of all pairs, (Q, keys with mass)."""
+        costs = all_costs(self.attention.pseudometric, points, self.points[self._massive])
+        return PROFILES[self.attention.profile](costs, bandwidth=self.attention.bandwidth)
 
     def _logit_bounds(self, rows: Rows) -> np.ndarray:
         """Return what no |logit| of a row exceeds, (Q,); NaN where that is not known."""

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from attnflow.attention import Attention
 from attnflow.errors import DegenerateKernelError
 from attnflow.profiles import PROFILES
-from attnflow.pseudometrics.plain import DotProduct, SquaredDistance
+from attnflow.pseudometrics.plain import DotProduct
 from attnflow.sums.kernel_sums.base import KernelSum, Rows, RowSums
 from attnflow.sums.kernel_sums.blocks import slices, threads
-from attnflow.sums.kernel_sums.pairs import cost_matrix
+from attnflow.sums.kernel_sums.pairs import PLAIN, all_costs
 
-PLAIN = (SquaredDistance, DotProduct)  # written for arrays of any precision
 PAIRS = 2**20  # at once
 TERMS = 1024  # added one after another
 
@@ -84,13 +81,13 @@ class LargeLogitSum(KernelSum):
         """Return the costs of all pairs, infinite for the self-term, and bounds on their rounding, (Q, N) each."""
         metric, dim = self.attention.pseudometric, self.points.shape[1]
         if isinstance(metric, PLAIN):
-            x, y = rows.points.T[:, :, None].astype(np.longdouble), self._keys.T[:, None, :].astype(np.longdouble)
-            plain: Any = metric  # written for JAX, it serves NumPy as well
-            costs: np.ndarray = plain(x, y)
-            sizes = np.abs(plain(abs(x), abs(y))) if isinstance(metric, DotProduct) else costs  # its terms may cancel
+            x, y = rows.points.astype(np.longdouble), self._keys.astype(np.longdouble)
+            costs = all_costs(metric, x, y)
+            # The terms of a product may cancel.
+            sizes = np.abs(all_costs(metric, abs(x), abs(y))) if isinstance(metric, DotProduct) else costs
             unit = float(np.finfo(np.longdouble).eps)
         else:
-            costs = cost_matrix(metric, rows.points, self._keys).astype(np.longdouble)
+            costs = all_costs(metric, rows.points, self._keys).astype(np.longdouble)
             sizes, unit = np.abs(costs), float(np.finfo(np.float64).eps)
         roundings = (dim + 4) / 2 * unit * np.where(np.isinf(sizes), 0.0, sizes)
         if rows.own is not None:

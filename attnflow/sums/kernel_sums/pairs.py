@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,10 +12,24 @@ import numpy as np
 from attnflow.errors import DataError
 from attnflow.precision import require_x64
 from attnflow.pseudometrics.base import PseudoMetric
+from attnflow.pseudometrics.plain import DotProduct, SquaredDistance
 from attnflow.sums.kernel_sums.blocks import coordinates, slices
 from attnflow.sums.kernel_sums.tiles import Coordinates, compile_tiles
 
 BLOCK = 512
+PLAIN = (SquaredDistance, DotProduct)  # written for arrays of any precision
+
+
+def all_costs(cost: PseudoMetric, queries: np.ndarray, keys: np.ndarray) -> np.ndarray:
+    """Return the costs D(x_i, y_j) of all pairs, (Q, N), in the precision of the points where the cost is plain.
+
+    Raises:
+        DataError: if the cost is NaN, or minus infinity, for some pair.
+    """
+    if isinstance(cost, PLAIN):
+        plain: Any = cost  # written for JAX, it serves NumPy as well
+        return plain(queries.T[:, :, None], keys.T[:, None, :])
+    return cost_matrix(cost, queries, keys)
 
 
 def cost_matrix(cost: PseudoMetric, queries: np.ndarray, keys: np.ndarray) -> np.ndarray:

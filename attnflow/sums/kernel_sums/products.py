@@ -76,6 +76,9 @@ class ProductSum(DenseSum):
     def _a(self, points: np.ndarray) -> np.ndarray:
         return self._of_queries(points - self._center)
 
+    def _logits(self, points: np.ndarray) -> np.ndarray:
+        return self._a(points) @ self._b.T / self.attention.bandwidth
+
     def _logit_bounds(self, rows: Rows) -> np.ndarray:
         if rows.points is not self.points:
             return largest_products(self._a(rows.points), self._b) / self.attention.bandwidth
@@ -104,7 +107,7 @@ class ProductSum(DenseSum):
         # Half of them where the worst case is largest.
         largest = summed[np.argpartition(-sums.error[summed], half - 1)[:half]]
         some = np.union1d(largest, rng.choice(summed, half))
-        logits = self._a(rows.points[some]) @ self._b.T / self.attention.bandwidth - sums.shift[some, None]
+        logits = self._logits(rows.points[some]) - sums.shift[some, None]
         if rows.own is not None:
             logits[rows.own[some, None] == self._massive] = -np.inf
         kernel = np.zeros((len(some), len(self._weights)))

@@ -221,16 +221,22 @@ class SoftmaxOperator:
         recorded = {} if at_zero is None else {0: at_zero}
         planned = self._planned_for(last)
         with planned.expecting(last):
-            for n in range(1, last + 1):
-                if n in asked:
-                    recorded[n], error = self._average(planned, values, at)
-                    worst = max(worst, error)
-                if n < last:
-                    if at is None and n in asked:
-                        values = recorded[n]
-                    else:
-                        values, error = self._average(planned, values, None)
-                        worst = max(worst, error)
+            held = planned.held(exclude_self=self._excludes(None))
+
+            def layer(at: np.ndarray | None) -> np.ndarray:
+                nonlocal worst
+                if held is None or at is not None or not n:
+                    result, error = self._average(planned, values, at)
+                else:
+                    result, error = held[0] @ values, held[1] + self._key_error
+                worst = max(worst, error)
+                return result
+
+            for n in range(last):
+                if n + 1 in asked:
+                    recorded[n + 1] = layer(at)
+                if n + 1 < last:
+                    values = recorded[n + 1] if at is None and n + 1 in asked else layer(None)
         self._keep_promise(worst, layers=max(1, last))
         return np.stack([recorded[n] for n in counts])
 

@@ -33,6 +33,7 @@ METHODS = ("dense", "cutoff", "fourier", "gpu")
 ROUNDED_UP = 1.01  # what is said to work is said in three digits
 PLANNED_PAIRS = 2**23  # fewer are summed densely within milliseconds, less than a plan takes
 ALWAYS_FREE = 2**20  # bytes
+HELD_POINTS, HELD_LAYERS = 2048, 64  # a matrix of up to 34 MB, for so many layers that it is worth its making
 CALIBRATED_PAIRS = 2**31  # more take seconds: then this machine's own constants are worth the second they cost
 
 
@@ -129,6 +130,21 @@ class PlannedSum(KernelSum):
             yield
         finally:
             self._layers = 1
+
+    def held(self, *, exclude_self: bool) -> tuple[np.ndarray, float] | None:
+        """Return the averages on the own points as a matrix and the error of a product with it, for many layers.
+
+        None where there are too many points for that, few layers are expected, a row misses `rtol`, or another method
+        or precision is asked for.
+        """
+        few = len(self.points) <= HELD_POINTS and self._layers >= HELD_LAYERS
+        plain = self._asked in ("auto", "dense") and self._devices is None and self.dtype == np.float64
+        if not (few and plain):
+            return None
+        dense = self._sum("dense", self.dtype)
+        assert isinstance(dense, DenseSum)
+        matrix, errors = dense.matrix(Rows(self.points, self._own_places if exclude_self else None))
+        return (matrix, float(errors.max())) if (errors <= self._rtol).all() else None
 
     def of_rows(self, values: np.ndarray, rows: Rows) -> RowSums:
         methods, some, sums, pending = None, rows, None, np.arange(len(rows.points))
