@@ -52,6 +52,7 @@ class DenseSum(KernelSum):
     query_tile, key_tile = QUERY_TILE, KEY_TILE
     _term_rounding = TERM_ROUNDING
     _max_columns = MAX_COLUMNS
+    _key_block = KEY_BLOCK
 
     def __init__(self, attention: Attention, *, points: np.ndarray, log_weights: np.ndarray, dtype: np.dtype) -> None:
         self.attention = attention
@@ -67,11 +68,11 @@ class DenseSum(KernelSum):
 
     @functools.cached_property
     def _key_rows(self) -> list[np.ndarray]:
-        return [self._massive[block] for block in slices(len(self._massive), KEY_BLOCK)]
+        return [self._massive[block] for block in slices(len(self._massive), self._key_block)]
 
     @functools.cached_property
     def _keys(self) -> list[Coordinates]:
-        return [coordinates(self.points[rows] - self._center, KEY_BLOCK, self.dtype) for rows in self._key_rows]
+        return [coordinates(self.points[rows] - self._center, self._key_block, self.dtype) for rows in self._key_rows]
 
     def _queries_of(self, points: np.ndarray) -> Coordinates:
         return coordinates(points - self._center, QUERY_BLOCK, self.dtype)
@@ -150,7 +151,7 @@ class DenseSum(KernelSum):
     def _largest(self, rows: Rows) -> np.ndarray:
         """max_j log w_j + logit_ij of each row, infinite where the cost is not a number, (Q,)."""
         largest = np.full(len(rows.points), -np.inf)
-        weights = [pad(self._log_weights[keys], KEY_BLOCK, -np.inf, self.dtype) for keys in self._key_rows]
+        weights = [pad(self._log_weights[keys], self._key_block, -np.inf, self.dtype) for keys in self._key_rows]
         for i, part in self._over_blocks(max_tiles, rows, lambda i, j: (weights[j],)):
             largest[i] = np.maximum(largest[i], part)
         return largest
@@ -160,7 +161,7 @@ class DenseSum(KernelSum):
         scales = column_scales(columns)
         for start in range(0, columns.shape[1], self._max_columns):
             chunk = slice(start, start + self._max_columns)
-            packed = [pack_columns(columns[keys, chunk] / scales[chunk], KEY_BLOCK, self.dtype)
+            packed = [pack_columns(columns[keys, chunk] / scales[chunk], self._key_block, self.dtype)
                       for keys in self._key_rows]  # fmt: skip
 
             def arrays(i: slice, j: int, packed: list[np.ndarray] = packed) -> tuple:
@@ -184,7 +185,7 @@ class DenseSum(KernelSum):
             own = (
                 None
                 if block.own is None
-                else pad(self._place[block.own] - j * KEY_BLOCK, QUERY_BLOCK, -1, np.dtype("i4"))
+                else pad(self._place[block.own] - j * self._key_block, QUERY_BLOCK, -1, np.dtype("i4"))
             )
             queries = self._queries_of(block.points)
             schedule = Schedule(np.zeros_like(tiles), tiles, None)

@@ -15,6 +15,8 @@ from attnflow.sums.kernel_sums.tiles import LOG2E, Coordinates
 
 LEAST_DIM, MOST_COORDINATES = 8, 64  # below it separate coordinates are as fast, and round less
 CHECKED_ROWS, SAFETY = 12, 8  # twelve errors all under 5/8 of their scale, when the largest is 5: once in 9000
+TILE = 512  # of queries and of keys: 256 takes a tenth longer
+FEW_KEYS, FEW_TILE = 1024, 128  # blocks and tiles of the usual size would be mostly filling
 TILES = 32  # of a block of keys, added one after another
 
 
@@ -34,8 +36,6 @@ class ProductSum(DenseSum):
         rtol: up to this the worst case is declared.
     """
 
-    query_tile = key_tile = 512  # 256 takes a tenth longer
-
     def __init__(
         self, attention: Attention, *, points: np.ndarray, log_weights: np.ndarray, dtype: np.dtype, rtol: float
     ) -> None:
@@ -47,7 +47,10 @@ class ProductSum(DenseSum):
         factors = attention.factors(np.sqrt((keys**2).sum(axis=1).max()) or 1.0)
         assert factors is not None
         self._of_queries, self._b = factors.of_queries, factors.of_keys(keys)
-        self._compiled_for = None  # one program for every cost
+        self._compiled_for = None  # one program for every cost, and one more for few keys
+        many = len(keys) > FEW_KEYS
+        self._key_block = KEY_BLOCK if many else FEW_KEYS
+        self.query_tile = self.key_tile = TILE if many else FEW_TILE
         self._max_columns = 4 * self._b.shape[1]  # one more pass then costs a quarter
         # The terms of a tile one after another, half a unit each; K products of a logit, their sum, and D of a square.
         self._term_rounding = self.key_tile // 2 + TILES
@@ -71,7 +74,7 @@ class ProductSum(DenseSum):
 
     @functools.cached_property
     def _keys(self) -> list[Coordinates]:
-        return [fill_up(self._b[block], KEY_BLOCK, self.dtype) for block in slices(len(self._b), KEY_BLOCK)]
+        return [fill_up(self._b[block], self._key_block, self.dtype) for block in slices(len(self._b), self._key_block)]
 
     def _a(self, points: np.ndarray) -> np.ndarray:
         return self._of_queries(points - self._center)

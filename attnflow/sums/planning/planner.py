@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import warnings
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -33,6 +34,7 @@ METHODS = ("dense", "cutoff", "fourier", "gpu")
 ROUNDED_UP = 1.01  # what is said to work is said in three digits
 PLANNED_PAIRS = 2**23  # fewer are summed densely within milliseconds, less than a plan takes
 ALWAYS_FREE = 2**20  # bytes
+NOTICED_PAIRS = 2**20  # more are not summed once more in double precision without a word
 HELD_POINTS, HELD_LAYERS = 2048, 64  # a matrix of up to 34 MB, for so many layers that it is worth its making
 CALIBRATED_PAIRS = 2**31  # more take seconds: then this machine's own constants are worth the second they cost
 
@@ -66,7 +68,8 @@ class PlannedSum(KernelSum):
         ResourceError: if the named method needs more memory than is free.
 
     A call raises DegenerateKernelError if a row has no key with mass at a finite cost, and DataError if a cost is NaN
-    or minus infinity. A row keeps an error above `rtol` only where rounding allows no better.
+    or minus infinity. It warns of many rows at which float32 does not reach `rtol`, and sums them in float64. A row
+    keeps an error above `rtol` only where rounding allows no better.
     """
 
     def __init__(
@@ -76,6 +79,7 @@ class PlannedSum(KernelSum):
         self.attention = attention
         self.points = points
         self.dtype = dtype
+        self._doubles = False  # whether single precision has been seen not to do
         self._layers = 1  # how many sums on the own points are expected: a search or a plan is paid for once
         self._log_weights = log_weights
         self._rtol = rtol
@@ -148,9 +152,10 @@ class PlannedSum(KernelSum):
 
     def of_rows(self, values: np.ndarray, rows: Rows) -> RowSums:
         methods, some, sums, pending = None, rows, None, np.arange(len(rows.points))
+        dtype = np.dtype(np.float64) if self._doubles else self.dtype
         while True:
             method = self.plan(some.points, columns=1 + values.shape[1], methods=methods).method
-            part = self._in_parts(self._sum(method, self.dtype), values, some)
+            part = self._in_parts(self._sum(method, dtype), values, some)
             sums = part if sums is None else sums.put(pending, part)
             pending = np.flatnonzero(~(sums.error <= self._rtol))
             if not len(pending) or method == "dense":
@@ -159,13 +164,26 @@ class PlannedSum(KernelSum):
                 raise self._isolated(rows, np.flatnonzero(np.isinf(sums.error)))
             methods = ("dense",) if method == "cutoff" else ("cutoff", "dense")
             some = self._take(method, rows, pending)
-        if len(pending) and self.dtype == np.float32:
+        if len(pending) and dtype == np.float32:
+            self._doubles = len(pending) > len(rows.points) / 2
+            if len(pending) * len(self.points) >= NOTICED_PAIRS:
+                self._say_imprecise(sums.error)
             double = self._sum("dense", np.dtype(np.float64))
             sums = sums.put(pending, self._in_parts(double, values, self._take("single", rows, pending)))
             pending = np.flatnonzero(~(sums.error <= self._rtol))
         if len(pending):
             sums = sums.put(pending, self._careful.of_rows(values, self._take("dense", rows, pending)))
         return sums
+
+    def _say_imprecise(self, errors: np.ndarray) -> None:
+        share, worst = np.mean(~(errors <= self._rtol)), errors.max()
+        remedy = f" or rtol={2 * worst:.1g}" if worst < 1e-2 else ""
+        warnings.warn(
+            f"float32 is uncertain by {worst:.2g} of the largest value, above `rtol` = {self._rtol:g}: {share:.0%} of "
+            f'the rows are summed in float64 instead. Pass dtype="float64"{remedy}.',
+            RuntimeWarning,
+            stacklevel=7,
+        )
 
     @cached_property
     def _careful(self) -> KernelSum:

@@ -108,7 +108,7 @@ def test_leaving_oneself_out_is_a_mask_not_a_subtraction(cost):
 
 
 def test_oneself_is_left_out_in_every_block_of_keys(monkeypatch):
-    monkeypatch.setattr(dense, "KEY_BLOCK", dense.KEY_TILE)
+    monkeypatch.setattr(DenseSum, "_key_block", dense.KEY_TILE)
     points = cloud(2 * dense.KEY_TILE + 300)
     values = np.sin(points[:, 0])
     expected = direct.layer(direct.without_self(direct.distance_logits(points, points, bandwidth=0.5)), values)

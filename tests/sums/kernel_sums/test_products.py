@@ -171,3 +171,17 @@ def test_far_from_the_origin_nothing_is_lost():
     averages, _ = off(sums, "distance", centred, centred, np.ones(400), values, 1.0)
     # Differences of such coordinates are rounded at 1e-12, logits of order ten at 1e-11.
     assert averages.max() < 1e-10
+
+
+def test_many_rows_that_single_precision_cannot_promise_are_announced_once(monkeypatch):
+    points = tokens(1100, 64)
+    values = np.random.default_rng(5).choice([-1.0, 1.0], (1100, 1))
+    # Logits of up to 2e4: in single precision no digit of an average is left.
+    attention = af.Attention(af.DotProduct(), 0.01)
+    layers = af.EmpiricalAttention(attention, points, dtype="float32", rtol=1e-4)
+    with pytest.warns(RuntimeWarning, match=r"float32 is uncertain by .* above `rtol` = 0.0001: 100% of the rows"):
+        first = layers.layer(values)
+    monkeypatch.setattr(products, "fill_up", lambda rows, size, dtype: pytest.fail("once more") if dtype == FLOAT32
+                        else np.vstack([rows, np.repeat(rows[-1:], size - len(rows), axis=0)]))  # fmt: skip
+    np.testing.assert_array_equal(layers.layer(values), first)  # in double precision, without trying single again
+    assert layers.solver_error <= 1e-4
