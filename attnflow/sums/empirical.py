@@ -32,11 +32,15 @@ class EmpiricalAttention:
 
     with the log key weights u of the attention's normalisation on these points, u = 0 for softmax.
 
-    "dense" sums all pairs, streamed: memory grows like N, time like N^2. For the squared distance, "cutoff" sums the
-    neighbours within a few sqrt(eps), and "fourier", in at most three coordinates, is the fast Gauss transform, in time
-    like N at a fixed bandwidth. "cutoff" bounds what it leaves out, "fourier" estimates it from exact sums at some
-    rows; rows for which that exceeds `rtol` are summed again; "auto" takes what is predicted to be the fastest. No
-    method forms an N x N array. It knows no manifold.
+    "dense" sums all pairs, streamed: memory grows like N, time like N^2. From eight coordinates on it takes logits of
+    SquaredDistance and DotProduct as products of matrices, rounded relative to the squared radius over eps. For the
+    squared distance, "cutoff" sums the neighbours within a few sqrt(eps), and "fourier", in at most three coordinates,
+    is the fast Gauss transform, in time like N at a fixed bandwidth. "cutoff" bounds what it leaves out, "fourier"
+    estimates it from exact sums at some rows, as "dense" does in float32; rows for which that exceeds `rtol` are summed
+    again; "auto" takes what is predicted to be the fastest. It knows no manifold.
+
+    No method forms an N x N array, with one exception: `evolve` over 64 layers or more of at most 2048 points holds the
+    normalised matrix, of up to 34 MB.
 
     `layer`, `generator` and `log_normalizer` can be differentiated by points, masses, values, bandwidth and queries,
     without an N x N array. Sums over all pairs, of any cost, admit every transformation of JAX, any number of times.
@@ -49,7 +53,8 @@ class EmpiricalAttention:
         method: "auto", "dense", "cutoff", "fourier" or "gpu".
         include_self: whether a token attends to itself; without it only its own points can be asked for. A token
             given once with mass 2 is then left out with both its copies.
-        dtype: "float64" (None) or, for speed, "float32".
+        dtype: "float64" (None) or, for speed, "float32"; a warning tells where that does not reach `rtol`, and
+            float64 is taken.
         devices: how many of JAX's devices, or which, share a dense sum; None for all cores of this processor.
 
     Raises:
