@@ -16,8 +16,10 @@ from attnflow._tracing import is_traced
 from attnflow.attention import Attention
 from attnflow.errors import ConfigError, DataError, PrecisionError
 from attnflow.measures import DiscreteMeasure
+from attnflow.profiles import PROFILES
 from attnflow.pseudometrics.base import check_cost, check_pairs
 from attnflow.sums.kernel_sums.base import RowSums
+from attnflow.sums.kernel_sums.pairs import all_costs
 from attnflow.sums.kernel_sums.rounding import logit_sizes
 from attnflow.sums.operators import spectra
 from attnflow.sums.operators.keys import key_potential
@@ -311,6 +313,14 @@ class SoftmaxOperator:
     def _excludes(self, at: np.ndarray | None) -> bool:
         return at is None and not self.include_self
 
+    def _common_logit(self, sums: RowSums) -> float:
+        """Return what all logits are if they are alike and small, and were not shifted; 0 if they were, or vanish."""
+        if self.attention.pseudometric.vanishes_on_diagonal or sums.shift.any():
+            return 0.0
+        first = self.measure.points[:1]
+        cost = all_costs(self.attention.pseudometric, first, first)[0, 0]
+        return float(PROFILES[self.attention.profile](cost, bandwidth=self.attention.bandwidth))
+
     @np.errstate(under="ignore")
     def _warn_if_constant(self, sums: RowSums, at: np.ndarray | None) -> None:
         if self.attention.pseudometric.vanishes_on_diagonal:
@@ -320,6 +330,7 @@ class SoftmaxOperator:
         weights = np.exp(self._log_weights)
         # Where all logits are equal, shifted by the largest log w_j + logit or not: the largest weight is 1.
         constant = weights.sum() - (weights if self._excludes(at) else 0.0)
+        constant = constant * np.exp(self._common_logit(sums)) if alike else constant
         if alike and (np.abs(sums.total - constant) < CONSTANT_KERNEL * constant).all():
             warnings.warn(
                 f"the kernel is constant on these points to {CONSTANT_KERNEL:g}: attention returns the mean of the "
