@@ -210,7 +210,7 @@ class PopulationAttention:
 
         Raises:
             ConfigError: if the cost is not symmetric.
-            ResourceError: if the bandwidth needs more than 4096 nodes.
+            ResourceError: if eigenvectors are asked on so many nodes that they need more than a gigabyte.
         """
         check_integer(k, "k", minimum=1)
         pairs = {}
