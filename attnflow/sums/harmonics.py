@@ -144,8 +144,10 @@ class SphereHarmonics(Harmonics):
         return coefficients * symbol.reshape(-1, *[1] * (coefficients.ndim - 1))
 
     def tail(self, coefficients: np.ndarray, *, size: float) -> float:
-        high = coefficients[int(HIGH * self.limit) + 1 :] / size
-        return float(np.sqrt(2 * np.sum(high**2, axis=(*range(coefficients.ndim - 2), -1)).max()))
+        squares = np.sum((coefficients / size) ** 2, axis=-1)
+        squares[..., 1:, :] *= 2  # orders of both signs
+        high = squares[int(HIGH * self.limit) + 1 :]
+        return float(np.sqrt(high.sum(axis=tuple(range(high.ndim - 1))).max()))
 
     @functools.cached_property
     def _functions(self) -> list[np.ndarray]:
@@ -228,8 +230,9 @@ class TorusHarmonics(Harmonics):
 
     def tail(self, coefficients: np.ndarray, *, size: float) -> float:
         largest = functools.reduce(np.maximum, np.ix_(*(np.abs(waves) for waves in self._waves)))
-        high = np.abs(coefficients[largest > HIGH * self.limit] / size)
-        return float(np.sqrt(2 * (high**2).sum(axis=0).max()))
+        squares = np.abs(coefficients / size) ** 2
+        squares[..., 1:, :] *= 2  # the last wave of both signs
+        return float(np.sqrt(squares[largest > HIGH * self.limit].sum(axis=0).max()))
 
 
 def has_harmonics(manifold: Manifold) -> bool:
