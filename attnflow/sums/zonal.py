@@ -28,6 +28,7 @@ LARGEST_ARGUMENT = 1e8  # of Bessel functions: that of scipy is exact up to 1e9
 ROUND_OFF, GROWTH = 2e-15, 1e-17  # of a convolution, relative to the largest value; four times what was measured,
 # 5e-16 + 2.5e-18 L^2 at degree L, on the nodes at the poles of S^2 where nothing is damped
 ROUNDED, UNSEEN = 0.1, 1e-3  # of the tolerance
+MOST_PAIRS = 8  # of resolutions, the last 3.6 times finer than the first; they should need two or three
 KEPT = 4  # operators: two for the density, two for a function
 PENDING_BYTES = 2**26  # of the coefficients of layers that are still to be evaluated at the queries
 
@@ -96,7 +97,7 @@ class ZonalOperator:
 
     def resolves(self, rtol: float) -> bool:
         """Whether what lies beyond the largest degree is below a tolerance by far, or below what is rounded."""
-        return self.tail <= max(UNSEEN * rtol, self.worst_error)
+        return self.tail <= max(UNSEEN * rtol, self.worst_error) and self.tail < math.inf
 
     def keeps(self, rtol: float) -> bool:
         """Whether rounding is not felt at a tolerance."""
@@ -207,13 +208,15 @@ class ZonalResolutions:
         if not self._degree:
             self._degree = self._sharpness.of_operator(FIRST_DEGREE)
         degree = self._degree if f is None else self._sharpness.of_function(f, self._degree)
-        while self._is_affordable(finer(degree)):
+        for _ in range(MOST_PAIRS):
+            if not self._is_affordable(finer(degree)):
+                return
             coarse, fine = self._operator(degree), self._operator(finer(degree))
-            if fine.resolves(self._rtol):
-                yield coarse, fine
-            else:
+            if not fine.resolves(self._rtol):
                 self._degree = finer(degree)  # for the density and the key weights alone
-            if not fine.keeps(self._rtol):
+            elif fine.keeps(self._rtol):
+                yield coarse, fine
+            if fine.resolves(self._rtol) and not fine.keeps(self._rtol):
                 return
             degree = finer(degree)
 
