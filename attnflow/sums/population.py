@@ -218,6 +218,14 @@ class PopulationAttention:
         result = self._converge(eigenvalues, nodes=k, work=_Work(0, 1))
         operator = result.layers.rest
         spectrum = operator.spectrum(pairs[operator], error=result.error)
+        if spectrum.solver_error * self.attention.bandwidth > self.rtol:
+            warnings.warn(
+                f"the eigenvalues of A may be off by {spectrum.solver_error * self.attention.bandwidth:.2g}, above "
+                f"`rtol` = {self.rtol:g}: on {len(operator.measure)} nodes they come from sums, whose errors count as "
+                "often as an eigenfunction is large. Use a larger bandwidth.",
+                RuntimeWarning,
+                stacklevel=2,
+            )
         return spectrum._replace(eigenfunctions=_OnManifold(self.density.manifold, spectrum.eigenfunctions))
 
     def _queries(self, at: object) -> DiscreteMeasure:

@@ -275,3 +275,6 @@ def test_a_population_by_harmonics_is_pickled():
     life = af.PopulationAttention(attention(0.1), af.LogDensity(SPHERE, lopsided))
     before = life.layer(features, at=points(SPHERE))
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(life)).layer(features, at=points(SPHERE)), before)
+    functions = life.spectrum(2).eigenfunctions
+    again = pickle.loads(pickle.dumps(functions))
+    np.testing.assert_array_equal(again(points(SPHERE)), functions(points(SPHERE)))

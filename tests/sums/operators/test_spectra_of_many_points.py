@@ -4,6 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.linalg
+from witnesses import gaussian
 
 import attnflow as af
 from attnflow.errors import ConfigError, ConvergenceError, ResourceError
@@ -133,6 +134,16 @@ def test_a_declared_error_holds_residuals_and_what_sums_are_off_by(monkeypatch):
     slope = 1e-3 * np.linspace(-1, 1, len(CLOUD))
     off = np.sqrt(life.stationary() @ (life.layer(slope) - slope) ** 2)
     assert off / 0.2 <= found.solver_error <= 1.01 * off / 0.2
+
+
+def test_a_population_whose_eigenfunctions_grow_declares_what_sums_leave():
+    # Hermite functions are 10^3 at the last nodes, where the law is 1e-30.
+    attention, density = af.Attention(af.SquaredDistance(), bandwidth=0.1), af.Gaussian([0.3], [[1.4]])
+    life = af.PopulationAttention(attention, density, rtol=1e-11)
+    with pytest.warns(RuntimeWarning, match=r"eigenvalues of A may be off by .*above `rtol` = 1e-11"):
+        found = life.spectrum(3)
+    expected = gaussian.population_generator_eigenvalues(3, variance=1.4, bandwidth=0.1)
+    assert np.abs(found.eigenvalues - expected).max() <= min(found.solver_error, 1e-11)
 
 
 # --- refusals
