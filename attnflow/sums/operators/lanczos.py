@@ -74,7 +74,8 @@ class _Krylov:
 
     def search(self, wanted: int) -> np.ndarray:
         """Return the largest eigenvalues (wanted,) of A, falling, and keep their vectors as the first of the basis."""
-        block = self._orthonormal(self._random.standard_normal((len(self._law), BLOCK)))[0]
+        block = self._random.standard_normal((len(self._law), BLOCK))
+        block, _ = self._orthonormal(block, self._project(block, self._used))
         due = self._used + wanted + BLOCK
         for _ in range(MOST_VECTORS // BLOCK):
             block, coupling = self._grow(block)
@@ -104,7 +105,7 @@ class _Krylov:
         self._matrix[:new, old:new] = columns
         self._matrix[old:new, :new] = columns.T
         self._used = new
-        return self._orthonormal(images)
+        return self._orthonormal(images, columns)
 
     def _keep(self, values: np.ndarray, vectors: np.ndarray, count: int) -> None:
         """Replace the basis by the Ritz vectors of the largest eigenvalues."""
@@ -117,15 +118,17 @@ class _Krylov:
     def _project(self, block: np.ndarray, count: int) -> np.ndarray:
         return self.basis[:, :count].T @ (self._law[:, None] * block)
 
-    def _orthonormal(self, block: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return vectors Q (N, b), orthonormal and orthogonal to the basis, and R with block = basis C + Q R.
+    def _orthonormal(self, block: np.ndarray, along: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return vectors Q (N, b), orthonormal and orthogonal to the basis, and R with block = basis `along` + Q R.
 
         Twice, as the first time leaves the rounding of what is taken away. Where nothing is left of a vector a random
         one takes its place.
         """
         total = np.eye(BLOCK)
-        for _ in range(2):
-            block = block - self.basis[:, : self._used] @ self._project(block, self._used)
+        for again in (False, True):
+            if again:
+                along = self._project(block, self._used)
+            block = block - self.basis[:, : self._used] @ along
             upper = np.zeros((BLOCK, BLOCK))
             for j in range(BLOCK):
                 upper[:j, j] = block[:, :j].T @ (self._law * block[:, j])

@@ -125,7 +125,7 @@ def eigenpairs(
     else:
         check_symmetric(attention, keys, "the spectrum")
         # An eigenfunction of norm one has values of three or four, by which errors of averages are multiplied.
-        planned = sums_over(attention, keys, logs, rtol=rtol / 8)
+        planned = sums_over(attention, keys, logs, rtol=rtol / 6)
         pairs = _from_sums(planned, logs, k=k, include_self=include_self, tolerance=RESIDUAL * rtol)
     vectors = np.zeros((len(points), k))
     vectors[massive] = pairs.vectors
