@@ -185,6 +185,18 @@ def test_a_narrow_bump_of_f_takes_more_harmonics():
     assert np.abs(flow.values[0] - expected).max() <= min(flow.solver_error, 1e-11)
 
 
+@pytest.mark.parametrize("degree", [16, 24, 60])
+def test_a_single_harmonic_of_high_degree_is_seen(degree):
+    # Its integral vanishes on every rule, and the degrees below hold nothing: its square tells.
+    x = np.vstack([points(SPHERE), [[0.8, 0.6, 0.0]]])
+    life = af.PopulationAttention(attention(1e-3), af.Uniform(SPHERE))
+    flow = life.evolve(lambda y: ((y[0] + 1j * y[1]) ** degree).real, times=3e-3, at=x)
+    assert flow.method.startswith("harmonics")
+    symbol = bessel.sphere_symbol(degree, m=2, bandwidth=1e-3)
+    expected = symbol**3 * ((x[:, 0] + 1j * x[:, 1]) ** degree).real
+    assert np.abs(flow.values[0] - expected).max() <= min(flow.solver_error, 1e-12)
+
+
 @pytest.mark.usefixtures("always")
 def test_what_no_harmonics_resolve_is_refused():
     life = af.PopulationAttention(attention(0.1), af.Uniform(CIRCLE))
