@@ -222,13 +222,16 @@ class EmpiricalAttention:
         """Return the k smallest eigenvalues of (I - A_N) / eps, for a symmetric cost.
 
         Eigenfunctions have unit norm in the stationary law; one layer extends them to other points, u = A_N u / lambda.
+        Up to 4096 points the eigenvalues of A_N are those of a matrix, to rounding; of more points they are found by
+        block Lanczos, without a matrix, to `rtol`, copies of multiple ones included.
 
         Args:
             k: how many, at most N.
 
         Raises:
             ConfigError: if the cost is not symmetric.
-            ResourceError: above 4096 points, where the dense matrix no longer pays.
+            ResourceError: above 4096 points, if more eigenvectors are asked than a basis of one gigabyte finds.
+            ConvergenceError: above 4096 points, if the eigenvalues do not settle.
         """
         return self._operator.spectrum(self._operator.eigenpairs(k))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -18,9 +18,13 @@ from attnflow.densities.integration import check_mass
 from attnflow.errors import ConfigError, ConvergenceError, PrecisionError
 from attnflow.manifolds.base import MAX_NODES, Manifold
 from attnflow.measures import DiscreteMeasure, as_measure
+from attnflow.normalizations.softmax import Softmax
 from attnflow.precision import require_x64
+from attnflow.sums.layers import Layers
 from attnflow.sums.operators.softmax import SoftmaxOperator
+from attnflow.sums.operators.spectra import Eigenpairs
 from attnflow.sums.sharpness import Sharpness
+from attnflow.sums.zonal import ZonalOperator, ZonalResolutions, finer, is_zonal
 from attnflow.trajectories import Spectrum, Trajectory, count_layers
 
 BEST_RTOL = 1e-12
@@ -29,34 +33,9 @@ MAX_SHARP_REFINEMENTS = 3  # of one that the density, the cost or f asks for: it
 ROUND_OFF = 1e-14  # of an average, relative to the largest value averaged
 
 
+ZONAL_PAIRS = 2**23  # of nodes; fewer are summed within milliseconds
 EDGE = 1e-30  # of the largest mass: a Gaussian's nodes end at 12 deviations, where p is 5e-32 of it
 _KEPT = 4  # operators: two for the density, two for a function
-
-
-class _Layers(NamedTuple):
-    """The operator on two quadratures: one that resolves f, for the first layer, and one for what comes out of it."""
-
-    first: SoftmaxOperator
-    rest: SoftmaxOperator
-
-    def iterate(self, own: np.ndarray, *, counts: list[int], at: np.ndarray, at_zero: np.ndarray | None) -> np.ndarray:
-        """Return A^n f at points for several n, from the values of f at the nodes of the first layer."""
-        if self.first is self.rest:
-            return self.rest.iterate(own, counts=counts, at=at, at_zero=at_zero)
-        recorded = {} if at_zero is None else {0: at_zero}
-        if 1 in counts:
-            recorded[1] = self.first(own, at)
-        later = [n for n in counts if n > 1]
-        if later:
-            smooth = self.first(own, self.rest.measure.points)
-            found = self.rest.iterate(smooth, counts=[n - 1 for n in later], at=at, at_zero=None)
-            recorded |= dict(zip(later, found, strict=True))
-        return np.stack([recorded[n] for n in counts])
-
-    @property
-    def worst_error(self) -> float:
-        """A bound on the error of any average so far, relative to the largest value."""
-        return max(self.first.worst_error, self.rest.worst_error)
 
 
 class _Answer(NamedTuple):
@@ -68,12 +47,19 @@ class _Answer(NamedTuple):
     outside: float = 0.0  # a bound on what comes from beyond the nodes
 
 
+class _Work(NamedTuple):
+    """What an answer costs: how many queries, and how many layers from all nodes to all nodes come before."""
+
+    queries: int
+    layers: int = 0
+
+
 class _Result(NamedTuple):
     """What two resolutions agree upon, its error, and the finer one."""
 
     values: np.ndarray
     error: float
-    layers: _Layers
+    layers: Layers
 
 
 class PopulationAttention:
@@ -88,6 +74,11 @@ class PopulationAttention:
     once each. Every answer is computed on two resolutions and refined until they agree. A feature of the density or of
     f, taken as a Gaussian, is seen if it is wider than 1e-5 on the unit circle, .002 on S^2 and T^2, .02 on S^3 and
     T^3; a narrower one may be missed. In more dimensions only the two resolutions are compared.
+
+    On spheres and tori the squared distance and the dot product are zonal: harmonics diagonalise their kernels. Where
+    sums over the nodes would take more than some ten milliseconds, harmonics are taken in place of them, up to the
+    degree that the density and f need, at a cost that does not depend on the bandwidth; `Trajectory.method` says so.
+    Densities whose kernel means span so much that rounding would be felt keep the quadrature, as other costs do.
 
     Args:
         attention: the cost and the bandwidth.
@@ -120,15 +111,20 @@ class PopulationAttention:
         self._least_degree = math.ceil(math.sqrt(-2 * math.log(rtol) / attention.bandwidth)) + 12
         self._degree = self._least_degree
         self._is_settled = False  # whether that degree is known to resolve the density and the cost
-        self._sharpness = Sharpness(attention, density, rtol=rtol)
         self._operators: dict[int, SoftmaxOperator] = {}
+        self._look()
+
+    def _look(self) -> None:
+        given = self.attention, self.density
+        self._sharpness = Sharpness(*given, rtol=self.rtol)
+        self._zonal = ZonalResolutions(*given, rtol=self.rtol) if is_zonal(*given) else None
 
     def __getstate__(self) -> dict:
-        return vars(self) | {"_operators": {}, "_sharpness": None}
+        return vars(self) | {"_operators": {}, "_sharpness": None, "_zonal": None}
 
     def __setstate__(self, state: dict) -> None:
         vars(self).update(state)
-        self._sharpness = Sharpness(self.attention, self.density, rtol=self.rtol)
+        self._look()
 
     def layer(self, f: Callable, at: object = None) -> np.ndarray:
         """Return one layer, A f.
@@ -153,13 +149,13 @@ class PopulationAttention:
         now = evaluate(f, queries)
         eps = self.attention.bandwidth
 
-        def difference(layers: _Layers) -> _Answer:
+        def difference(layers: Layers) -> _Answer:
             own = evaluate(f, layers.first.measure.points)
             size = _size(own, now, layers.first)
             values, outside = self._average(layers, own, counts=[1], at=queries, size=size)
             return _Answer((values[0] - now) / eps, size, roundings=1 / eps, outside=outside / eps)
 
-        return self._converge(difference, f).values
+        return self._converge(difference, f, work=_Work(len(queries))).values
 
     def evolve(self, f: Callable, times: object, at: object = None) -> Trajectory:
         """Return the iterates A^n f at the times n eps.
@@ -185,18 +181,18 @@ class PopulationAttention:
             values=result.values,
             weights=measure.masses,
             solver_error=result.error,
-            method=f"quadrature, {len(result.layers.first.measure)} nodes",
+            method=result.layers.method,
         )
 
     def log_normalizer(self, at: object = None) -> np.ndarray:
         """Return log int e^{u(y) - D(x, y) / 2eps} p(y) dvol(y) at the points (Q, D), shape (Q,); u = 0 for softmax."""
         queries = self._queries(at).points
 
-        def log_total(layers: _Layers) -> _Answer:
+        def log_total(layers: Layers) -> _Answer:
             _, outside = self._average(layers, np.ones(len(layers.rest.measure)), counts=[1], at=queries, size=1.0)
             return _Answer(layers.rest.log_normalizer(queries), 1.0, outside=outside)
 
-        result = self._converge(log_total)
+        result = self._converge(log_total, work=_Work(len(queries)))
         check_mass(self.density, math.log(result.layers.rest.measure.mass))
         return result.values
 
@@ -210,18 +206,26 @@ class PopulationAttention:
 
         Raises:
             ConfigError: if the cost is not symmetric.
-            ResourceError: if the bandwidth needs more than 4096 nodes.
+            ResourceError: if eigenvectors are asked on so many nodes that they need more than a gigabyte.
         """
         check_integer(k, "k", minimum=1)
-        pairs = {}
+        pairs: dict[object, Eigenpairs] = {}
 
-        def eigenvalues(layers: _Layers) -> _Answer:
+        def eigenvalues(layers: Layers) -> _Answer:
             pairs[layers.rest] = layers.rest.eigenpairs(k)
             return _Answer(pairs[layers.rest][0], 1.0)
 
-        result = self._converge(eigenvalues, nodes=k)
+        result = self._converge(eigenvalues, nodes=k, work=_Work(0, 1))
         operator = result.layers.rest
         spectrum = operator.spectrum(pairs[operator], error=result.error)
+        if spectrum.solver_error * self.attention.bandwidth > self.rtol:
+            warnings.warn(
+                f"the eigenvalues of A may be off by {spectrum.solver_error * self.attention.bandwidth:.2g}, above "
+                f"`rtol` = {self.rtol:g}: on {len(operator.measure)} nodes they come from sums, whose errors count as "
+                "often as an eigenfunction is large. Use a larger bandwidth.",
+                RuntimeWarning,
+                stacklevel=2,
+            )
         return spectrum._replace(eigenfunctions=_OnManifold(self.density.manifold, spectrum.eigenfunctions))
 
     def _queries(self, at: object) -> DiscreteMeasure:
@@ -234,16 +238,16 @@ class PopulationAttention:
     def _evolve(self, f: Callable, counts: np.ndarray, queries: np.ndarray) -> _Result:
         start = evaluate(f, queries)
 
-        def iterates(layers: _Layers) -> _Answer:
+        def iterates(layers: Layers) -> _Answer:
             own = evaluate(f, layers.first.measure.points)
             size = _size(own, start, layers.first)
             values, outside = self._average(layers, own, counts=counts.tolist(), at=queries, size=size, at_zero=start)
             return _Answer(values, size, roundings=max(1, int(counts.max())), outside=outside)
 
-        return self._converge(iterates, f)
+        return self._converge(iterates, f, work=_Work(len(queries), max(0, int(counts.max()) - 1)))
 
     def _average(
-        self, layers: _Layers, own: np.ndarray, *, counts: list[int], at: np.ndarray, size: float,
+        self, layers: Layers, own: np.ndarray, *, counts: list[int], at: np.ndarray, size: float,
         at_zero: np.ndarray | None = None,
     ) -> tuple[np.ndarray, float]:  # fmt: skip
         """Return iterates of values at the nodes of the first layer, and how much comes from the edge of all nodes.
@@ -264,34 +268,58 @@ class PopulationAttention:
         return found[counts, :, :-1].reshape(len(counts), len(at), *own.shape[1:]), float(found[..., -1].max())
 
     def _converge(
-        self, compute: Callable[[_Layers], _Answer], f: Callable | None = None, *, nodes: int = 1
+        self, compute: Callable[[Layers], _Answer], f: Callable | None = None, *, nodes: int = 1,
+        work: _Work | None = None,
     ) -> _Result:  # fmt: skip
         """Return the result on the finer of two resolutions that agree to `rtol`, and their difference plus round-off.
 
         Raises:
             ConvergenceError: if no affordable resolutions do, or an answer hangs on what lies beyond the nodes.
         """
-        degree = self._settled_degree(nodes)
-        first = degree if f is None else self._sharpness.of_function(f, degree)
-        for _ in range(MAX_REFINEMENTS if first == self._least_degree else MAX_SHARP_REFINEMENTS):
-            coarse, fine = self._layers(first, degree), self._layers(_finer(first), _finer(degree))
+        for coarse, fine, degree in self._resolutions(f, nodes=nodes, work=work):
             with np.errstate(under="ignore"):  # of kernels and masses
                 answer, rough = compute(fine), compute(coarse)
             difference = float(np.abs(answer.values - rough.values).max())
             found, rounding = float(np.abs(answer.values).max()), answer.size * answer.roundings
             self._require_inside(answer, found)
-            if difference <= self.rtol * found + 10 * ROUND_OFF * rounding < math.inf:
+            agree = difference <= self.rtol * found + 10 * ROUND_OFF * rounding < math.inf
+            if agree and fine.holds(self.rtol):
                 self._degree = degree
                 error = difference + max(fine.worst_error, ROUND_OFF) * rounding
                 self._warn_if_above(error, max(found, answer.size))
                 return _Result(answer.values, error, fine)
-            degree, first = _finer(degree), _finer(first)
-            if self.density.quadrature_size(_finer(first)) > MAX_NODES:
-                break
         raise ConvergenceError(
             f"the quadrature on {self.density.manifold} does not settle: at {len(fine.first.measure)} nodes it "
             f"still moves by {difference:.2g}, `rtol` = {self.rtol:g}. Use a smoother f or a larger tolerance."
         )
+
+    def _resolutions(
+        self, f: Callable | None, *, nodes: int, work: _Work | None
+    ) -> Iterator[tuple[Layers, Layers, int]]:
+        """Return pairs of resolutions: by harmonics where they save time, then of quadratures that are ever finer.
+
+        With the degree of the quadratures from which the next answer starts.
+        """
+        if self._zonal is not None and work is not None and self._is_long(work):
+            for operators in self._zonal(f):
+                coarse, fine = (Layers(operator, operator) for operator in operators)
+                yield coarse, fine, self._degree
+        degree = self._settled_degree(nodes)
+        first = degree if f is None else self._sharpness.of_function(f, degree)
+        for _ in range(MAX_REFINEMENTS if first == self._least_degree else MAX_SHARP_REFINEMENTS):
+            yield self._layers(first, degree), self._layers(finer(first), finer(degree)), degree
+            degree, first = finer(degree), finer(first)
+            if self.density.quadrature_size(finer(first)) > MAX_NODES:
+                break
+
+    def _is_long(self, work: _Work) -> bool:
+        """Whether sums over the nodes that the bandwidth asks for would take long; if they cannot be had, they do not.
+
+        Harmonics cost the same at every bandwidth.
+        """
+        nodes = self.density.quadrature_size(finer(self._degree))
+        between = work.layers + (not isinstance(self.attention.normalization, Softmax))
+        return nodes <= MAX_NODES and nodes * (work.queries + between * nodes) >= ZONAL_PAIRS
 
     def _warn_if_above(self, error: float, size: float) -> None:
         if error > self.rtol * size:
@@ -317,11 +345,11 @@ class PopulationAttention:
             self._degree = self._sharpness.of_operator(self._degree)
             self._is_settled = True
         while self.density.quadrature_size(self._degree) < nodes:
-            self._degree = _finer(self._degree)
+            self._degree = finer(self._degree)
         return self._degree
 
-    def _layers(self, first: int, rest: int) -> _Layers:
-        return _Layers(self._operator(first), self._operator(rest))
+    def _layers(self, first: int, rest: int) -> Layers:
+        return Layers(self._operator(first), self._operator(rest))
 
     def _operator(self, degree: int) -> SoftmaxOperator:
         if degree not in self._operators:
@@ -345,12 +373,7 @@ class _OnManifold:
         return self.functions(self.manifold.check(points, "points"))
 
 
-def _finer(degree: int) -> int:
-    # The kernel's tail exp(-degree^2 eps / 2) = rtol falls to rtol^(1.2^2): the finer rule measures the coarser.
-    return math.ceil(1.2 * degree) + 3
-
-
-def _size(own: np.ndarray, queried: np.ndarray, operator: SoftmaxOperator) -> float:
+def _size(own: np.ndarray, queried: np.ndarray, operator: SoftmaxOperator | ZonalOperator) -> float:
     """How large f is: its largest value where asked, or its norm in L2(p), the larger."""
     largest = float(np.abs(own).max()) or 1.0  # its square may be no number
     with np.errstate(under="ignore"):

@@ -149,9 +149,9 @@ def test_an_asymmetric_cost_has_no_real_spectrum():
         life.stationary()
 
 
-def test_a_spectrum_of_too_many_points_names_its_memory():
+def test_a_spectrum_of_too_many_eigenvectors_names_its_memory():
     with pytest.raises(ResourceError, match="GB"):
-        af.EmpiricalAttention(ATTENTION, np.random.default_rng(0).random((5000, 2))).spectrum(3)
+        af.EmpiricalAttention(ATTENTION, np.random.default_rng(0).random((5000, 2))).spectrum(3000)
 
 
 def test_more_eigenvalues_than_points_are_refused():

@@ -273,8 +273,9 @@ class SoftmaxOperator:
         """Return the k largest eigenvalues of A, falling, and eigenvectors (N, k); see `spectra.eigenpairs`."""
         self._known()
         return spectra.eigenpairs(
-            self.attention, self.measure.points, self._log_weights, k=k, include_self=self.include_self
-        )
+            self.attention, self.measure.points, self._log_weights, k=k, include_self=self.include_self,
+            rtol=self._rtol, sums_over=self._kernel_sum,
+        )  # fmt: skip
 
     def spectrum(self, pairs: Eigenpairs, *, error: float = 0.0) -> Spectrum:
         """Return the spectrum of (I - A) / eps from eigenpairs of A; `error` of its eigenvalues comes on top."""

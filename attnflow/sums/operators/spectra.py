@@ -1,4 +1,4 @@
-"""What a reversible attention leaves invariant: its stationary law, and its eigenpairs from a dense matrix."""
+"""What a reversible attention leaves invariant: its stationary law, and its eigenpairs."""
 
 from __future__ import annotations
 
@@ -12,15 +12,19 @@ import scipy.linalg
 from attnflow._checks import check_integer
 from attnflow._tracing import is_traced
 from attnflow.attention import Attention
-from attnflow.errors import ConfigError, DegenerateKernelError, ResourceError
+from attnflow.errors import ConfigError, DegenerateKernelError
 from attnflow.measures import DiscreteMeasure, as_measure
 from attnflow.profiles import PROFILES
 from attnflow.pseudometrics.plain import DotProduct, SquaredDistance
 from attnflow.sums.kernel_sums.blocks import slices
 from attnflow.sums.kernel_sums.pairs import BLOCK, cost_matrix
 from attnflow.sums.kernel_sums.rounding import logit_sizes
+from attnflow.sums.operators.lanczos import largest_eigenpairs
+from attnflow.sums.planning.planner import PlannedSum
 
-MAX_DENSE_POINTS = 4096  # of a spectrum: the matrix takes 128 MB, its eigenvectors about ten seconds
+MAX_DENSE_POINTS = 4096  # of a matrix: it takes 128 MB, its eigenvectors about ten seconds
+EXPECTED_SUMS = 32  # of three vectors; ten eigenvalues on a sphere take 30 at bandwidth .05 and 70 at .01
+RESIDUAL = 0.25  # of the tolerance of a spectrum; the rest is left to the sums
 MIN_EXTENDED_EIGENVALUE = 1e-6  # u = A u / lambda multiplies rounding by 1 / lambda
 SYMMETRIC = 1e-10  # relative and absolute: what two logits of a symmetric cost may differ by
 
@@ -87,17 +91,27 @@ def stationary_law(log_weights: np.ndarray, log_degrees: np.ndarray) -> np.ndarr
     return law / law.sum()
 
 
-@np.errstate(under="ignore")
 def eigenpairs(
-    attention: Attention, points: np.ndarray, log_weights: np.ndarray, *, k: int, include_self: bool
-) -> Eigenpairs:
+    attention: Attention, points: np.ndarray, log_weights: np.ndarray, *, k: int, include_self: bool, rtol: float,
+    sums_over: Callable[..., PlannedSum],
+) -> Eigenpairs:  # fmt: skip
     """Return the k largest eigenvalues of A, falling, and eigenvectors (N, k) with unit norm in the stationary law.
 
-    With d_i = sum_j v_j k_ij and S = (v/d)^(1/2) k (v/d)^(1/2) symmetric, A (dv)^(-1/2) s = lambda (dv)^(-1/2) s.
+    From a matrix of up to 4096 points to rounding; from kernel sums over more points to `rtol`.
+
+    Args:
+        attention: the cost and the bandwidth.
+        points: y_i, (N, D).
+        log_weights: log v_i, (N,); -inf for a point without mass.
+        k: how many.
+        include_self: whether a point attends to itself.
+        rtol: tolerance of the eigenvalues from sums.
+        sums_over: from an attention, points, log weights and a tolerance to kernel sums.
 
     Raises:
         ConfigError: if k is not between 1 and the number of points with mass, or the cost is not symmetric.
-        ResourceError: if there are more than 4096 points.
+        ResourceError: if there are more than 4096 points, and eigenvectors that need more than a gigabyte are asked.
+        ConvergenceError: if the eigenvalues from sums do not settle.
         DegenerateKernelError: if a row has no key at a finite cost.
     """
     check_integer(k, "k", minimum=1)
@@ -105,12 +119,52 @@ def eigenpairs(
     if k > len(massive):
         without = " with mass" if len(massive) < len(points) else ""
         raise ConfigError(f"`k` must be at most the number of points{without}, {len(massive)}, got {k}.")
-    if len(massive) > MAX_DENSE_POINTS:
-        raise ResourceError(
-            f"a spectrum of {len(massive)} points needs a matrix of {8e-9 * len(massive) ** 2:.1f} GB; "
-            f"at most {MAX_DENSE_POINTS} points are allowed. Use fewer points or a larger bandwidth."
-        )
     keys, logs = points[massive], log_weights[massive]
+    if len(massive) <= MAX_DENSE_POINTS:
+        pairs = _from_matrix(attention, keys, logs, k=k, include_self=include_self, names=massive)
+    else:
+        check_symmetric(attention, keys, "the spectrum")
+        # An eigenfunction of norm one has values of three or four, by which errors of averages are multiplied.
+        planned = sums_over(attention, keys, logs, rtol=rtol / 6)
+        pairs = _from_sums(planned, logs, k=k, include_self=include_self, tolerance=RESIDUAL * rtol)
+    vectors = np.zeros((len(points), k))
+    vectors[massive] = pairs.vectors
+    vectors *= np.where(vectors[np.argmax(np.abs(vectors), axis=0), range(k)] < 0, -1, 1)
+    return pairs._replace(vectors=vectors)
+
+
+@np.errstate(under="ignore")
+def _from_sums(planned: PlannedSum, logs: np.ndarray, *, k: int, include_self: bool, tolerance: float) -> Eigenpairs:
+    """Return eigenpairs by Lanczos.
+
+    With residuals R of orthonormal U the eigenvalues of A are within |R| of those found. Sums whose rows are off by
+    e_i, of the largest value, move A u for u = U c of norm one by |e| max |u| <= |e| max_i |U_i|.
+    """
+    worst = 0.0
+
+    def averages(vectors: np.ndarray) -> np.ndarray:
+        nonlocal worst
+        sums = planned(vectors, None, exclude_self=not include_self)
+        worst = max(worst, float(np.sqrt(law @ np.nan_to_num(sums.error, nan=np.inf) ** 2)))
+        return sums.weighted / sums.total[:, None]
+
+    with planned.expecting(EXPECTED_SUMS):
+        degrees = planned(np.empty((len(logs), 0)), None, exclude_self=not include_self)
+        law = stationary_law(logs, degrees.shift + np.log(degrees.total))
+        eigenvalues, vectors = largest_eigenpairs(averages, law, k=k, tolerance=tolerance)
+        residuals = np.sqrt(law)[:, None] * (averages(vectors) - vectors * eigenvalues)
+    rows = float(np.linalg.norm(vectors, axis=1).max())
+    return Eigenpairs(eigenvalues, vectors, float(np.linalg.norm(residuals, 2)) + worst * rows)
+
+
+@np.errstate(under="ignore")
+def _from_matrix(
+    attention: Attention, keys: np.ndarray, logs: np.ndarray, *, k: int, include_self: bool, names: np.ndarray
+) -> Eigenpairs:
+    """Return eigenpairs from all pairs; `names` are the numbers of the points for their user.
+
+    With d_i = sum_j v_j k_ij and S = (v/d)^(1/2) k (v/d)^(1/2) symmetric, A (dv)^(-1/2) s = lambda (dv)^(-1/2) s.
+    """
     matrix = _logits(attention, cost_matrix(attention.pseudometric, keys, keys))
     asymmetry = _check_symmetric(attention, "the spectrum", lambda rows: (matrix[rows], matrix[:, rows].T), keys)
     if not include_self:
@@ -122,7 +176,7 @@ def eigenpairs(
         rounding = max(rounding, asymmetry + _logit_rounding(attention, keys, block, rows, weights))
     if np.isneginf(log_degrees).any():
         raise DegenerateKernelError(
-            f"point {massive[np.argmin(log_degrees)]} has no key with mass at a finite cost: its row is 0/0. "
+            f"point {names[np.argmin(log_degrees)]} has no key with mass at a finite cost: its row is 0/0. "
             "Leave it out."
         )
     half = (logs - log_degrees) / 2
@@ -131,11 +185,9 @@ def eigenpairs(
     np.exp(matrix, out=matrix)
     n = len(matrix)
     eigenvalues, found = scipy.linalg.eigh(matrix, subset_by_index=[n - k, n - 1], overwrite_a=True)
-    vectors = np.zeros((len(points), k))
     law = stationary_law(logs, log_degrees)
     with np.errstate(divide="ignore", invalid="ignore"):
-        vectors[massive] = np.where(law[:, None] > 0, found / np.sqrt(law)[:, None], 0.0)[:, ::-1]
-    vectors *= np.where(vectors[np.argmax(np.abs(vectors), axis=0), range(k)] < 0, -1, 1)
+        vectors = np.where(law[:, None] > 0, found / np.sqrt(law)[:, None], 0.0)[:, ::-1]
     return Eigenpairs(eigenvalues[::-1], vectors, rounding + n * np.finfo(np.float64).eps)
 
 
