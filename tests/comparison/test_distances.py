@@ -53,6 +53,15 @@ def test_times_that_differ_by_rounding_are_the_same_times() -> None:
     assert not compare(a, b).any()
 
 
+def test_times_may_differ_by_a_billionth_of_themselves_or_of_one() -> None:
+    late = TIMES * 1e6
+    assert not compare(trajectory(0), trajectory(0, times=TIMES + 0.9e-9)).any()
+    assert not compare(trajectory(0, times=late), trajectory(0, times=late + 2e-4)).any()  # 2e-4 of 2.5e5
+    for times, moved in ((TIMES, TIMES + 4e-9), (late, late + [4e-4, 0, 0])):
+        with pytest.raises(ConfigError, match="same times"):
+            compare(trajectory(0, times=times), trajectory(0, times=moved))
+
+
 def test_different_times_are_refused_and_the_first_is_named() -> None:
     with pytest.raises(ConfigError, match=r"number 1 is 0\.5 in a and 0\.51 in b"):
         compare(trajectory(0), trajectory(1, times=[0.25, 0.51, 3.1]))

@@ -83,6 +83,14 @@ def test_normalisers_and_sample_sizes_are_the_direct_ones():
         np.testing.assert_allclose(life.effective_sample_size(at=at), sizes, rtol=1e-9)  # logits of 1e5 in the far row
 
 
+def test_a_sample_size_squares_masses_as_it_does_kernels():
+    masses = np.random.default_rng(6).gamma(1.0, size=len(CLOUD))
+    life = af.EmpiricalAttention(ATTENTION, af.DiscreteMeasure(CLOUD, masses))
+    rows = np.exp(logits() - logits().max(axis=1, keepdims=True)) * masses
+    expected = rows.sum(axis=1) ** 2 / (rows**2).sum(axis=1)
+    np.testing.assert_allclose(life.effective_sample_size(), expected, rtol=1e-9)
+
+
 def test_evolve_iterates_frozen_layers_and_records_in_the_order_asked():
     life = af.EmpiricalAttention(ATTENTION, CLOUD)
     flow = life.evolve(f, times=[3 * EPS, 0.0, EPS])
