@@ -39,7 +39,7 @@ def test_judge_is_the_function_also_after_its_room_was_imported():
     code = (
         "import attnflow.judge.claims, attnflow as af; from attnflow import judge; print(judge.__qualname__, af.judge)"
     )
-    assert in_a_fresh_process(code).startswith("judge <function judge")
+    assert in_a_fresh_process(code).count("<function judge at") == 2
 
 
 def test_help_loads_neither_jax_nor_scipy():
