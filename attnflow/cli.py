@@ -55,6 +55,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _obey(arguments: argparse.Namespace) -> int:
     """Run the command; what a study's code ends by sys.exit has not come to its end."""
+    from attnflow.lab.programs import keep_programs
+
+    keep_programs()
     try:
         return int(arguments.command(arguments))
     except SystemExit as error:
@@ -101,7 +104,7 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
     size.add_argument("--quick", action="store_true", help="the quick cases and seeds (the default)")
     size.add_argument("--full", action="store_true", help="all cases and seeds")
     verify.add_argument("--json", type=Path, metavar="FILE", help="also write the rows as JSON")
-    verify.add_argument("--jobs", type=int, default=1, metavar="J", help="run in so many processes, default 1")
+    verify.add_argument("--jobs", type=int, metavar="J", help="run in so many processes; default the cores")
     verify.add_argument("--launcher", type=int, default=0, help=argparse.SUPPRESS)  # what `--jobs` starts
     plot = command("plot", _plot, "draw the figures of studies that have been run")
     plot.add_argument("names", nargs="*", metavar="STUDY", help="a name that `attnflow list` shows")
@@ -134,7 +137,8 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
     if unknown:
         raise ConfigError(f"{unknown[0]!r} is one word too many. See `attnflow {words[0]} --help`.")
     check_integer(arguments.seed, "--seed", minimum=0)
-    check_integer(getattr(arguments, "jobs", 1), "--jobs", minimum=1)
+    if getattr(arguments, "jobs", None) is not None:
+        check_integer(arguments.jobs, "--jobs", minimum=1)
     return arguments
 
 
@@ -172,7 +176,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _verify(arguments: argparse.Namespace) -> int:
     from attnflow.judge.verdicts import exit_code
-    from attnflow.lab.launchers import in_order_of, launchers
+    from attnflow.lab.launchers import PATIENCE, default_jobs, in_order_of, launchers
     from attnflow.lab.loading import find_studies
     from attnflow.lab.store import write_file
     from attnflow.lab.tables import last_line, verdict_table
@@ -190,7 +194,8 @@ def _verify(arguments: argparse.Namespace) -> int:
         return 0
     words = ["verify", *arguments.claims, "--full" if arguments.full else "--quick", "--seed", str(arguments.seed)]
     words += ["--studies", str(arguments.studies), "--out", str(arguments.out)]
-    with launchers(arguments.jobs - 1, words):
+    jobs, after = (arguments.jobs, 0.0) if arguments.jobs else (default_jobs(), PATIENCE)
+    with launchers(jobs - 1, words, after=after):
         summaries = _run_all(studies, store, arguments, quick=not arguments.full)
     for summary in summaries:
         if summary.signal:
