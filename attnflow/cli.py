@@ -123,6 +123,7 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
     export.add_argument("-o", type=Path, metavar="FILE", help="ends in .h5 or .csv; default STUDY.h5")
     bench = command("bench", _bench, "time every kernel sum on this machine, beside NumPy, KeOps and torch")
     bench.add_argument("--quick", action="store_true", help="a first look at few points, in seconds")
+    bench.add_argument("--tokens", action="store_true", help="only layers and gradients of 64 coordinates and channels")
     bench.add_argument("--planner", action="store_true", help="only check the planner's choices, on 60 problems")
     bench.add_argument("--growth", action="store_true", help="only fit how the time grows with N")
     bench.add_argument("--figure", type=Path, metavar="FILE", help="PNG and PDF; default OUT/bench.png")
@@ -278,13 +279,13 @@ def _bench(arguments: argparse.Namespace) -> int:
     enable_x64()
     _check_folder(arguments.json, "--json")
     _check_folder(arguments.figure, "--figure")
-    special = [name for name in ("planner", "growth") if getattr(arguments, name)]
+    special = [name for name in ("tokens", "planner", "growth") if getattr(arguments, name)]
     if arguments.figure:
         check_choice(arguments.figure.suffix, "--figure", ["", ".png", ".pdf"])
         if special:
-            raise ConfigError("`--planner` and `--growth` draw no `--figure`. Leave it out.")
+            raise ConfigError(f"`--{special[0]}` draws no `--figure`. Leave one of them out.")
     figure = arguments.figure or arguments.out / "bench.png"
-    bench(tables=special or ["methods"], quick=arguments.quick, figure=figure, json=arguments.json)
+    bench(tables=special or ["methods", "tokens"], quick=arguments.quick, figure=figure, json=arguments.json)
     return 0
 
 
