@@ -9,9 +9,11 @@ import ctypes
 import gc
 import os
 
-from attnflow.lab.programs import FOLDER, SECONDS, WORTH_A_FILE, keep_programs
+from attnflow.lab.programs import FOLDER, SECONDS, WORTH_A_FILE, compile_quickly, keep_programs
 
-keep_programs()  # in the folder of the commands, unless a worker or its user has another
+# As commands do: in their folder, unless a worker or its user has another.
+keep_programs()
+compile_quickly()
 
 import jax  # noqa: E402
 import psutil  # noqa: E402

@@ -9,7 +9,7 @@ import platformdirs
 import pytest
 
 from attnflow.lab import programs
-from attnflow.lab.programs import FOLDER, SECONDS, default_folder, keep_programs, make_room
+from attnflow.lab.programs import FOLDER, SECONDS, compile_quickly, default_folder, keep_programs, make_room
 
 ROOT = Path(__file__).parents[2]
 COMPILE = """
@@ -56,6 +56,22 @@ def test_a_folder_that_cannot_be_written_is_not_used(cache, monkeypatch):
     monkeypatch.setattr(os, "access", lambda *_: False)  # root may write everywhere
     keep_programs()
     assert FOLDER not in os.environ
+
+
+def test_flags_for_xla_are_added_to_those_of_the_user(monkeypatch):
+    monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_parallel_codegen_split_count=7 --xla_other=1")
+    for _ in range(2):
+        compile_quickly()
+        words = os.environ["XLA_FLAGS"].split()
+        assert words[:2] == ["--xla_cpu_parallel_codegen_split_count=7", "--xla_other=1"]
+        assert words[2:] == ["--xla_cpu_use_fusion_emitters=false"]
+
+
+def test_a_version_of_xla_that_may_not_know_the_flags_is_told_nothing(monkeypatch):
+    monkeypatch.setenv("XLA_FLAGS", "")
+    monkeypatch.setattr(programs, "version", lambda _: "1.0.3")
+    compile_quickly()
+    assert os.environ["XLA_FLAGS"] == ""
 
 
 def test_machines_that_share_a_home_share_no_programs(monkeypatch):
