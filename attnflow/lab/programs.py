@@ -1,4 +1,4 @@
-"""How commands wait less for XLA: programs are kept for later ones and other processes, and compiled in half the time."""
+"""How commands wait less for XLA: programs are kept for later ones and other processes, and compiled more quickly."""
 
 from __future__ import annotations
 
