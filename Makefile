@@ -16,7 +16,7 @@ wrong-lives: .venv/installed  ## every study at quick size with each life wrong 
 	$(BIN)/python tests/wrong_lives.py
 
 test: .venv/installed  ## all tests, two files at a time
-	$(BIN)/pytest -q -n 2 --dist loadfile
+	$(BIN)/pytest -q -n 2 --dist loadfile --no-loadscope-reorder  # the long files of few tests would come last
 
 mutate: .venv/installed  ## change the judge and the reading of records in every small way; an hour or more: what no test notices
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test,mutation]'
