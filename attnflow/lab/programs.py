@@ -50,8 +50,17 @@ def keep_programs() -> None:
 
 def default_folder() -> Path:
     """Return the folder for this machine: a home may be shared by several, and a program uses what one can do."""
-    machine = hashlib.sha256(f"{platform.node()} {platform.machine()} {platform.processor()}".encode()).hexdigest()
+    machine = hashlib.sha256(f"{platform.node()} {platform.machine()} {instructions()}".encode()).hexdigest()
     return Path(platformdirs.user_cache_dir("attnflow")) / "programs" / machine[:16]
+
+
+def instructions(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    """Return what this processor says it can do, where the system tells it, else its name."""
+    try:
+        lines = cpuinfo.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    return next((line for line in lines if line.startswith(("flags", "Features"))), platform.processor())
 
 
 def make_room(folder: Path) -> None:

@@ -81,6 +81,15 @@ def test_machines_that_share_a_home_share_no_programs(monkeypatch):
     assert default_folder().parent == here.parent
 
 
+def test_processors_that_can_do_different_things_share_no_programs(tmp_path, monkeypatch):
+    (tmp_path / "cpuinfo").write_text("model\t: one\nflags\t: fpu avx512f\n")
+    assert programs.instructions(tmp_path / "cpuinfo").endswith("fpu avx512f")
+    assert programs.instructions(tmp_path / "nowhere") == programs.platform.processor()
+    here = default_folder()
+    monkeypatch.setattr(programs, "instructions", lambda: "fpu")
+    assert default_folder() != here
+
+
 def test_the_oldest_programs_give_way(tmp_path, monkeypatch):
     monkeypatch.setattr(programs, "MOST_BYTES", 100)
     for age, name in enumerate("cab"):  # not in the order of their names
