@@ -7,16 +7,16 @@ export OPENBLAS_NUM_THREADS := 1
 .PHONY: verify verify-full wrong-lives mutate test lint types figures report gpu-compile clean
 
 verify: .venv/installed  ## the main job: run every study at quick size and print the verdicts
-	$(BIN)/attnflow verify --quick --jobs 2
+	$(BIN)/attnflow verify --quick
 
 verify-full: .venv/installed  ## the same at full size; resumes when interrupted
-	$(BIN)/attnflow verify --full --jobs 2
+	$(BIN)/attnflow verify --full
 
 wrong-lives: .venv/installed  ## every study at quick size with each life wrong by a named amount: which claims notice
 	$(BIN)/python tests/wrong_lives.py
 
 test: .venv/installed  ## all tests, two files at a time
-	$(BIN)/pytest -q -n 2 --dist loadfile
+	$(BIN)/pytest -q -n 2 --dist loadfile --no-loadscope-reorder  # the long files of few tests would come last
 
 mutate: .venv/installed  ## change the judge and the reading of records in every small way; an hour or more: what no test notices
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test,mutation]'

@@ -19,46 +19,35 @@ Example:
     (True, True)
 """
 
-from attnflow.attention import Attention as Attention
-from attnflow.attention import bandwidth_from_inverse_temperature as bandwidth_from_inverse_temperature
-from attnflow.comparison.distances import compare as compare
-from attnflow.densities.base import Density as Density
-from attnflow.densities.gaussian import Gaussian as Gaussian
-from attnflow.densities.log_density import LogDensity as LogDensity
-from attnflow.densities.uniform import Uniform as Uniform
-from attnflow.densities.von_mises_fisher import VonMisesFisher as VonMisesFisher
-from attnflow.distributed import join_processes as join_processes
-from attnflow.equations.continuum import DriftDiffusion as DriftDiffusion
-from attnflow.equations.expansions.laplace import LaplaceExpansion as LaplaceExpansion
-from attnflow.errors import AttnflowError as AttnflowError
-from attnflow.judge.claims import Claim as Claim
-from attnflow.judge.levels import Level as Level
-from attnflow.judge.rates import LimitFit as LimitFit
-from attnflow.judge.rates import RateFit as RateFit
-from attnflow.judge.rates import fit_limit as fit_limit
-from attnflow.judge.rates import fit_rate as fit_rate
-from attnflow.judge.verdicts import Verdict as Verdict
-from attnflow.judge.verdicts import exit_code as exit_code
-from attnflow.judge.verdicts import is_expected as is_expected
-from attnflow.judge.verdicts import judge as judge
-from attnflow.judge.verdicts import verdict_from_row as verdict_from_row
-from attnflow.lab.study import Study as Study
-from attnflow.lab.study import per_seed as per_seed
-from attnflow.manifolds.base import Manifold as Manifold
-from attnflow.manifolds.euclidean import EuclideanSpace as EuclideanSpace
-from attnflow.manifolds.sphere import Circle as Circle
-from attnflow.manifolds.sphere import Sphere as Sphere
-from attnflow.manifolds.torus import FlatTorus as FlatTorus
-from attnflow.measures import DiscreteMeasure as DiscreteMeasure
-from attnflow.normalizations.alpha import AlphaNormalization as AlphaNormalization
-from attnflow.normalizations.base import Normalization as Normalization
-from attnflow.normalizations.key_weights import KeyWeights as KeyWeights
-from attnflow.precision import enable_x64 as enable_x64
-from attnflow.pseudometrics.base import CustomPseudoMetric as CustomPseudoMetric
-from attnflow.pseudometrics.base import PseudoMetric as PseudoMetric
-from attnflow.pseudometrics.plain import DotProduct as DotProduct
-from attnflow.pseudometrics.plain import SquaredDistance as SquaredDistance
-from attnflow.sums.empirical import EmpiricalAttention as EmpiricalAttention
-from attnflow.sums.population import PopulationAttention as PopulationAttention
-from attnflow.trajectories import Spectrum as Spectrum
-from attnflow.trajectories import Trajectory as Trajectory
+import ast
+import sys
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType
+
+_FACE = ast.parse(Path(__file__).with_suffix(".pyi").read_text(encoding="utf-8")).body
+_HOMES = {line.names[0].name: line.module for line in _FACE if isinstance(line, ast.ImportFrom) and line.module}
+
+
+class _Face(ModuleType):
+    """The names of `__init__.pyi`, each imported when it is first asked for: `attnflow --help` needs no JAX."""
+
+    def __getattr__(self, name: str) -> object:
+        if name in _HOMES:
+            value = getattr(import_module(_HOMES[name]), name)
+            self.__dict__[name] = value
+            return value
+        if not name.startswith("__") and find_spec(f"attnflow.{name}"):
+            return import_module(f"attnflow.{name}")
+        raise AttributeError(f"module 'attnflow' has no attribute {name!r}", name=name, obj=self)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name not in _HOMES or not isinstance(value, ModuleType):  # `attnflow.judge` is the function, not its room
+            super().__setattr__(name, value)
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *_HOMES})
+
+
+sys.modules[__name__].__class__ = _Face

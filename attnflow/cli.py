@@ -55,6 +55,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _obey(arguments: argparse.Namespace) -> int:
     """Run the command; what a study's code ends by sys.exit has not come to its end."""
+    from attnflow.lab.programs import compile_quickly, keep_programs
+
+    keep_programs()
+    if arguments.command in (_run, _verify):  # the bench measures what a program of one's own gets
+        compile_quickly()
     try:
         return int(arguments.command(arguments))
     except SystemExit as error:
@@ -101,7 +106,7 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
     size.add_argument("--quick", action="store_true", help="the quick cases and seeds (the default)")
     size.add_argument("--full", action="store_true", help="all cases and seeds")
     verify.add_argument("--json", type=Path, metavar="FILE", help="also write the rows as JSON")
-    verify.add_argument("--jobs", type=int, default=1, metavar="J", help="run in so many processes, default 1")
+    verify.add_argument("--jobs", type=int, metavar="J", help="run in so many processes; default the cores")
     verify.add_argument("--launcher", type=int, default=0, help=argparse.SUPPRESS)  # what `--jobs` starts
     plot = command("plot", _plot, "draw the figures of studies that have been run")
     plot.add_argument("names", nargs="*", metavar="STUDY", help="a name that `attnflow list` shows")
@@ -120,6 +125,7 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
     export.add_argument("-o", type=Path, metavar="FILE", help="ends in .h5 or .csv; default STUDY.h5")
     bench = command("bench", _bench, "time every kernel sum on this machine, beside NumPy, KeOps and torch")
     bench.add_argument("--quick", action="store_true", help="a first look at few points, in seconds")
+    bench.add_argument("--tokens", action="store_true", help="only layers and gradients of 64 coordinates and channels")
     bench.add_argument("--planner", action="store_true", help="only check the planner's choices, on 60 problems")
     bench.add_argument("--growth", action="store_true", help="only fit how the time grows with N")
     bench.add_argument("--figure", type=Path, metavar="FILE", help="PNG and PDF; default OUT/bench.png")
@@ -134,7 +140,8 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
     if unknown:
         raise ConfigError(f"{unknown[0]!r} is one word too many. See `attnflow {words[0]} --help`.")
     check_integer(arguments.seed, "--seed", minimum=0)
-    check_integer(getattr(arguments, "jobs", 1), "--jobs", minimum=1)
+    if getattr(arguments, "jobs", None) is not None:
+        check_integer(arguments.jobs, "--jobs", minimum=1)
     return arguments
 
 
@@ -172,7 +179,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _verify(arguments: argparse.Namespace) -> int:
     from attnflow.judge.verdicts import exit_code
-    from attnflow.lab.launchers import in_order_of, launchers
+    from attnflow.lab.launchers import PATIENCE, default_jobs, in_order_of, launchers
     from attnflow.lab.loading import find_studies
     from attnflow.lab.store import write_file
     from attnflow.lab.tables import last_line, verdict_table
@@ -190,7 +197,8 @@ def _verify(arguments: argparse.Namespace) -> int:
         return 0
     words = ["verify", *arguments.claims, "--full" if arguments.full else "--quick", "--seed", str(arguments.seed)]
     words += ["--studies", str(arguments.studies), "--out", str(arguments.out)]
-    with launchers(arguments.jobs - 1, words):
+    jobs, after = (arguments.jobs, 0.0) if arguments.jobs else (default_jobs(), PATIENCE)
+    with launchers(jobs - 1, words, after=after):
         summaries = _run_all(studies, store, arguments, quick=not arguments.full)
     for summary in summaries:
         if summary.signal:
@@ -273,13 +281,13 @@ def _bench(arguments: argparse.Namespace) -> int:
     enable_x64()
     _check_folder(arguments.json, "--json")
     _check_folder(arguments.figure, "--figure")
-    special = [name for name in ("planner", "growth") if getattr(arguments, name)]
+    special = [name for name in ("tokens", "planner", "growth") if getattr(arguments, name)]
     if arguments.figure:
         check_choice(arguments.figure.suffix, "--figure", ["", ".png", ".pdf"])
         if special:
-            raise ConfigError("`--planner` and `--growth` draw no `--figure`. Leave it out.")
+            raise ConfigError(f"`--{special[0]}` draws no `--figure`. Leave one of them out.")
     figure = arguments.figure or arguments.out / "bench.png"
-    bench(tables=special or ["methods"], quick=arguments.quick, figure=figure, json=arguments.json)
+    bench(tables=special or ["methods", "tokens"], quick=arguments.quick, figure=figure, json=arguments.json)
     return 0
 
 

@@ -112,15 +112,16 @@ def text_of(path: Path) -> str:
         return ""
 
 
-def _imported(source: str) -> set[str]:
+@functools.cache
+def _imported(source: str) -> frozenset[str]:
     """Return the first words of all that a module imports, wherever in its text."""
     try:
         nodes = list(ast.walk(ast.parse(source)))
     except (SyntaxError, ValueError):  # as told by whoever loads it
-        return set()
+        return frozenset()
     names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     names |= {str(node.module) for node in nodes if isinstance(node, ast.ImportFrom) and node.level == 0}
-    return {name.split(".")[0] for name in names}
+    return frozenset(name.split(".")[0] for name in names)
 
 
 def _files(place: Path) -> list[Path]:

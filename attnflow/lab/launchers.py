@@ -6,14 +6,20 @@ other agreement: one goes forwards, one backwards until they meet, further ones 
 
 from __future__ import annotations
 
+import os
 import random
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
+import psutil
+
 T = TypeVar("T")
+MEMORY = 2e9  # bytes that a process of a quick run may come to need
+PATIENCE = 5.0  # seconds that a run goes on alone, unless it is told in how many processes
 
 
 def in_order_of(launcher: int, items: Sequence[T]) -> list[T]:
@@ -28,8 +34,13 @@ def in_order_of(launcher: int, items: Sequence[T]) -> list[T]:
     return random.Random(launcher).sample(items, len(items))
 
 
+def default_jobs() -> int:
+    """Return in how many processes a run is done: one per core, as far as memory allows."""
+    return max(1, min(os.cpu_count() or 1, int(psutil.virtual_memory().available / MEMORY)))
+
+
 @contextmanager
-def launchers(count: int, words: Sequence[str]) -> Iterator[None]:
+def launchers(count: int, words: Sequence[str], *, after: float = 0.0) -> Iterator[None]:
     """Run a command in so many further processes, for the time of a `with` block.
 
     They are told to stop as soon as it ends: each finishes its record at hand. What one of them does not do, because it
@@ -38,17 +49,26 @@ def launchers(count: int, words: Sequence[str]) -> Iterator[None]:
     Args:
         count: how many.
         words: the command line after `attnflow`.
+        after: seconds after which they start: what ends sooner needs no help, and each takes seconds to begin.
     """
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-m", "attnflow", *words, "--launcher", str(launcher)],
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )
-        for launcher in range(1, count + 1)
-    ]  # fmt: skip
+    processes: list[subprocess.Popen] = []
+
+    def start() -> None:
+        processes.extend(
+            subprocess.Popen(
+                [sys.executable, "-m", "attnflow", *words, "--launcher", str(launcher)],
+                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            )
+            for launcher in range(1, count + 1)
+        )  # fmt: skip
+
+    timer = threading.Timer(after, start)
+    timer.start()
     try:
         yield
     finally:
+        timer.cancel()
+        timer.join()
         for process in processes:
             process.terminate()
         for process in processes:

@@ -2,11 +2,13 @@
 
 import json
 import sys
+import types
 
 import pytest
 
 from attnflow.cli import main
-from attnflow.lab.launchers import in_order_of, launchers
+from attnflow.lab import launchers as module
+from attnflow.lab.launchers import default_jobs, in_order_of, launchers
 
 STUDY = '''
 """Does an error halve?"""
@@ -94,6 +96,21 @@ def test_launchers_end_with_the_block(folder):
         pass
     lines = len((folder / "who.txt").read_text().splitlines()) if (folder / "who.txt").exists() else 0
     assert lines <= 1  # the record at hand
+
+
+def test_a_run_that_is_soon_over_starts_no_other_process(folder, monkeypatch):
+    started = []
+    monkeypatch.setattr(module, "default_jobs", lambda: 3)
+    monkeypatch.setattr(module.subprocess, "Popen", lambda *words, **_: started.append(words))
+    assert verify()[0] == 0
+    assert started == []
+
+
+def test_unless_told_there_is_a_process_for_each_core_that_has_memory(monkeypatch):
+    monkeypatch.setattr(module.os, "cpu_count", lambda: 7)
+    for free, jobs in ((1e12, 7), (6.5e9, 3), (1e8, 1)):
+        monkeypatch.setattr(module.psutil, "virtual_memory", lambda free=free: types.SimpleNamespace(available=free))
+        assert default_jobs() == jobs
 
 
 def test_no_jobs_are_refused(folder, capsys):

@@ -1,6 +1,7 @@
 """The project's own studies: the whole quick run, once, and what must hold of it."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -36,7 +37,10 @@ sys.exit(code)
 
 @pytest.fixture(scope="module")
 def quick_run(tmp_path_factory):
-    """Exit code, output and rows of `attnflow verify --quick` in a fresh process with an empty store, LONG left out."""
+    """Exit code, output and rows of `attnflow verify --quick` in a fresh process with an empty store, LONG left out.
+
+    Where ATTNFLOW_TESTS_OUT names a store, empty as well, its records are put there and need not be measured again.
+    """
     folder = tmp_path_factory.mktemp("verify")
     (folder / "studies").mkdir()
     for path in (ROOT / "studies").rglob("*.py"):
@@ -45,10 +49,12 @@ def quick_run(tmp_path_factory):
     words = [
         "verify",
         "--quick",
+        "--jobs",
+        "1",
         "--studies",
         folder / "studies",
         "--out",
-        folder / "store",
+        os.environ.get("ATTNFLOW_TESTS_OUT", folder / "store"),
         "--json",
         folder / "rows.json",
     ]

@@ -31,6 +31,7 @@ class Measurement:
         dim, points, bandwidth, rtol: D, N, eps and the tolerance that was asked.
         cores: that it uses.
         seconds: of the first layer, with all that is prepared for these points; the best of several, compiled before.
+        cpu: seconds of all cores together for it, which other processes lengthen less.
         next_seconds: of a further layer on the same points.
         predicted: seconds of the first layer by the cost model, for other engines as N^2 from fewer points.
         error: max |error| of the averages of 64 random rows of random signs, against a direct sum.
@@ -49,6 +50,7 @@ class Measurement:
     rtol: float
     cores: int
     seconds: float | None = None
+    cpu: float | None = None
     next_seconds: float | None = None
     predicted: float | None = None
     error: float | None = None
@@ -71,6 +73,7 @@ class _Runs:
         self.engine = engine
         self.enough = enough
         self.first: list[float] = []
+        self.cpu: list[float] = []
         self.next: list[float] = []
         self.memory = 0.0
         self.answer: Answer | None = None
@@ -85,10 +88,11 @@ class _Runs:
         gc.collect()
         try:
             with _Memory(looking=not self.first) as memory:
-                start = time.perf_counter()
+                start, busy = time.perf_counter(), time.process_time()
                 layer = self.engine.prepare(problem)
                 self.answer = layer()
                 self.first.append(time.perf_counter() - start)
+                self.cpu.append(time.process_time() - busy)
             self.memory = max(self.memory, memory.growth)
             if self.first[-1] < self.enough:
                 start = time.perf_counter()
@@ -103,7 +107,7 @@ class _Runs:
             return replace(row, note=self.note)
         error, row_sum_error = delivered(self.answer, problem)
         return replace(
-            row, seconds=min(self.first), next_seconds=min(self.next, default=None), error=error,
+            row, seconds=min(self.first), cpu=min(self.cpu), next_seconds=min(self.next, default=None), error=error,
             row_sum_error=row_sum_error, declared=self.answer.declared, memory=self.memory, method=self.answer.method,
         )  # fmt: skip
 

@@ -16,11 +16,12 @@ BUDGET = 15.0  # seconds; a layer that is predicted to take longer is not run
 HOPELESS = 20.0  # times the best prediction
 RTOL = 1e-6
 BEST_OF = 5
+QUICK_COUNTS = (4096, 8192)
 
 
 def one_step(*, quick: bool = False) -> list[Measurement]:
     """Time one layer on the sphere in R^3 by every engine in double and single precision, and a gradient."""
-    problem = Problem.draw(4096 if quick else 16384, cloud="sphere", bandwidth=0.01, rtol=RTOL)
+    problem = Problem.draw(QUICK_COUNTS[0] if quick else 16384, cloud="sphere", bandwidth=0.01, rtol=RTOL)
     own = [engine for engine in own_engines() if engine.name != "auto"]
     single = [engine for engine in own_engines(dtype="float32") if engine.name in ("dense", "gpu")]
     return race([*own, *single, gradient_engine(), *peers()[0]], problem, rounds=2 if quick else BEST_OF)
@@ -34,7 +35,7 @@ def sizes(step: Sequence[Measurement], *, quick: bool = False) -> Iterator[Measu
         quick: two sizes at one bandwidth.
     """
     bandwidths = (1e-2,) if quick else (1e-2, 1e-3, 1e-4)
-    counts = (4096, 8192) if quick else (4096, 16384, 65536, 262144, 1048576)
+    counts = QUICK_COUNTS if quick else (4096, 16384, 65536, 262144, 1048576)
     others = [engine for engine in peers()[0] if (engine.name, engine.dtype) != ("KeOps", "float32")]
     others = [engine for engine in others if engine.name != "torch"]
     known = {(row.engine, row.dtype): row for row in step}
@@ -72,7 +73,8 @@ class Choice:
         cloud, dim, points, bandwidth, rtol: the problem.
         method: the choice.
         seconds: measured, first layer, by method; None for those that are hopeless or refused.
-        predicted: the same by the cost model.
+        cpu: the same, of all cores together.
+        predicted: the seconds by the cost model.
     """
 
     cloud: str
@@ -82,19 +84,33 @@ class Choice:
     rtol: float
     method: str
     seconds: dict[str, float | None]
+    cpu: dict[str, float | None]
     predicted: dict[str, float]
 
     @property
     def best(self) -> str:
         """The fastest of the measured methods."""
-        times = {name: seconds for name, seconds in self.seconds.items() if seconds is not None}
-        return min(times, key=lambda name: times[name])
+        return _least(self.seconds)
 
     @property
     def ratio(self) -> float:
         """Time of the choice relative to the best; infinite for a choice that was refused."""
-        chosen, best = self.seconds[self.method], self.seconds[self.best]
-        return float("inf") if chosen is None or best is None else chosen / best
+        return _relative(self.seconds, self.method)
+
+    @property
+    def cpu_ratio(self) -> float:
+        """The same in seconds of all cores, which other processes lengthen less."""
+        return _relative(self.cpu, self.method)
+
+
+def _least(times: dict[str, float | None]) -> str:
+    known = {name: seconds for name, seconds in times.items() if seconds is not None}
+    return min(known, key=lambda name: known[name])
+
+
+def _relative(times: dict[str, float | None], method: str) -> float:
+    chosen, best = times[method], times[_least(times)]
+    return float("inf") if chosen is None or best is None else chosen / best
 
 
 def planner_grid(*, quick: bool = False) -> list[tuple[str, float, int, float]]:
@@ -112,9 +128,9 @@ def planner_check(grid: Iterable[tuple[str, float, int, float]]) -> Iterator[Cho
         predicted = {name: cost.first for name, cost in plan.costs.items()}
         engines = [engine for engine in own_engines() if engine.name in predicted]
         rows = _within_budget(engines, problem, predicted, limit=HOPELESS * min(predicted.values()), rounds=3)
-        seconds = {row.engine: row.seconds for row in rows}
+        seconds, cpu = ({row.engine: getattr(row, name) for row in rows} for name in ("seconds", "cpu"))
         dim = problem.points.shape[1]
-        yield Choice(cloud, dim, count, bandwidth, rtol, plan.method, seconds, predicted)
+        yield Choice(cloud, dim, count, bandwidth, rtol, plan.method, seconds, cpu, predicted)
 
 
 @dataclass(frozen=True)

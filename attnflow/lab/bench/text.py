@@ -11,6 +11,7 @@ from typing import Any
 
 from attnflow.lab.bench.measuring import Measurement
 from attnflow.lab.bench.tables import BUDGET, Choice, Growth
+from attnflow.lab.bench.tokens import TokenRow
 
 NEAR, FAR = 1.3, 3.0  # times the best method
 
@@ -38,6 +39,7 @@ def step_text(rows: Sequence[Measurement], missing: Sequence[str], *, width: int
             "method": row.engine,
             "dtype": row.dtype,
             "seconds": _number(row.seconds),
+            "CPU": _number(row.cpu),
             "of NumPy": "-" if not row.seconds or not numpy else f"{row.seconds / numpy:.3f}",
             "error": _error(row.error),
             "declared": _error(row.declared),
@@ -94,20 +96,49 @@ def planner_text(choices: Sequence[Choice], *, width: int) -> list[str]:
             "rtol": f"{choice.rtol:g}",
             "choice": choice.method,
             "ratio": f"{choice.ratio:.2f}",
+            "CPU": f"{choice.cpu_ratio:.2f}",
             "best": choice.best,
         }
         | {name: _both(choice.seconds.get(name), choice.predicted.get(name)) for name in methods}
         for choice in choices
     ]
-    near = sum(choice.ratio <= NEAR for choice in choices)
+    near, cpu_near = (sum(getattr(c, name) <= NEAR for c in choices) for name in ("ratio", "cpu_ratio"))
     worst = max(choices, key=lambda choice: choice.ratio)
     title = "The planner's choice against the fastest method: seconds of a first layer, predicted ones in brackets"
     verdict = (
-        f"within {NEAR:g}x of the best: {near} of {len(choices)} ({near / len(choices):.0%}); the worst "
+        f"within {NEAR:g}x of the best: {near} of {len(choices)} ({near / len(choices):.0%}), in seconds of all cores "
+        f"{cpu_near}; the worst "
         f"{worst.ratio:.2f}x ({worst.method} for {worst.best}: {worst.cloud}, eps = {worst.bandwidth:g}, "
         f"N = {worst.points}, rtol = {worst.rtol:g}); above {FAR:g}x: {sum(c.ratio > FAR for c in choices)}"
     )
     return [*wrapped([title], width=width), *aligned(cells, width=width), *wrapped([verdict], width=width)]
+
+
+def tokens_text(rows: Sequence[TokenRow], missing: Sequence[str], *, width: int) -> list[str]:
+    """Return the layers and gradients at the size of tokens, beside torch where it is installed."""
+    cells = [
+        {
+            "cost": row.cost,
+            "dtype": row.dtype,
+            "N": str(row.points),
+            "pass": row.direction,
+            "CPU": _number(row.cpu),
+            "of torch": "-" if row.ratio is None else f"{row.ratio:.2f}",
+            "seconds": _number(row.seconds),
+            "torch CPU": _number(row.torch_cpu),
+            "torch seconds": _number(row.torch_seconds),
+            "first call CPU": _number(row.first),
+            "error": _error(row.error),
+            "torch error": _error(row.torch_error),
+        }
+        for row in rows
+    ]
+    title = (
+        f"Attention of {rows[0].dim} coordinates and channels: seconds of all cores (CPU) and by the clock, beside "
+        "torch's scaled_dot_product_attention and its backward pass"
+    )
+    notes = [f"{name}: not installed" for name in missing if name == "torch"]
+    return [*wrapped([title], width=width), *aligned(cells, width=width), *wrapped(notes, width=width)]
 
 
 def growth_text(growths: Sequence[Growth], *, width: int) -> list[str]:

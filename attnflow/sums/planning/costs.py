@@ -83,7 +83,7 @@ def fourier_cost(
         for count in (work.keys / parts, work.queries)
     )
     back /= machine.cores
-    checks = machine.row * (work.keys + work.queries) / 2
+    checks = machine.row * (work.keys + work.queries) / 4
     layer = 1e-9 * (transforms * (there + back) + checks) + 5e-3
     layer += (sample.density < 2 * fourier.BEST_ERROR / rtol).mean() * dense_cost(work, machine).next
     plan = 1e-9 * machine.scatter * (work.keys + work.queries) + 12e-3

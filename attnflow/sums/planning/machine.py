@@ -1,4 +1,7 @@
-"""How fast this machine sums: constants measured once and kept in the user's cache folder."""
+"""How fast this machine sums: constants measured once and kept in the user's cache folder.
+
+They are seconds of a processor, not of a clock, so that what else the machine does hardly moves them.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import finufft
 import jax
@@ -28,7 +31,7 @@ from attnflow.sums.kernel_sums.neighbours import spatial_order
 
 # Nanoseconds per point of a non-uniform transform in d dimensions, base + growth (digits)^2, measured from 3 to 12.
 SPREADING = {1: (18.0, 0.15), 2: (45.0, 0.75), 3: (150.0, 6.5)}
-FORMAT = 2  # of the file; raised when a constant changes its meaning
+FORMAT = 3  # of the file; raised when a constant changes its meaning
 
 
 @dataclass(frozen=True)
@@ -66,9 +69,45 @@ class Machine:
         return 1e-9 * (self.pair64 if dtype == np.float64 else self.pair32)
 
 
+READINGS, SPREAD = 3, 0.25  # a core that two threads share is slower by more
+
+
+class Calibration(NamedTuple):
+    """Measured constants, and whether repeated readings agreed, so that they are worth keeping."""
+
+    machine: Machine
+    steady: bool
+
+
+class _Clock:
+    """Takes times, each the shortest of several, and notes whether they agree.
+
+    Attributes:
+        steady: whether no second-shortest time was longer than the shortest by more than SPREAD.
+    """
+
+    def __init__(self) -> None:
+        self.steady = True
+
+    def seconds(self, run: Callable[[], object], *, of: Callable[[], float] = time.process_time) -> float:
+        """Return the shortest of some runs after one that compiles: seconds of all cores together, or `of` a clock."""
+        run()
+        times = []
+        for _ in range(READINGS):
+            start = of()
+            run()
+            times.append(of() - start)
+        least, second = sorted(times)[:2]
+        self.steady &= second <= (1 + SPREAD) * least
+        return least
+
+
 @functools.cache
 def this_machine() -> Machine:
-    """Return the constants of this machine: from the cache folder, measured and put there where it has none."""
+    """Return the constants of this machine: from the cache folder, measured and put there where it has none.
+
+    Those of a machine on which readings disagree serve this process alone.
+    """
     path = cache_file()
     try:
         known = json.loads(path.read_text(encoding="utf-8"))
@@ -76,7 +115,9 @@ def this_machine() -> Machine:
             return Machine(**known)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         pass  # no file, or one that another version wrote: measured anew
-    machine = calibrate()
+    machine, steady = calibrate()
+    if not steady:
+        return machine
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(f".{os.getpid()}")
@@ -98,58 +139,52 @@ def _signature() -> list:
     return [FORMAT, platform.machine(), platform.node(), os.cpu_count(), kinds, jax.__version__, finufft.__version__]
 
 
-def calibrate() -> Machine:
+def calibrate() -> Calibration:
     """Measure the constants, on sums that take some hundredths of a second each."""
-    rng, machine = np.random.default_rng(0), Machine()
+    rng, machine, clock = np.random.default_rng(0), Machine(), _Clock()
     points = rng.standard_normal((16384, 3))
     points /= np.linalg.norm(points, axis=1)[:, None]
-    values, core = points[:, :1], 1e9 * machine.cores
+    values = points[:, :1]
     attention = Attention(SquaredDistance(), bandwidth=1e-2)
     given: dict[str, Any] = dict(points=points, log_weights=np.zeros(len(points)))
+    half = len(points) // 2
 
-    single = DenseSum(attention, dtype=np.dtype(np.float32), **given)
-    double = DenseSum(attention, dtype=np.dtype(np.float64), **given)
+    def dense_pair(dtype: type) -> float:
+        some: dict[str, Any] = {name: array[:half] for name, array in given.items()}
+        kernel_sum = DenseSum(attention, dtype=np.dtype(dtype), **some)
+        return 1e9 * clock.seconds(lambda: kernel_sum(values[:half])) / half**2
+
     near = CutoffSum(attention, dtype=np.dtype(np.float64), rtol=1e-4, **given)
-    pair = core * _seconds(lambda: double(values)) / len(points) ** 2
-    candidate = core * _seconds(lambda: near(values)) / near.candidates
-    sort = 1e9 * _seconds(lambda: spatial_order(points, KEY_TILE)) / len(points) / math.log2(len(points) / KEY_TILE)
+    pair = dense_pair(np.float64)
+    candidate = 1e9 * clock.seconds(lambda: near(values)) / near.candidates
+    levels = math.log2(len(points) / KEY_TILE)
     angles, modes = list(np.ascontiguousarray(points.T)), (64, 64, 64)
 
     def transform(count: int) -> float:
         plan = finufft.Plan(1, modes, eps=1e-6, nthreads=1)
         plan.setpts(*(angle[:count] for angle in angles))
         strengths = np.ones(count, np.complex128)
-        return 1e9 * _seconds(lambda: plan.execute(strengths))
+        return 1e9 * clock.seconds(lambda: plan.execute(strengths))
 
     few, many = transform(16), transform(len(points))
     base, growth = SPREADING[3]
-    return dataclasses.replace(
+    measured = dataclasses.replace(
         machine,
         pair64=pair,
-        pair32=core * _seconds(lambda: single(values)) / len(points) ** 2,
+        pair32=dense_pair(np.float32),
         candidate=candidate / pair,
-        sort=sort,
-        gpu64=_gpu_pair(attention, np.dtype(np.float64)),
-        gpu32=_gpu_pair(attention, np.dtype(np.float32)),
+        sort=1e9 * clock.seconds(lambda: spatial_order(points, KEY_TILE)) / len(points) / levels,
+        gpu64=_gpu_pair(clock, attention, np.dtype(np.float64)),
+        gpu32=_gpu_pair(clock, attention, np.dtype(np.float32)),
         spread=max((many - few) / len(points), 1.0) / (base + growth * 6**2),
     )
+    return Calibration(measured, clock.steady)
 
 
-def _gpu_pair(attention: Attention, dtype: np.dtype) -> float:
+def _gpu_pair(clock: _Clock, attention: Attention, dtype: np.dtype) -> float:
     """Nanoseconds of a pair on the GPU, where there is one."""
     if not has_gpu():
         return Machine().gpu64 if dtype == np.float64 else Machine().gpu32
     points = np.random.default_rng(0).standard_normal((131072, 3))
     kernel_sum = GpuSum(attention, points=points, log_weights=np.zeros(len(points)), dtype=dtype)
-    return 1e9 * _seconds(lambda: kernel_sum(points[:, :1])) / len(points) ** 2
-
-
-def _seconds(run: Callable[[], object]) -> float:
-    """Return the shortest of three, after one that compiles."""
-    run()
-    times = []
-    for _ in range(3):
-        start = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - start)
-    return min(times)
+    return 1e9 * clock.seconds(lambda: kernel_sum(points[:, :1]), of=time.perf_counter) / len(points) ** 2

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 
 from attnflow.cli import main
-from attnflow.lab.bench import engines, measuring, tables
+from attnflow.lab.bench import engines, measuring, tables, tokens
 from attnflow.lab.bench.engines import Answer, Engine, Problem
 from attnflow.lab.bench.figure import cost_curves
 from attnflow.lab.bench.machine import head, load_line, machine
 from attnflow.lab.bench.measuring import Measurement, delivered, race
 from attnflow.lab.bench.tables import Choice, Growth, slope
-from attnflow.lab.bench.text import growth_text, planner_text, sizes_text, step_text, wrapped
+from attnflow.lab.bench.text import growth_text, planner_text, sizes_text, step_text, tokens_text, wrapped
+from attnflow.lab.bench.tokens import TokenRow
 
 
 def problem(count=500, bandwidth=0.05):
@@ -39,7 +40,14 @@ def quick(tmp_path_factory):
     folder = tmp_path_factory.mktemp("bench")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(engines, "optional", lambda name: None)
+        patch.setattr(tokens, "optional", lambda name: None)
+        # What is asked of the tables holds at any size; the gradients are compiled for each.
         patch.setattr(tables, "BEST_OF", 1)
+        patch.setattr(tables, "QUICK_COUNTS", (1200, 2000))
+        patch.setattr(tokens, "COUNTS", (300,))
+        patch.setattr(tokens, "DIM", 5)
+        patch.setattr(tokens, "ROUNDS", 1)
+        patch.setattr(tokens, "COSTS", {"dot product": tokens.COSTS["dot product"]})  # each compiles for seconds
         patch.chdir(folder)
         patch.setenv("COLUMNS", "200")
         printed = []
@@ -56,7 +64,10 @@ def test_the_quick_tables_hold_every_method_and_the_machine(quick):
     assert {row["engine"] for row in rows["sizes"]} >= {"dense", "cutoff", "fourier", "auto", "NumPy"}
     for word in ("BLAS threads", "XLA_FLAGS", "xla_cpu_prefer_vector_width=512", "jax", "numpy", "finufft", "cores"):
         assert word in text
-    assert all(row["seconds"] > 0 and row["rate"] > 0 for row in rows["one_step"])
+    assert all(row["seconds"] > 0 and row["cpu"] > 0 and row["rate"] > 0 for row in rows["one_step"])
+    assert "Attention of 5 coordinates and channels" in text
+    assert len(rows["tokens"]) == 4  # of one cost in two precisions, a layer and a gradient
+    assert all(row["cpu"] > 0 and row["ratio"] is None for row in rows["tokens"])
 
 
 def test_delivered_errors_are_below_declared_ones(quick):
@@ -96,6 +107,47 @@ def test_the_figure_shows_what_was_measured_and_what_was_predicted():
     modelled, measured = (line for line in second.lines if len(line.get_xdata()))
     np.testing.assert_allclose(modelled.get_ydata(), [2e-3, 1.8e-2, 0.8], rtol=1e-14)
     np.testing.assert_array_equal(measured.get_xdata(), [1000, 3000])
+
+
+def test_tokens_are_the_layers_they_are_said_to_be(quick):
+    _, rows, _ = quick
+    layers = [row for row in rows["tokens"] if row["direction"] == "layer"]
+    assert [row["dtype"] for row in layers] == ["float64", "float32"]
+    for row in layers:
+        assert row["error"] < (1e-12 if row["dtype"] == "float64" else 1e-4)  # asked for 1e-8 and 1e-4
+
+
+@pytest.mark.parametrize("cost", list(tokens.COSTS))
+def test_the_gradient_of_tokens_is_that_of_the_sum_of_squares_of_a_layer(monkeypatch, cost):
+    monkeypatch.setattr(tokens, "DIM", 5)
+    drawn, step = tokens.Tokens.draw(300, dtype="float64"), 1e-6
+    direction = np.random.default_rng(1).standard_normal(drawn.points.shape)
+
+    def loss(points):
+        squares = (
+            ((points[:, None] - points) ** 2).sum(axis=-1) if cost == "squared distance" else -2 * points @ points.T
+        )
+        kernel = np.exp(squares / (-2 * drawn.bandwidth))
+        return ((kernel @ drawn.values / kernel.sum(axis=1, keepdims=True)) ** 2).sum()
+
+    own = tokens._own(drawn, cost, "float64")
+    exact, rows = tokens._direct(drawn, cost)
+    np.testing.assert_allclose(own.layer()[rows], exact, rtol=0, atol=1e-12)
+    slope_of_sum = (own.gradient() * direction).sum()
+    ends = [loss(drawn.points + sign * step * direction) for sign in (1, -1)]
+    # The difference quotient is off by step^2 and by rounding / step, 1e-9 or so relative to sums of some hundreds.
+    assert slope_of_sum == pytest.approx((ends[0] - ends[1]) / (2 * step), rel=1e-6)
+
+
+def test_torch_computes_the_same_layers_and_gradients(monkeypatch):
+    pytest.importorskip("torch")
+    monkeypatch.setattr(tokens, "DIM", 5)
+    monkeypatch.setattr(tokens, "COUNTS", (300,))
+    for row in tokens.token_rows():
+        tolerance = 1e-11 if row.dtype == "float64" else 1e-3  # roundings, and gradients of sums that cancel
+        assert row.error < tolerance
+        assert row.direction == "gradient" or row.torch_error < tolerance
+        assert row.ratio > 0
 
 
 def test_a_wrong_average_and_a_wrong_row_sum_are_seen():
@@ -146,6 +198,7 @@ def test_an_engine_that_is_slow_runs_once_and_its_memory_is_seen():
 def choice(method, **seconds):
     return Choice(
         cloud="sphere", dim=3, points=1000, bandwidth=0.01, rtol=1e-6, method=method, seconds=seconds,
+        cpu={name: each and each**2 for name, each in seconds.items()},
         predicted={"dense": 1.0, "cutoff": 1.5, "fourier": 90.0},
     )  # fmt: skip
 
@@ -153,6 +206,7 @@ def choice(method, **seconds):
 def test_a_choice_is_compared_with_the_fastest_method():
     good, bad = choice("dense", dense=2.0, cutoff=2.5, fourier=None), choice("cutoff", dense=1.0, cutoff=4.0)
     assert (good.best, good.ratio, bad.best, bad.ratio) == ("dense", 1.0, "dense", 4.0)
+    assert (good.cpu_ratio, bad.cpu_ratio) == (1.0, 16.0)
     assert choice("fourier", dense=1.0, fourier=None).ratio == float("inf")
     text = "\n".join(planner_text([good, bad], width=200))
     assert "1 of 2 (50%)" in text
@@ -208,6 +262,11 @@ def test_tables_fit_a_narrow_terminal(quick):
         *step_text([*step, refused], ["KeOps"], width=60),
         *sizes_text(sizes, width=60),
         *planner_text([choice("dense", dense=1.0)], width=60),
+        *tokens_text(
+            [TokenRow(**{name: row[name] for name in TokenRow.__dataclass_fields__}) for row in rows["tokens"]],
+            ["torch"],
+            width=60,
+        ),
         *wrapped(head(rows["machine"]), width=60),
     ]
     assert max(map(len, texts)) <= 60
@@ -238,7 +297,7 @@ def test_the_gradient_is_that_of_a_layer():
         (["--json", "nowhere/rows.json"], "does not exist"),
         (["--figure", "nowhere/costs.png"], "does not exist"),
         (["--figure", "costs.jpg"], "must be one of '', '.png', '.pdf', got '.jpg'"),
-        (["--growth", "--figure", "costs.png"], "draw no `--figure`"),
+        (["--growth", "--figure", "costs.png"], "draws no `--figure`"),
     ],
 )
 def test_a_file_that_could_not_be_written_is_refused_before_any_work(tmp_path, monkeypatch, capsys, words, message):
@@ -251,7 +310,7 @@ def test_help_names_the_options(capsys):
     with pytest.raises(SystemExit, match="0"):
         main(["bench", "--help"])
     text = capsys.readouterr().out
-    assert all(option in text for option in ("--quick", "--planner", "--growth", "--figure", "--json"))
+    assert all(option in text for option in ("--quick", "--tokens", "--planner", "--growth", "--figure", "--json"))
 
 
 @pytest.mark.parametrize("module", ["pykeops", "torch"])

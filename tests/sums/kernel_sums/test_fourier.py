@@ -10,6 +10,7 @@ from witnesses import direct
 import attnflow as af
 from attnflow.errors import ConfigError, ResourceError
 from attnflow.sums.kernel_sums import fourier
+from attnflow.sums.kernel_sums.base import Rows
 from attnflow.sums.kernel_sums.fourier import FourierSum
 
 FLOAT64 = np.dtype(np.float64)
@@ -95,6 +96,23 @@ def test_one_heavy_key_spoils_the_rows_around_it_and_they_say_so():
         sums = FourierSum(attention, points=points, log_weights=log_weights, dtype=FLOAT64, rtol=1e-4)(rough(n, seed))
         error = np.abs(average(sums) - direct.layer(logits, rough(n, seed)))[:, 0]
         assert (error <= sums.error + 1e-14).all()  # NumPy's own rounding
+
+
+@pytest.mark.parametrize("least", [1e-30, 1e-4])
+def test_rows_are_checked_against_sums_over_all_keys_but_those_of_least_weight(monkeypatch, least):
+    monkeypatch.setattr(fourier, "CHECKED_KEYS", 64)  # several parts, the last one shorter
+    points, eps = cloud(300, 3), 0.02
+    kernel_sum = fourier_sum(points, eps)
+    columns = np.column_stack([np.ones(300), rough(300)]) / 300
+    some = np.array([7, 200, 63, 299])
+    for rows in (Rows(points, None).take(some), Rows(points, np.arange(300)).take(some)):
+        kernel = np.exp(direct.distance_logits(rows.points, points, bandwidth=eps))
+        if rows.own is not None:
+            kernel[np.arange(4), some] = 0.0
+        missed = np.abs(kernel_sum._near_sums(columns, rows, least=least) - kernel @ columns).max()
+        # What is left out weighs `least` at most, in all; sums of 300 kernels below one round at 1e-16.
+        assert missed <= least + 1e-15
+        assert missed > 0 or least < 1e-15, "some keys are left out"
 
 
 def test_periodic_copies_of_the_mass_at_one_edge_are_not_felt_at_the_other():

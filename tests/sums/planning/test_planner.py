@@ -15,7 +15,7 @@ from attnflow.sums.kernel_sums.cutoff import CutoffSum
 from attnflow.sums.kernel_sums.dense import DenseSum
 from attnflow.sums.kernel_sums.fourier import FourierSum
 from attnflow.sums.planning import costs, machine, planner
-from attnflow.sums.planning.machine import Machine
+from attnflow.sums.planning.machine import Calibration, Machine
 from attnflow.sums.planning.planner import PlannedSum
 from attnflow.sums.planning.samples import Sample
 
@@ -263,7 +263,7 @@ def test_the_constants_of_the_machine_are_measured_once_and_kept(tmp_path, monke
 
     def calibrate():
         measured.append(1)
-        return Machine(pair64=0.5 + len(measured))
+        return Calibration(Machine(pair64=0.5 + len(measured)), steady=True)
 
     monkeypatch.setattr(machine, "calibrate", calibrate)
     fresh = machine.this_machine.__wrapped__
@@ -279,12 +279,32 @@ def test_the_constants_of_the_machine_are_measured_once_and_kept(tmp_path, monke
 def test_a_cache_folder_that_cannot_be_written_is_no_fault(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setattr(machine.platformdirs, "user_cache_dir", lambda name: str(tmp_path / "file" / name))
-    monkeypatch.setattr(machine, "calibrate", lambda: Machine(pair64=7.0))
+    monkeypatch.setattr(machine, "calibrate", lambda: Calibration(Machine(pair64=7.0), steady=True))
     assert machine.this_machine.__wrapped__().pair64 == 7.0
 
 
+def test_constants_on_which_readings_disagree_are_not_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(machine.platformdirs, "user_cache_dir", lambda name: str(tmp_path / name))
+    monkeypatch.setattr(machine, "calibrate", lambda: Calibration(Machine(pair64=7.0), steady=False))
+    assert machine.this_machine.__wrapped__().pair64 == 7.0
+    assert not machine.cache_file().exists()
+
+
+def test_readings_agree_where_the_two_shortest_do():
+    times = iter([0, 5, 10, 13.2, 20, 23, 30, 39, 40, 45, 50, 53])  # starts and ends of runs of 5, 3.2, 3; 9, 5 and 3
+
+    def clock():
+        return float(next(times))
+
+    steady = machine._Clock()
+    assert steady.seconds(list, of=clock) == 3.0
+    assert steady.steady
+    assert steady.seconds(list, of=clock) == 3.0
+    assert not steady.steady
+
+
 def test_calibration_measures_positive_constants():
-    for name, constant in dataclasses.asdict(machine.calibrate()).items():
+    for name, constant in dataclasses.asdict(machine.calibrate().machine).items():
         assert constant > 0, name
 
 
