@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from attnflow.attention import Attention
+from attnflow.pseudometrics.scalars import by_coordinate
 
 QUERY_TILE = 64
 LOG2E = 1 / math.log(2)
@@ -73,11 +74,9 @@ exp2.defjvps(lambda change, power, _: change * power / LOG2E)  # JAX would take 
 def log2_kernel(attention: Attention, queries: Coordinates, keys: Coordinates) -> jax.Array:
     """Return the logits over log 2 of all pairs, from coordinate arrays: D x (q,), D x (k,) -> (q, k)."""
     typed = jax.tree.map(lambda leaf: jnp.asarray(leaf, queries[0].dtype), attention)
-
-    def row(*x: jax.Array) -> jax.Array:
-        return jax.vmap(lambda *y: typed.logit(jnp.stack(x), jnp.stack(y), unit=LOG2E))(*keys)
-
-    return jax.vmap(row)(*queries).astype(queries[0].dtype)  # a constant in the cost may be of another dtype
+    logit = by_coordinate(functools.partial(typed.logit, unit=LOG2E), dim=len(queries), dtype=queries[0].dtype)
+    rows = jax.vmap(lambda *x: jax.vmap(lambda *y: logit(x, y))(*keys))
+    return rows(*queries).astype(queries[0].dtype)  # a constant in the cost may be of another dtype
 
 
 def tile(array: jax.Array, index: jax.Array, size: int) -> jax.Array:
