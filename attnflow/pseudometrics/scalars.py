@@ -152,7 +152,8 @@ class _Interpreter:
         if name in _FOLDS:
             return self._fold(_FOLDS[name], values[0], params["axes"])
         if name == "dot_general":
-            return self._dot(*values, params["dimension_numbers"], eqn.outvars[0].aval.dtype)
+            dtype = eqn.outvars[0].aval.dtype  # type: ignore[attr-defined]
+            return self._dot(values[0], values[1], numbers=params["dimension_numbers"], dtype=dtype)
         raise _NotApartError
 
     def _count(self, operations: int) -> None:
@@ -168,7 +169,7 @@ class _Interpreter:
         self._count(values.size)
         return _array([functools.reduce(operation, row) for row in rows], shape)
 
-    def _dot(self, a: np.ndarray, b: np.ndarray, numbers: tuple, dtype: Any) -> np.ndarray:
+    def _dot(self, a: np.ndarray, b: np.ndarray, *, numbers: tuple, dtype: Any) -> np.ndarray:
         """Return the products of two arrays, summed over some axes of both, alike in others."""
         (over_a, over_b), (alike_a, alike_b) = numbers
         free_a, free_b = (
@@ -192,7 +193,8 @@ class _Interpreter:
 def _terms(eqn: JaxprEqn) -> int:
     """Return how many numbers are multiplied in a product."""
     (over, _), _ = eqn.params["dimension_numbers"]
-    return eqn.outvars[0].aval.size * math.prod(eqn.invars[0].aval.shape[axis] for axis in over)
+    lengths: tuple = eqn.invars[0].aval.shape  # type: ignore[attr-defined]
+    return math.prod(eqn.outvars[0].aval.shape) * math.prod(lengths[axis] for axis in over)  # type: ignore[attr-defined]
 
 
 def _bind(eqn: JaxprEqn, values: Sequence) -> Any:
