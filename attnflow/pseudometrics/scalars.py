@@ -138,7 +138,7 @@ class _Interpreter:
             return not (is_product and is_apart and sides == _KEY and _terms(eqn) <= _FEW)
         if is_product and all(each.sides != _BOTH for each in values):
             return _terms(eqn) > _LONG or not is_apart
-        is_single = all(atom.aval.shape == () for atom in (*eqn.invars, *eqn.outvars))
+        is_single = not any(map(np.shape, [*(each.content for each in values), *_results(eqn)]))
         self._count(is_single)
         return is_single
 
@@ -152,7 +152,7 @@ class _Interpreter:
         if name in _FOLDS:
             return self._fold(_FOLDS[name], values[0], params["axes"])
         if name == "dot_general":
-            dtype = eqn.outvars[0].aval.dtype  # type: ignore[attr-defined]
+            dtype = _results(eqn)[0].dtype
             return self._dot(values[0], values[1], numbers=params["dimension_numbers"], dtype=dtype)
         raise _NotApartError
 
@@ -190,11 +190,16 @@ class _Interpreter:
         return self._fold(lax.add, _array(products, terms[0].shape), summed)
 
 
+def _results(eqn: JaxprEqn) -> list:
+    """Return what is known of the results of a step: their shapes and types."""
+    return [jax.ShapeDtypeStruct(atom.aval.shape, atom.aval.dtype) for atom in eqn.outvars]  # type: ignore[attr-defined]
+
+
 def _terms(eqn: JaxprEqn) -> int:
     """Return how many numbers are multiplied in a product."""
     (over, _), _ = eqn.params["dimension_numbers"]
     lengths: tuple = eqn.invars[0].aval.shape  # type: ignore[attr-defined]
-    return math.prod(eqn.outvars[0].aval.shape) * math.prod(lengths[axis] for axis in over)  # type: ignore[attr-defined]
+    return _results(eqn)[0].size * math.prod(lengths[axis] for axis in over)
 
 
 def _bind(eqn: JaxprEqn, values: Sequence) -> Any:
