@@ -19,9 +19,14 @@ _ARITHMETIC: dict[str, Callable] = {
     "select_n": lambda which, *cases: np.choose(np.asarray(which, int), cases),
     "clamp": lambda low, values, high: np.clip(values, low, high),
 }  # fmt: skip
-_SHAPING: dict[str, Callable] = {
+SHAPING: dict[str, Callable] = {  # of numbers, or of anything else
     "convert_element_type": lambda values, *, new_dtype, **_: np.asarray(values, new_dtype),
     "concatenate": lambda *parts, dimension: np.concatenate(parts, dimension),
+    "stack": lambda *parts, axis: np.stack(parts, axis),
+    "split": lambda values, *, sizes, axis: np.split(values, np.cumsum(sizes)[:-1], axis),
+    "slice": lambda values, *, start_indices, limit_indices, strides: values[
+        tuple(map(slice, start_indices, limit_indices, strides or [None] * len(start_indices)))
+    ],
     "squeeze": lambda values, *, dimensions: np.squeeze(values, dimensions),
     "reshape": lambda values, *, new_sizes, **_: np.reshape(values, new_sizes),
     "transpose": lambda values, *, permutation: np.transpose(values, permutation),
@@ -32,7 +37,7 @@ _SHAPING: dict[str, Callable] = {
     ),
 }
 _BY_POSITION = ("dynamic_slice", "gather", "scatter")
-_INLINED = ("jit", "pjit", "closed_call")  # known positions stay known within
+INLINED = ("jit", "pjit", "closed_call")  # known positions stay known within
 
 
 def strict(program: ClosedJaxpr) -> ClosedJaxpr:
@@ -83,15 +88,15 @@ def _run(jaxpr: Jaxpr, consts: Sequence, arguments: Sequence) -> list:
 
 def _apply(eqn: JaxprEqn, values: list) -> Any:
     name, params = eqn.primitive.name, eqn.params
-    if name in _INLINED:
+    if name in INLINED:
         inner = params["jaxpr" if "jaxpr" in params else "call_jaxpr"]
         return _run(inner.jaxpr, inner.consts, values)
     if all(map(_is_known, values)):
         known = [np.asarray(value) for value in values]
         if name in _ARITHMETIC:
             return _ARITHMETIC[name](*known)
-        if name in _SHAPING:
-            return _SHAPING[name](*known, **params)
+        if name in SHAPING:
+            return SHAPING[name](*known, **params)
     if name == "dynamic_slice":
         return _slice(eqn, values)
     if name == "gather":

@@ -12,7 +12,6 @@ three rotations e_a x x, for which nabla_{X_a} X_b = x_b P e_a and sum_b (X_b) x
 from __future__ import annotations
 
 import functools
-import itertools
 from abc import ABC, abstractmethod
 from typing import ClassVar, Self
 
@@ -141,11 +140,12 @@ class Basis(ABC):
             diffusions: C at the nodes, (M, D, D), symmetric on the tangent space.
             drifts: b at the nodes, (M, D).
         """
-        factors = self.along_fields(self.nodes, diffusions=diffusions, drifts=drifts).T
-        twice = (along_a @ along_b for along_a, along_b in itertools.product(self.derivatives, repeat=2))
-        image = np.zeros_like(self.at_nodes)
-        for factor, along in zip(factors, itertools.chain(self.derivatives, twice), strict=True):
-            image += factor[:, None] * (self.at_nodes @ along)
+        factors = self.along_fields(self.nodes, diffusions=diffusions, drifts=drifts).T[..., None]
+        once = [self.at_nodes @ along for along in self.derivatives]
+        first, second = factors[: len(once)], factors[len(once) :].reshape(len(once), len(once), -1, 1)
+        image = sum(factor * each for factor, each in zip(first, once, strict=True))
+        for b, along in enumerate(self.derivatives):  # sum_a (X_a'C X_b) X_a X_b: one product for all X_a
+            image += sum(factor * each for factor, each in zip(second[:, b], once, strict=True)) @ along
         return self.at_nodes.T @ (self.weights[:, None] * image)
 
     def along_fields(self, points: np.ndarray, *, diffusions: np.ndarray, drifts: np.ndarray) -> np.ndarray:

@@ -162,8 +162,7 @@ class LaplaceExpansion:
     def _minimize(self, points: np.ndarray) -> Minimizers:
         if self._at_query:
             return Minimizers(points, np.full(len(points), np.inf))
-        compiled = functools.partial(search, self.attention.pseudometric, self.density, *self._cover)
-        found: Minimizers = map_blocks(compiled, points)
+        found = search(self.attention.pseudometric, self.density, self._cover, points)
         distances = np.linalg.norm(found.points, axis=1)
         if not distances.max() < _RUNAWAY * np.linalg.norm(self._cover.nodes, axis=-1).max():
             raise ConfigError(

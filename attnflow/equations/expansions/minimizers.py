@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -10,11 +11,13 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.spatial import cKDTree
 
+from attnflow._lifting import map_blocks
 from attnflow.densities.base import Density
 from attnflow.equations.expansions.smoothness import derivative_and_value
 from attnflow.errors import ConvergenceError
 from attnflow.manifolds.base import Manifold
 from attnflow.pseudometrics.base import PseudoMetric
+from attnflow.pseudometrics.scalars import by_coordinate
 
 SAME_POINT = 1e-6  # two refined minimisers closer than this are one
 _NODES = (3_000, 20_000)  # of the cover at least, on curves and in more dimensions
@@ -82,58 +85,108 @@ class Minimizers(NamedTuple):
     gaps: Any
 
 
-@jax.jit
-def search(
-    pseudometric: PseudoMetric, density: Density, nodes: jax.Array, neighbours: jax.Array, queries: jax.Array
-) -> Minimizers:
-    """Return the minimisers of S = D/2 at queries (Q, D), Q a multiple of 16.
+def search(pseudometric: PseudoMetric, density: Density, cover: Cover, queries: np.ndarray) -> Minimizers:
+    """Return the minimisers of S = D/2 at queries (Q, D).
 
     Cells of the cover whose lowest node lies below those of all their neighbours are candidates; the lowest nodes of
-    the lowest few are refined, and the query itself where that is as low: a cost may be smooth but there.
+    the lowest few are refined, and the query itself where that is as low: a cost may be smooth but there. Each of them
+    takes steps until it has converged.
     """
+    found: Starts = map_blocks(functools.partial(_starts, pseudometric, *cover), queries)
+    points, (rows, places) = found.points, np.nonzero(found.are_candidates)
+    step = functools.partial(_step, pseudometric, density)
+    for _ in range(_NEWTON_STEPS):
+        if not len(rows):
+            break
+        points[rows, places], squares = map_blocks(step, queries[rows], found.flat[rows], points[rows, places])
+        goes_on = squares > _LAST_STEP**2
+        rows, places = rows[goes_on], places[goes_on]
+    return map_blocks(functools.partial(_pick, pseudometric), queries, points, found.are_candidates)
+
+
+class Starts(NamedTuple):
+    """Of each query where a search begins (Q, n, D), whether it does (Q, n), and which curvature is none, (Q,)."""
+
+    points: Any
+    are_candidates: Any
+    flat: Any
+
+
+@jax.jit
+def _starts(pseudometric: PseudoMetric, nodes: jax.Array, neighbours: jax.Array, queries: jax.Array) -> Starts:
+    """Return the candidates at queries (Q, D), Q a multiple of 16."""
     square = jnp.sum((nodes - nodes.mean(axis=(0, 1), keepdims=True)) ** 2, axis=-1).max()
+    pair = by_coordinate(functools.partial(_half, pseudometric), dim=nodes.shape[-1], dtype=nodes.dtype)
+    coordinates = tuple(jnp.moveaxis(nodes, (2, 1), (0, 1)))  # of (n, cells)
 
-    def half(x: jax.Array, y: jax.Array) -> jax.Array:
-        return jnp.asarray(0.5 * pseudometric(x, y), x.dtype)
+    def lows_of(x: jax.Array) -> jax.Array:
+        """Return the least cost of each cell, (cells, queries)."""
 
-    def start(x: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Return the candidates (n, D), and which curvature is none."""
-        costs = jax.vmap(jax.vmap(lambda y: half(x, y)))(nodes)
-        costs = jnp.where(jnp.isnan(costs), jnp.inf, costs)
-        in_cells = jnp.min(costs, axis=1)
-        is_local_minimum = in_cells <= jnp.min(in_cells[neighbours], axis=1)
-        _, lowest = jax.lax.top_k(-jnp.where(is_local_minimum, in_cells, jnp.inf), _CANDIDATES)
-        starts = nodes[lowest, jnp.argmin(costs[lowest], axis=1)]
-        first, bottom = starts[0], in_cells[lowest[0]]
-        starts = jnp.concatenate([jnp.where(half(x, x) <= bottom, x, first)[None], starts])
-        top = jnp.max(in_cells, initial=-jnp.inf, where=jnp.isfinite(in_cells))
-        return starts, _FLAT * (top - bottom) / square
+        def lower(place: jax.Array, lows: jax.Array) -> jax.Array:
+            here = tuple(each[place] for each in coordinates)
+            costs = jax.vmap(lambda *y: jax.vmap(lambda *x: pair(x, y))(*x.T))(*here)
+            return jnp.minimum(lows, jnp.where(jnp.isnan(costs), jnp.inf, costs))
+
+        nothing = jnp.full((nodes.shape[0], len(x)), jnp.inf, x.dtype)
+        return jax.lax.fori_loop(0, nodes.shape[1], lower, nothing)
+
+    def lowest_of(lows: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Return the lowest cells that lie below their neighbours, and how low, (n, queries); infinite for none."""
+        around = jax.lax.fori_loop(
+            0, neighbours.shape[1], lambda k, least: jnp.minimum(least, lows[neighbours[:, k]]), lows
+        )
+        columns = jnp.arange(lows.shape[1])
+
+        def take(left: jax.Array, _: None) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+            lowest = jnp.argmin(left, axis=0)
+            return left.at[lowest, columns].set(jnp.inf), (lowest, left[lowest, columns])
+
+        return jax.lax.scan(take, jnp.where(lows <= around, lows, jnp.inf), length=_CANDIDATES)[1]
+
+    def start(x: jax.Array, cells: jax.Array, lows: jax.Array, top: jax.Array) -> Starts:
+        costs = jax.vmap(jax.vmap(functools.partial(_half, pseudometric, x)))(nodes[cells])
+        starts = nodes[cells, jnp.argmin(jnp.where(jnp.isnan(costs), jnp.inf, costs), axis=1)]
+        is_as_low = _half(pseudometric, x, x) <= lows[0]
+        are_candidates = jnp.concatenate([jnp.stack([is_as_low, True]), jnp.isfinite(lows[1:])])
+        return Starts(jnp.concatenate([x[None], starts]), are_candidates, _FLAT * (top - lows[0]) / square)
+
+    def batch(x: jax.Array) -> Starts:
+        lows = lows_of(x)
+        top = jnp.max(lows, axis=0, initial=-jnp.inf, where=jnp.isfinite(lows))
+        return jax.vmap(start, in_axes=(0, 1, 1, 0))(x, *lowest_of(lows), top)
+
+    found = jax.lax.map(batch, queries.reshape(-1, _BATCH, queries.shape[1]))
+    return Starts(*(jnp.concatenate(part) for part in found))
+
+
+def _half(pseudometric: PseudoMetric, x: jax.Array, y: jax.Array) -> jax.Array:
+    return jnp.asarray(0.5 * pseudometric(x, y), x.dtype)
+
+
+@jax.jit
+def _step(
+    pseudometric: PseudoMetric, density: Density, queries: jax.Array, flat: jax.Array, points: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Return where a step leads from points (Q, D), and the square of the length of each whole step."""
 
     def step(x: jax.Array, flat: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.Array]:
-        return _newton_step(density.manifold, lambda y: half(x, y), y, flat=flat)
+        return _newton_step(density.manifold, functools.partial(_half, pseudometric, x), y, flat=flat)
 
-    def pick(x: jax.Array, refined: jax.Array) -> Minimizers:
-        costs = jax.vmap(lambda y: half(x, y))(refined)
+    return jax.vmap(step)(queries, flat, points)
+
+
+@jax.jit
+def _pick(pseudometric: PseudoMetric, queries: jax.Array, points: jax.Array, are_candidates: jax.Array) -> Minimizers:
+    """Return the lowest of the candidates (Q, n, D) at queries (Q, D)."""
+
+    def pick(x: jax.Array, refined: jax.Array, are_candidates: jax.Array) -> Minimizers:
+        costs = jax.vmap(functools.partial(_half, pseudometric, x))(refined)
+        costs = jnp.where(are_candidates, costs, jnp.inf)
         best = jnp.nanargmin(costs)
         elsewhere = jnp.linalg.norm(refined - refined[best][None], axis=1) > SAME_POINT
         return Minimizers(refined[best], jnp.min(jnp.where(elsewhere, costs - costs[best], jnp.inf)))
 
-    def batch(x: jax.Array) -> Minimizers:
-        starts, flat = jax.vmap(start)(x)
-
-        def body(state: tuple[Any, Any, Any]) -> tuple[Any, Any, Any]:
-            steps, y, _ = state
-            return steps + 1, *jax.vmap(jax.vmap(step, (None, None, 0)))(x, flat, y)
-
-        def goes_on(state: tuple[Any, Any, Any]) -> jax.Array:
-            steps, _, squares = state
-            return (steps < _NEWTON_STEPS) & (squares > _LAST_STEP**2).any()
-
-        first = (jnp.zeros((), int), starts, jnp.full(starts.shape[:2], jnp.inf, starts.dtype))
-        return jax.vmap(pick)(x, jax.lax.while_loop(goes_on, body, first)[1])
-
-    found = jax.lax.map(batch, queries.reshape(-1, _BATCH, queries.shape[1]))
-    return Minimizers(*(jnp.concatenate(part) for part in found))
+    return jax.vmap(pick)(queries, points, are_candidates)
 
 
 def _newton_step(

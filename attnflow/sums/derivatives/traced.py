@@ -18,7 +18,9 @@ from jax.custom_derivatives import SymbolicZero
 
 from attnflow._tracing import is_traced, primal
 from attnflow.attention import Attention
+from attnflow.pseudometrics.finite import is_finite
 from attnflow.pseudometrics.plain import SquaredDistance
+from attnflow.pseudometrics.scalars import by_coordinate
 from attnflow.sums.kernel_sums.products import LEAST_DIM
 from attnflow.sums.kernel_sums.rounding import least_total
 from attnflow.sums.kernel_sums.tiles import (
@@ -208,7 +210,10 @@ _forward_compiled = compile_tiles(_forward)
 def _tangent(inputs: _Inputs, places: _Places, at: _Sums, change: _Inputs) -> _Sums:
     factored = inputs.attention.is_gaussian or not isinstance(inputs.queries, tuple)
     query_factors, key_factors = _factors(inputs, change) if factored else (None, None)
-    spare = None if _is_plain(inputs.attention) else _heaviest_pair(inputs, places, at)
+    cost, dtype = inputs.attention.pseudometric, inputs.columns.dtype
+    spare = None
+    if not (factored or is_finite(cost, dim=len(inputs.keys), dtype=dtype)):
+        spare = _heaviest_pair(inputs, places, at)
 
     def add(sums: jax.Array, queries: tuple, keys: tuple) -> jax.Array:
         x, own, shift, log2_total, dx, query_factors = queries
@@ -283,15 +288,17 @@ def _logits_and_changes(
 
     if spare is None:
         return changed(log2_kernel)
-    spare_x, spare_y = spare
+    spare_x, spare_y = map(tuple, spare)
 
     def pairwise(attention: Attention, x: Coordinates, y: Coordinates) -> jax.Array:
-        def pair(here: jax.Array, x: jax.Array, y: jax.Array) -> jax.Array:
-            return attention.logit(jnp.where(here, x, spare_x), jnp.where(here, y, spare_y), unit=LOG2E)
+        logit = by_coordinate(functools.partial(attention.logit, unit=LOG2E), dim=len(x), dtype=x[0].dtype)
+
+        def pair(here: jax.Array, x: Coordinates, y: Coordinates) -> jax.Array:
+            instead = jax.tree.map(lambda number, spare: jnp.where(here, number, spare), (x, y), (spare_x, spare_y))
+            return logit(*instead)
 
         over_keys = jax.vmap(pair, in_axes=(0, None, 0))
-        found = jax.vmap(over_keys, in_axes=(0, 0, None))(present, jnp.stack(x, axis=-1), jnp.stack(y, axis=-1))
-        return found.astype(x[0].dtype)
+        return jax.vmap(over_keys, in_axes=(0, 0, None))(present, x, y).astype(x[0].dtype)
 
     def factored(attention: Attention, x: Coordinates, y: Coordinates) -> jax.Array:
         x = tuple(jnp.where(masked, instead, c) for instead, c in zip(spare_x, x, strict=True))

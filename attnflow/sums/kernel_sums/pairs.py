@@ -6,13 +6,13 @@ import itertools
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from attnflow.errors import DataError
 from attnflow.precision import require_x64
 from attnflow.pseudometrics.base import PseudoMetric
 from attnflow.pseudometrics.plain import DotProduct, SquaredDistance
+from attnflow.pseudometrics.scalars import by_coordinate
 from attnflow.sums.kernel_sums.blocks import coordinates, slices
 from attnflow.sums.kernel_sums.tiles import Coordinates, compile_tiles
 
@@ -58,7 +58,6 @@ def cost_matrix(cost: PseudoMetric, queries: np.ndarray, keys: np.ndarray) -> np
 
 @compile_tiles
 def _block_costs(cost: PseudoMetric, queries: Coordinates, keys: Coordinates) -> jax.Array:
-    def row(*x: jax.Array) -> jax.Array:
-        return jax.vmap(lambda *y: cost(jnp.stack(x), jnp.stack(y)))(*keys)
-
-    return jax.vmap(row)(*queries).astype(queries[0].dtype)
+    pair = by_coordinate(cost, dim=len(queries), dtype=queries[0].dtype)
+    rows = jax.vmap(lambda *x: jax.vmap(lambda *y: pair(x, y))(*keys))
+    return rows(*queries).astype(queries[0].dtype)

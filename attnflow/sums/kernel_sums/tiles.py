@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from attnflow.attention import Attention
+from attnflow.pseudometrics.scalars import by_coordinate
 
 QUERY_TILE = 64
 LOG2E = 1 / math.log(2)
@@ -82,11 +83,9 @@ def log2_kernel(attention: Attention, queries: Coordinates, keys: Coordinates) -
     if not isinstance(queries, tuple) and not isinstance(keys, tuple):
         return jnp.dot(queries, keys.T, precision="highest")
     typed = jax.tree.map(lambda leaf: jnp.asarray(leaf, queries[0].dtype), attention)
-
-    def row(*x: jax.Array) -> jax.Array:
-        return jax.vmap(lambda *y: typed.logit(jnp.stack(x), jnp.stack(y), unit=LOG2E))(*keys)
-
-    return jax.vmap(row)(*queries).astype(queries[0].dtype)  # a constant in the cost may be of another dtype
+    logit = by_coordinate(functools.partial(typed.logit, unit=LOG2E), dim=len(queries), dtype=queries[0].dtype)
+    rows = jax.vmap(lambda *x: jax.vmap(lambda *y: logit(x, y))(*keys))
+    return rows(*queries).astype(queries[0].dtype)  # a constant in the cost may be of another dtype
 
 
 def tile(arrays: Any, index: jax.Array, size: int) -> Any:

@@ -83,3 +83,39 @@ def test_in_many_dimensions_minimisers_are_looked_for_from_samples():
     limit = af.LaplaceExpansion(af.Attention(cost, bandwidth=0.1), space)
     at = np.linspace(-1, 1, 10).reshape(2, 5)
     np.testing.assert_allclose(limit.minimizer(at), at + shift, rtol=0, atol=1e-12)
+
+
+def local_minima_of_a_form(x, weights):
+    """All local minima of sum w (x - y)^2 on the sphere, by Lagrange: y = w x / (w - l), |y| = 1, without a search."""
+    w = np.asarray(weights)
+    full = np.poly(w)  # prod (l - w_i)
+    residual = np.polymul(full, full)
+    for i in range(3):
+        others = np.poly(np.delete(w, i))
+        residual = np.polysub(residual, (w[i] * x[i]) ** 2 * np.polymul(others, others))
+    roots = np.roots(residual)
+    found = []
+    for multiplier in roots[np.abs(roots.imag) < 1e-9].real:
+        point = w * x / (w - multiplier)
+        tangent = np.linalg.svd(point[None])[2][1:]
+        if np.linalg.eigvalsh(tangent @ np.diag(w - multiplier) @ tangent.T).min() > 1e-9:
+            found.append(point)
+    return found
+
+
+def test_the_gap_of_a_form_is_that_of_its_local_minima():
+    # A start that never settles is no minimum: of the cost diag(1, 2, 3) there is none but the query, whatever starts.
+    for weights, alone in (([1.0, 2.0, 3.0], True), ([1.0, 6.0, 9.0], False)):
+        matrix = jnp.diag(jnp.array(weights))
+        cost = af.CustomPseudoMetric(jax.tree_util.Partial(lambda m, x, y: (x - y) @ m @ (x - y), matrix))
+        limit = af.LaplaceExpansion(af.Attention(cost, bandwidth=0.1), af.Uniform(SPHERE))
+        queries = np.concatenate([QUERIES, [[0.71829266, 0.48195975, -0.50176734], [0.95, 0.2, 0.24]]])
+        queries /= np.linalg.norm(queries, axis=1, keepdims=True)
+        minima = [local_minima_of_a_form(x, weights) for x in queries]
+        expected = [
+            min((np.sum(weights * (x - y) ** 2) / 2 for y in found if np.linalg.norm(x - y) > 1e-3), default=np.inf)
+            for x, found in zip(queries, minima, strict=True)
+        ]
+        assert np.isinf(expected).all() == alone
+        np.testing.assert_allclose(limit.gap(queries), expected, rtol=1e-9)
+        np.testing.assert_allclose(limit.minimizer(queries), queries, rtol=0, atol=1e-12)
