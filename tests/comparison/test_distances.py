@@ -57,7 +57,7 @@ def test_times_may_differ_by_a_billionth_of_themselves_or_of_one() -> None:
     late = TIMES * 1e6
     assert not compare(trajectory(0), trajectory(0, times=TIMES + 0.9e-9)).any()
     assert not compare(trajectory(0, times=late), trajectory(0, times=late + 2e-4)).any()  # 2e-4 of 2.5e5
-    for times, moved in ((TIMES, TIMES + 4e-9), (late, late + [4e-4, 0, 0])):
+    for times, moved in ((TIMES, TIMES + 4e-9), (late, late + np.array([4e-4, 0, 0]))):
         with pytest.raises(ConfigError, match="same times"):
             compare(trajectory(0, times=times), trajectory(0, times=moved))
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from attnflow.sums.kernel_sums import cutoff, dense, fourier, gpu
+from attnflow.sums.kernel_sums.blocks import packed_count
 from attnflow.sums.planning.machine import SPREADING, Machine
 from attnflow.sums.planning.samples import Sample
 
@@ -21,6 +22,7 @@ class Workload(NamedTuple):
         dtype: of the arithmetic.
         own: whether the queries are the keys, and one order in space serves both.
         passes: over the pairs; two where the largest logit is not known.
+        products: whether logits are products of matrices.
     """
 
     keys: int
@@ -30,6 +32,7 @@ class Workload(NamedTuple):
     dtype: np.dtype
     own: bool
     passes: int
+    products: bool = False
 
 
 class Cost(NamedTuple):
@@ -55,7 +58,7 @@ def cutoff_cost(work: Workload, machine: Machine, *, sample: Sample, bandwidth: 
     tiles = pairs / (cutoff.KEY_TILE * dense.QUERY_TILE)
     levels = math.log2(work.keys / cutoff.KEY_TILE + 1) + 1
     layer = (
-        pairs * _pair(work, machine) * machine.candidate + 1e-9 * work.queries * machine.row
+        pairs * _pair(work._replace(products=False), machine) * machine.candidate + 1e-9 * work.queries * machine.row
     ) / machine.cores + 3e-3
     sorted_points = work.keys + (0 if work.own else work.queries)
     plan = 1e-9 * (sorted_points * levels * machine.sort + tiles * machine.search)
@@ -100,9 +103,14 @@ def gpu_cost(work: Workload, machine: Machine) -> Cost:
 
 
 def _pair(work: Workload, machine: Machine) -> float:
-    """Seconds of a core: more coordinates and more columns cost in proportion (measured for D to 16, 32 columns)."""
+    """Seconds of a core: more coordinates and more columns cost in proportion (measured for D to 16, 32 columns).
+
+    Of products both are cheaper (measured for D to 64, 64 columns).
+    """
+    if work.products:
+        return machine.pair(work.dtype) * (0.9 + 0.023 * work.dim + 0.033 * packed_count(work.columns))
     passes, left = divmod(work.columns, dense.MAX_COLUMNS)
-    padded = [dense.MAX_COLUMNS] * passes + ([max(4, 1 << (left - 1).bit_length())] if left else [])
+    padded = [dense.MAX_COLUMNS] * passes + ([packed_count(left)] if left else [])
     dim = 1 + 0.08 * max(0, work.dim - 3)
     return machine.pair(work.dtype) * work.passes * sum(dim + 0.065 * (c - 4) for c in padded)
 

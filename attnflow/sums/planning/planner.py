@@ -204,7 +204,7 @@ class PlannedSum(KernelSum):
         metric = self.attention.pseudometric
         work = Workload(
             keys=len(self.points), queries=len(queries), dim=self.points.shape[1], columns=columns, dtype=self.dtype,
-            own=queries is self.points, passes=1 if metric.vanishes_on_diagonal else 2,
+            own=queries is self.points, passes=1 if metric.vanishes_on_diagonal else 2, products=self._has_products,
         )  # fmt: skip
         predicted = {"dense": costs.dense_cost(work, machine)} if "dense" in methods else {}
         if self.attention.is_gaussian and (pairs >= PLANNED_PAIRS or "dense" not in methods):
@@ -219,6 +219,10 @@ class PlannedSum(KernelSum):
         return predicted
 
     @cached_property
+    def _has_products(self) -> bool:
+        return self._devices is None and self.points.shape[1] >= LEAST_DIM and self.attention.factors(1.0) is not None
+
+    @cached_property
     def _width(self) -> np.ndarray:
         return np.ptp(self.points, axis=0)
 
@@ -228,7 +232,7 @@ class PlannedSum(KernelSum):
             made: KernelSum
             if method == "dense" and self._devices is not None:
                 made = DevicesSum(self.attention, devices=self._devices, **given)
-            elif method == "dense" and self.points.shape[1] >= LEAST_DIM and self.attention.factors(1.0):
+            elif method == "dense" and self._has_products:
                 made = ProductSum(self.attention, rtol=self._rtol, **given)
             elif method == "dense":
                 made = DenseSum(self.attention, **given)
