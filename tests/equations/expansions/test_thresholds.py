@@ -20,7 +20,7 @@ def found(monkeypatch, *, offset=0.0, gap=np.inf):
     cost = af.CustomPseudoMetric(lambda x, y: jnp.sum((x - y) ** 2))
     limit = af.LaplaceExpansion(af.Attention(cost, bandwidth=0.1), af.Uniform(CIRCLE))
     turned = AT + offset * np.array([[0.0, 0.0], [0.6, 0.8], [0.0, 0.0]])
-    monkeypatch.setattr(laplace, "map_blocks", lambda *_: Minimizers(turned, np.array([np.inf, gap, np.inf])))
+    monkeypatch.setattr(laplace, "search", lambda *_: Minimizers(turned, np.array([np.inf, gap, np.inf])))
     return limit
 
 
