@@ -135,7 +135,8 @@ def test_rounding_of_a_dense_sum_counts_its_additions_and_its_logits():
     assert (far.error >= 7 * unit * np.abs(logits)).all()  # three coordinates and four more operations
 
 
-def test_errors_of_many_layers_add_up(monkeypatch):
+@pytest.mark.parametrize("held", [False, True])
+def test_errors_of_many_layers_add_up(monkeypatch, held):
     class Biased(DenseSum):
         """Off by exactly what it declares, in every layer and always to the same side."""
 
@@ -143,7 +144,12 @@ def test_errors_of_many_layers_add_up(monkeypatch):
             sums = super().of_rows(values, rows)
             return sums._replace(weighted=sums.weighted * (1 + 1e-9), error=np.full(len(sums.total), 1e-9))
 
+        def matrix(self, rows):
+            matrix, errors = super().matrix(rows)
+            return matrix * (1 + 1e-9), np.full_like(errors, 1e-9)
+
     monkeypatch.setattr(planner, "DenseSum", Biased)
+    monkeypatch.setattr(planner, "HELD_LAYERS", 2 if held else np.inf)
     points = np.random.default_rng(0).normal(size=(20, 2))
     life = af.EmpiricalAttention(af.Attention(af.SquaredDistance(), 0.5), points, rtol=1e-6)
     flow = life.evolve(np.ones(20), times=[50.0])

@@ -69,7 +69,7 @@ class TracedAverages:
             return self._spread
         if len(queries) * len(keys) < PLANNED_PAIRS:
             return False
-        queries, keys, masses = map(np.asarray, primal((queries, keys, masses)))
+        attention, (queries, keys, masses) = primal(attention), map(np.asarray, primal((queries, keys, masses)))
         with np.errstate(divide="ignore"):
             planned = self._kernel_sum(attention, keys, np.log(masses))
         channels, dim = values.shape[1] + 1, keys.shape[1] + 1

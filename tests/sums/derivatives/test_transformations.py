@@ -1,5 +1,6 @@
 """What JAX may trace around a layer, and what is refused in words."""
 
+import contextlib
 import functools
 
 import jax
@@ -220,9 +221,10 @@ def test_keys_without_mass_near_far_queries_leave_the_other_gradients_alone(dtyp
 
     values = rng.choice([-1.0, 1.0], 3000)
     given = [array.astype(dtype) for array in (points, values, masses)]
-    planned, dense = (
-        jax.grad(functools.partial(loss, method=method), argnums=(0, 1, 2))(*given) for method in ("auto", "dense")
-    )
+    single = pytest.warns(RuntimeWarning, match="float32 is uncertain")  # logits of thousands, of a query and its copy
+    with contextlib.nullcontext() if dtype == np.float64 else single:
+        planned = jax.grad(functools.partial(loss, method="auto"), argnums=(0, 1, 2))(*given)
+    dense = jax.grad(functools.partial(loss, method="dense"), argnums=(0, 1, 2))(*given)
     for ours, theirs in zip(planned[:2], dense[:2], strict=True):
         # 1e-4 is declared; a derivative by points is one over sqrt(eps) times the radius of the cloud.
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-2 * np.abs(theirs).max())
