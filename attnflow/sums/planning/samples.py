@@ -6,6 +6,7 @@ import math
 from typing import NamedTuple
 
 import numpy as np
+from scipy.spatial.distance import cdist
 
 from attnflow.profiles import gaussian
 
@@ -31,8 +32,7 @@ class Sample(NamedTuple):
         rows, some = (rng.choice(len(p), min(len(p), n), replace=False)
                       for p, n in ((queries, SAMPLED_ROWS), (massive, SAMPLED_KEYS)))  # fmt: skip
         some = massive[some]
-        x, y = queries[rows], keys[some]
-        squares = sum((x[:, k, None] - y[:, k]) ** 2 for k in range(keys.shape[1]))
+        squares = cdist(queries[rows], keys[some], "sqeuclidean")
         density = np.exp(gaussian(squares, bandwidth=bandwidth)) @ weights[some] / weights[some].sum()
         return cls(np.sort(np.sqrt(squares), axis=1), density)
 
