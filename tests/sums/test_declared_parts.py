@@ -5,6 +5,7 @@ import numpy as np
 
 import attnflow as af
 from attnflow.sums.kernel_sums.cutoff import CutoffSum
+from attnflow.sums.kernel_sums.dense import DenseSum
 
 RNG = np.random.default_rng(4)
 CLOUD = RNG.standard_normal((60, 2))
@@ -75,3 +76,27 @@ def test_a_sum_over_neighbours_declares_its_additions_where_next_to_nothing_is_l
     given = dict(points=CLOUD, log_weights=np.zeros(len(CLOUD)), dtype=np.dtype(np.float64))
     sums = CutoffSum(ATTENTION, rtol=1e-16, **given)(VALUES[:, None])
     assert (sums.error >= 64 * np.finfo(float).eps).all()  # 64 terms on a lane of a tile
+
+
+def test_the_error_of_a_trajectory_is_that_of_its_layers_times_the_size_of_f():
+    one, thousand = (
+        af.EmpiricalAttention(ATTENTION, CLOUD).evolve(size * VALUES, times=[1.0, 3.0]).solver_error
+        for size in (1.0, 1000.0)
+    )
+    np.testing.assert_allclose(thousand, 1000 * one, rtol=1e-12)
+
+
+def test_single_precision_declares_what_coordinates_far_from_the_middle_lose():
+    # Two keys, equally far from a query, whose coordinates are rounded down and up; their like far away keeps the
+    # middle at 0. A logit moves by a unit in the last place over the distance, half of which an average feels.
+    unit = 2.0**-23
+    near = np.array([[1.0, 1.0], [1 + 1024.49 * unit, 1.0], [1.0, 1 + 1024.51 * unit]])
+    attention = af.Attention(af.SquaredDistance(), bandwidth=(1024.5 * unit) ** 2)
+    given = dict(points=np.vstack([near, -near]), log_weights=np.array([-9.0, 0.0, 0.0, -9.0, -9.0, -9.0]))
+    values = np.array([[0.0], [1.0], [-1.0], [0.0], [0.0], [0.0]])
+    exact, single = (
+        DenseSum(attention, dtype=np.dtype(dtype), **given)(values, exclude_self=True) for dtype in ("f8", "f4")
+    )
+    off = np.abs(single.weighted / single.total[:, None] - exact.weighted / exact.total[:, None])[0, 0]
+    assert off > 0.4 / 1024.5
+    assert off < single.error[0] < 8 * off
