@@ -1,13 +1,11 @@
-"""Attention at infinitely many points and vanishing bandwidth: a drift-diffusion, solved by spectral methods.
+"""Attention at infinitely many points and vanishing bandwidth: a drift-diffusion.
 
-The generator comes from the Laplace expansion alone, as tensors C and b at quadrature nodes; in a basis it becomes a
-matrix A (K, K), and e^{tL} f has the coefficients e^{tA} c. Nothing here knows a sum over points.
+The generator comes from the Laplace expansion alone. Nothing here knows a sum over points.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -16,19 +14,13 @@ from attnflow._lifting import examine
 from attnflow.attention import Attention
 from attnflow.densities.base import Density
 from attnflow.equations.discretizations.base import Basis
-from attnflow.equations.discretizations.kinds import choose_basis, describe_kinds
-from attnflow.equations.discretizations.refinement import Refinement
 from attnflow.equations.expansions.laplace import SEARCHED, LaplaceExpansion
 from attnflow.equations.expansions.minimizers import nodes_of
-from attnflow.equations.semigroups.dense import real_modes
-from attnflow.equations.semigroups.eigenmodes import Eigenproblem, normalise
-from attnflow.equations.semigroups.evolution import Evolution
-from attnflow.errors import ConfigError, ConvergenceError
-from attnflow.manifolds.base import Manifold
+from attnflow.equations.solvers.base import Discretization, Solver
+from attnflow.equations.solvers.kinds import choose_discretization, describe_kinds
+from attnflow.errors import ConfigError
 from attnflow.measures import DiscreteMeasure, as_measure
 from attnflow.trajectories import Spectrum, Trajectory
-
-NORM_TOLERANCE = 1e-3  # of squared norms of eigenfunctions
 
 
 class DriftDiffusion:
@@ -52,7 +44,8 @@ class DriftDiffusion:
         attention: its pseudo-metric, whose minimiser must be the query; the bandwidth is only read by `layer`.
         density: p, the law of the keys.
         rtol: max |error| <= rtol max |u|, over the times asked and the initial time.
-        discretization: the basis, "fourier", "harmonics" or "hermite"; "auto" takes the one that serves the density.
+        discretization: how it is solved, such as Spectral(); "auto" takes the first that serves the density. The name
+            of a basis, "fourier", "harmonics" or "hermite", stands for Spectral(name).
 
     Raises:
         ConfigError: if `rtol` is not positive, `attention` or `density` is something else, the minimiser of the
@@ -74,7 +67,7 @@ class DriftDiffusion:
         density: Density,
         *,
         rtol: float = 1e-8,
-        discretization: str | type[Basis] = "auto",
+        discretization: str | type[Basis] | Discretization = "auto",
     ) -> None:
         self.rtol = check_tolerance(rtol, "rtol")
         self.attention = attention
@@ -85,10 +78,8 @@ class DriftDiffusion:
             # Searched for, a minimiser is found to 1e-8 only.
             self._expansion = LaplaceExpansion(attention, density, at_query=True)
         self._discretization = discretization
-        basis = choose_basis(discretization, density=density)
-        self._refinement = (
-            None if basis is None else Refinement(basis, density, coefficients=self._expansion.coefficients)
-        )
+        chosen = choose_discretization(discretization, density=density)
+        self._solver_or_none = None if chosen is None else chosen.solver(self._expansion, density, rtol=self.rtol)
 
     def __reduce__(self) -> tuple:
         """Return how to make the solver anew: its matrices are not pickled."""
@@ -157,35 +148,24 @@ class DriftDiffusion:
                 complex, as it may be where L is not reversible.
             ConvergenceError: if the largest resolution misses `rtol`.
         """
-        count = check_integer(k, "k", minimum=1)
-        problem = Eigenproblem(
-            max(count, 2), self.rtol
-        )  # the second eigenvalue sets the scale of the first, which is 0
-        level, modes, error = self._solver().solve(problem, rtol=self.rtol, minimum_size=problem.count + 1)
-        eigenvalues, vectors = real_modes(modes.values, modes.vectors)
-        found = normalise(level, eigenvalues=eigenvalues[:count], vectors=vectors[:, :count])
-        functions = Eigenfunctions(self.density.manifold, level.basis, found.vectors, found.doubts)
-        return Spectrum(eigenvalues[:count], functions, error)
+        return self._solver.spectrum(check_integer(k, "k", minimum=1))
 
     def _solve(self, f: Callable, *, times: object, at: object, adjoint: bool) -> Trajectory:
         measure = self._queries(at)
         brought = getattr(at, "weights", None)  # bare points ask for a maximum, weighted ones for an L2 norm
-        is_compact = self.density.manifold.is_compact
-        problem = Evolution(
-            examine(f, measure.points), check_times(times), measure.points, brought, adjoint, is_compact, self.rtol
-        )
-        level, solution, error = self._solver().solve(problem, rtol=self.rtol)
-        values = problem.values(level.basis, solution.states, at=measure.points)
-        values = values.reshape(len(problem.times), len(measure), *solution.shape)
-        return Trajectory(problem.times, measure.points, values, measure.masses, error, method=level.basis.method)
+        instants = check_times(times)
+        known = examine(f, measure.points)
+        answer = self._solver.evolve(known, times=instants, points=measure.points, weights=brought, adjoint=adjoint)
+        return Trajectory(instants, measure.points, answer.values, measure.masses, answer.error, method=answer.method)
 
-    def _solver(self) -> Refinement:
-        if self._refinement is None:
+    @property
+    def _solver(self) -> Solver:
+        if self._solver_or_none is None:
             raise ConfigError(
                 f"there is no spectral solver for {type(self.density).__name__} on {self.density.manifold}: "
                 f"{describe_kinds()}. Use `generator`, which works pointwise on every manifold."
             )
-        return self._refinement
+        return self._solver_or_none
 
     def _queries(self, at: object) -> DiscreteMeasure:
         if at is None:
@@ -195,30 +175,8 @@ class DriftDiffusion:
         return measure
 
 
-@dataclass(frozen=True)
-class Eigenfunctions:
-    """The map from points (Q, D) on M to the values (Q, k) there.
-
-    Raises:
-        ConvergenceError: if the norm of one of them is not known.
-    """
-
-    manifold: Manifold
-    basis: Basis
-    coefficients: np.ndarray
-    doubts: np.ndarray
-
-    def __call__(self, points: np.ndarray) -> np.ndarray:
-        worst = int(np.argmax(self.doubts))
-        if not self.doubts[worst] <= NORM_TOLERANCE:
-            raise ConvergenceError(
-                f"the norm of eigenfunction {worst} is off by up to {self.doubts[worst]:.2g}: it is largest where the "
-                f"stationary law is least. Ask for the first {int(np.argmax(self.doubts > NORM_TOLERANCE))} only, for "
-                "a smaller `rtol`, or use a less peaked density."
-            )
-        return self.basis.synthesise(self.coefficients, at=self.manifold.check(points, "points"))
-
-
-def _remake(attention: Attention, density: Density, rtol: float, discretization: str | type[Basis]) -> DriftDiffusion:
+def _remake(
+    attention: Attention, density: Density, rtol: float, discretization: str | type[Basis] | Discretization
+) -> DriftDiffusion:
     """Return a solver from what it was made of."""
     return DriftDiffusion(attention, density, rtol=rtol, discretization=discretization)

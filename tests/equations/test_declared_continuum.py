@@ -28,7 +28,7 @@ def generic(x):
 
 def two_resolutions(solver, problem):
     """The declared error, the solution it belongs to, its level, and the solution of the level before."""
-    refinement = solver._solver()
+    refinement = solver._solver.refinement
     level, solution, error = refinement.solve(problem, rtol=solver.rtol)
     degrees = list(refinement._basis.degrees(solver.density))
     before = refinement._level(degrees[degrees.index(level.basis.degree) - 1])

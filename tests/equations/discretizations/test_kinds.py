@@ -7,7 +7,8 @@ import pytest
 import attnflow as af
 from attnflow.equations.discretizations.fourier import FourierBasis
 from attnflow.equations.discretizations.hermite import HermiteBasis
-from attnflow.equations.discretizations.kinds import KINDS, choose_basis
+from attnflow.equations.discretizations.kinds import KINDS
+from attnflow.equations.solvers.kinds import choose_discretization
 from attnflow.errors import ConfigError
 
 ATTENTION = af.Attention(af.SquaredDistance(), bandwidth=0.1)
@@ -50,8 +51,8 @@ def test_each_kind_serves_its_own_densities_and_no_others(name):
         for density in densities:
             assert kind.serves(density) == (owner == name)
             if owner == name:
-                assert choose_basis("auto", density=density) is kind
-                assert choose_basis(name, density=density) is kind
+                assert choose_discretization("auto", density=density) == af.Spectral()
+                assert choose_discretization(name, density=density) == af.Spectral(kind) == af.Spectral(name)
                 first = kind.degrees(density)[0]
                 assert kind.on(density, first).method == f"{name.capitalize()}, degree {first}"
     assert not any(kind.serves(density) for density in NOT_SERVED)
@@ -69,7 +70,7 @@ def test_a_circle_of_radius_two_is_not_taken_for_the_unit_circle():
 
 def test_the_basis_that_answers_is_named():
     points = np.array([[0.6, 0.8]])
-    for discretization in ("auto", "fourier", FourierBasis):
+    for discretization in ("auto", "fourier", FourierBasis, af.Spectral(), af.Spectral("fourier")):
         limit = af.DriftDiffusion(ATTENTION, SERVED["fourier"][0], discretization=discretization)
         assert limit.evolve(lambda x: x[1], times=0.5, at=points).method == "Fourier, degree 16"
 
@@ -77,8 +78,9 @@ def test_the_basis_that_answers_is_named():
 @pytest.mark.parametrize(
     ("discretization", "words"),
     [
-        ("hermite", r"`discretization` 'hermite' serves a Gaussian on the line, not Uniform on Sphere.*'harmonics'"),
-        (HermiteBasis, r"'hermite' serves .* Pass 'harmonics' or 'auto'"),
+        ("hermite", r"`discretization` 'hermite' serves a Gaussian on the line, not Uniform on Sphere.*'auto'"),
+        (HermiteBasis, r"'hermite' serves .* Pass 'auto'"),
+        (af.Spectral("fourier"), r"'fourier' serves .* Pass 'auto'"),
         ("harmonic", r"`discretization` must be one of 'auto', 'fourier', .* Did you mean 'harmonics'"),
         (3, r"`discretization` must be one of"),
     ],
@@ -91,4 +93,4 @@ def test_a_discretization_that_does_not_serve_is_refused(discretization, words):
 def test_where_nothing_serves_the_generator_is_recommended():
     with pytest.raises(ConfigError, match=r"'fourier' serves .*, not Uniform on Sphere\(dim=3\)\. Use `generator`"):
         af.DriftDiffusion(ATTENTION, NOT_SERVED[0], discretization="fourier")
-    assert choose_basis("auto", density=NOT_SERVED[0]) is None
+    assert choose_discretization("auto", density=NOT_SERVED[0]) is None
