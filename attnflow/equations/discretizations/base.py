@@ -7,6 +7,13 @@ the span of the basis into itself, and sum_ab (X_a'C X_b) nabla_{X_a} X_b = 0 fo
 
 without charts and without poles. On flat tori and the line the fields are coordinate derivatives; on S^2 they are the
 three rotations e_a x x, for which nabla_{X_a} X_b = x_b P e_a and sum_b (X_b) x_b = 0.
+
+Where M has a boundary it reflects: what leaves, 1/2 <nu, C grad f>, is taken from the projection of L f,
+
+    A_ij = int phi_i (L phi_j) w dvol - 1/2 int_{boundary} phi_i <nu, C grad phi_j> w dS.
+
+Integrated by parts this is the weak form, in which a flux through the boundary is zero without being asked to be; the
+rule for int dvol has nodes there, so it is a drift inwards at these nodes and nothing else.
 """
 
 from __future__ import annotations
@@ -93,6 +100,14 @@ class Basis(ABC):
         return self.derivatives[0].shape[0]
 
     @property
+    def outward(self) -> np.ndarray | None:
+        """The outward normal at nodes on the boundary, over the part of `volumes` that is not dS, (M, D); or None.
+
+        On a node of several faces it is the sum of theirs; elsewhere it is zero.
+        """
+        return None
+
+    @property
     def orders(self) -> np.ndarray:
         """The degree of each function, (K,); unless written otherwise, its slope."""
         return self.slopes
@@ -134,12 +149,14 @@ class Basis(ABC):
     def operator(self, *, diffusions: np.ndarray, drifts: np.ndarray) -> np.ndarray:
         """Return the matrix (K, K) of f -> 1/2 tr(C Hess f) + <b, grad f>, projected on the basis.
 
-        Its first column is exactly zero: constants are not moved, and the adjoint conserves mass.
+        A boundary reflects. The first column is exactly zero: constants are not moved, and the adjoint conserves mass.
 
         Args:
             diffusions: C at the nodes, (M, D, D), symmetric on the tangent space.
             drifts: b at the nodes, (M, D).
         """
+        if self.outward is not None:
+            drifts = drifts - 0.5 * np.einsum("qij,qj->qi", diffusions, self.outward)
         factors = self.along_fields(self.nodes, diffusions=diffusions, drifts=drifts).T[..., None]
         once = [self.at_nodes @ along for along in self.derivatives]
         first, second = factors[: len(once)], factors[len(once) :].reshape(len(once), len(once), -1, 1)

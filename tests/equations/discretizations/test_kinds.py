@@ -16,6 +16,7 @@ SERVED = {
     "fourier": [af.Uniform(af.Circle()), af.Uniform(af.FlatTorus(1)), af.Uniform(af.FlatTorus(2))],
     "harmonics": [af.Uniform(af.Sphere(2))],
     "hermite": [af.Gaussian([0.3], [[1.7]])],
+    "legendre": [af.Uniform(af.Interval(0, 2))],
 }
 NOT_SERVED = [af.Uniform(af.Sphere(3)), af.Uniform(af.FlatTorus(3)), af.Gaussian([0.0, 0.0], np.eye(2))]
 
