@@ -109,7 +109,7 @@ class ClosedCurve(MapOfAngles):
         >>> af.enable_x64()
         >>> ellipse = af.ClosedCurve(lambda t: jnp.stack([2 * jnp.cos(t), jnp.sin(t)]))
         >>> round(ellipse.volume, 10)
-        9.6884482206
+        9.6884482205
         >>> limit = af.DriftDiffusion(af.Attention(af.SquaredDistance(), bandwidth=0.1), af.Uniform(ellipse))
         >>> np.round(limit.spectrum(3).eigenvalues * (ellipse.volume / (2 * np.pi)) ** 2, 8) + 0.0  # n^2 / 2
         array([0. , 0.5, 0.5])
@@ -182,10 +182,12 @@ class TorusOfRevolution(EmbeddedManifold):
     is_one_to_one = True
     ambient_dim = 3
 
-    def __init__(self, R: float, r: float) -> None:  # noqa: N803
+    def __init__(self, R: float, r: float) -> None:
         outer, inner = check_positive(R, "R"), check_positive(r, "r")
         if inner >= outer:
-            raise ConfigError(f"`r` must be smaller than `R`, got r = {inner:g} and R = {outer:g}: the tube would meet itself.")
+            raise ConfigError(
+                f"`r` must be smaller than `R`, got r = {inner:g} and R = {outer:g}: the tube would meet itself. Pass r second."
+            )
         freeze(self, R=outer, r=inner)
 
     def __repr__(self) -> str:

@@ -31,8 +31,9 @@ class EmbeddedManifold(Manifold):
     r"""The image M of a circle, a flat torus or a sphere R under one smooth map phi, with the metric of R^D.
 
     A manifold of your own is a subclass that names its `reference` R and writes the map, `embed`. Its volume element
-    sqrt det(J'J), J = d phi, its quadrature, its samples and its charts follow, and PulledBack solves on R what is asked
-    on M. That phi is an immersion and does not meet itself is examined at some 4000 places before anything is computed.
+    sqrt det(J'J), J = d phi, its quadrature, its samples and its charts follow, and what DriftDiffusion is asked on M it
+    solves on R. That phi is an immersion and does not meet itself is examined at some 4000 places, before anything is
+    computed.
 
     A formula for the inverse of phi may be written as `locate`; otherwise it is found by the method of Gauss and
     Newton from the nearest of these places.
@@ -171,7 +172,8 @@ class EmbeddedManifold(Manifold):
             if ratios.max() > 1:
                 raise DataError(
                     f"the volume element of {self} exceeds its bound by {ratios.max() - 1:.3g}, at "
-                    f"{self.describe(proposals[np.argmax(ratios)])}: it is too peaked to be resolved. Use a smoother map."
+                    f"{self.describe(proposals[np.argmax(ratios)])}: it is too peaked to be resolved. Use a "
+                    "smoother map."
                 )
             kept.append(proposals[generator.random(len(proposals)) < ratios])
         return self.points(np.concatenate(kept)[:n])
@@ -188,7 +190,7 @@ class EmbeddedManifold(Manifold):
         """
         point = at_point(self.embed, theta, name="embed")
         if point.ndim != 1 or len(point) <= self.dim:
-            shape = f"a number" if point.ndim != 1 else f"shape {point.shape}"
+            shape = "a number" if point.ndim != 1 else f"shape {point.shape}"
             raise DataError(
                 f"the map of {self} must return a point (D,) with D > {self.dim}, got {shape}. Return its coordinates."
             )

@@ -49,7 +49,7 @@ class Ellipsoid(EmbeddedManifold):
         axes = check_finite(semi_axes, "semi_axes")
         if axes.ndim != 1 or len(axes) < 2 or axes.min() <= 0:
             raise ConfigError(
-                f"`semi_axes` must be at least two positive numbers, got {axes.tolist()}. Pass those of R^3 as (a, b, c)."
+                f"`semi_axes` must be at least two positive numbers, got {axes.tolist()}. In R^3 pass (a, b, c)."
             )
         freeze(self, semi_axes=tuple(axes.tolist()))
 

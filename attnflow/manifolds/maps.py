@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 import jax
@@ -66,8 +65,8 @@ def survey(fixed: Fixed) -> Survey:
     where, least = _extreme(manifold, places, volumes, sign=-1)
     if not least > _SINGULAR * largest:
         raise DataError(
-            f"the map of {manifold} is not an immersion: its derivative has no full rank at {manifold.describe(where)}, "
-            f"where the volume element is {least:.3g} and {largest:.3g} elsewhere. Use a map without cusps and edges."
+            f"the map of {manifold} is not an immersion: its derivative has no full rank at "
+            f"{manifold.describe(where)}, where the volume element is {least:.3g} and {largest:.3g} elsewhere. Use a map without cusps and edges."
         )
     stretch = float(np.linalg.norm(derivatives, ord=2, axis=(1, 2)).max())
     found = Survey(places, points, stretch, least, largest)
@@ -127,9 +126,7 @@ def _check_crossings(manifold: EmbeddedManifold, known: Survey) -> None:
         return
     gaps = np.linalg.norm(known.points[pairs[:, 0]] - known.points[pairs[:, 1]], axis=1)
     nearest_pairs = np.argsort(gaps)[:_TRIED]
-    one, other, gaps = map_blocks(
-        functools.partial(_met, Fixed(manifold)), one[nearest_pairs], other[nearest_pairs]
-    )
+    one, other, gaps = map_blocks(functools.partial(_met, Fixed(manifold)), one[nearest_pairs], other[nearest_pairs])
     extent = float(np.ptp(known.points, axis=0).max())
     meets = (gaps <= _MEETS * extent) & (np.linalg.norm(one - other, axis=1) > _NEIGHBOURS * spacing / 2)
     if meets.any():

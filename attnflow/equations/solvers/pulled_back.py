@@ -80,9 +80,7 @@ class PulledBackSolver(Solver):
         solver = self._of_densities if adjoint else self._of_functions
         mapped = Mapped(f, self._image, adjoint)
         with self._told_on_image():
-            values, error, method = solver.evolve(
-                mapped, times=times, points=places, weights=weights, adjoint=adjoint
-            )
+            values, error, method = solver.evolve(mapped, times=times, points=places, weights=weights, adjoint=adjoint)
         if adjoint:
             volumes = self._image.volume_elements(places)
             values = values / volumes.reshape(-1, *[1] * (values.ndim - 2))
