@@ -24,8 +24,14 @@ from attnflow.judge.verdicts import judge as judge
 from attnflow.judge.verdicts import verdict_from_row as verdict_from_row
 from attnflow.lab.study import Study as Study
 from attnflow.lab.study import per_seed as per_seed
+from attnflow.manifolds.angles import ClosedCurve as ClosedCurve
+from attnflow.manifolds.angles import EmbeddedTorus as EmbeddedTorus
+from attnflow.manifolds.angles import TorusOfRevolution as TorusOfRevolution
 from attnflow.manifolds.base import Manifold as Manifold
+from attnflow.manifolds.embedded import EmbeddedManifold as EmbeddedManifold
 from attnflow.manifolds.euclidean import EuclideanSpace as EuclideanSpace
+from attnflow.manifolds.genus_zero import Ellipsoid as Ellipsoid
+from attnflow.manifolds.genus_zero import StarSurface as StarSurface
 from attnflow.manifolds.interval import Interval as Interval
 from attnflow.manifolds.sphere import Circle as Circle
 from attnflow.manifolds.sphere import Sphere as Sphere
@@ -37,6 +43,7 @@ from attnflow.normalizations.key_weights import KeyWeights as KeyWeights
 from attnflow.precision import enable_x64 as enable_x64
 from attnflow.pseudometrics.base import CustomPseudoMetric as CustomPseudoMetric
 from attnflow.pseudometrics.base import PseudoMetric as PseudoMetric
+from attnflow.pseudometrics.geodesic import SquaredGeodesicDistance as SquaredGeodesicDistance
 from attnflow.pseudometrics.plain import DotProduct as DotProduct
 from attnflow.pseudometrics.plain import SquaredDistance as SquaredDistance
 from attnflow.sums.empirical import EmpiricalAttention as EmpiricalAttention

@@ -153,8 +153,9 @@ _check_cost_once = functools.lru_cache(maxsize=256)(_check_cost)  # parameters a
 
 
 def is_trusted(cost: PseudoMetric) -> bool:
-    """Return whether what a cost says of itself has been shown by tests of its very class."""
-    return bool(vars(type(cost)).get("is_examined", False))
+    """Return whether what a cost says of itself has been shown by tests of its very class, or of what it is made of."""
+    shown = vars(type(cost)).get("is_examined", False)
+    return cost.is_examined if isinstance(shown, property) else bool(shown)
 
 
 def check_pairs(cost: PseudoMetric, points: Any) -> None:

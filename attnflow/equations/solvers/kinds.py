@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from attnflow.densities.base import Density
+from attnflow.densities.pulled_back import pull_back
 from attnflow.equations.discretizations.base import Basis
 from attnflow.equations.discretizations.kinds import named_basis
 from attnflow.equations.solvers.base import Discretization
+from attnflow.equations.solvers.pulled_back import PulledBack
 from attnflow.equations.solvers.spectral import Spectral
 from attnflow.errors import ConfigError
+from attnflow.manifolds.embedded import EmbeddedManifold
 
 AUTOMATIC: tuple[Discretization, ...] = (Spectral(),)  # the first that serves is taken
 
@@ -18,6 +21,9 @@ def choose_discretization(asked: str | type[Basis] | Discretization, *, density:
     Raises:
         ConfigError: if there is no such discretization, or it does not serve the density.
     """
+    if isinstance(density.manifold, EmbeddedManifold):
+        on_reference = choose_discretization(asked, density=pull_back(density))
+        return None if on_reference is None else PulledBack(on_reference)
     serving = [each for each in AUTOMATIC if each.serves(density)]
     if asked == "auto":
         return serving[0] if serving else None
