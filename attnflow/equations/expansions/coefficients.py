@@ -26,7 +26,7 @@ from attnflow.densities.base import Density
 from attnflow.equations.expansions.key_density import log_key_weight
 from attnflow.equations.expansions.matrices import inverse, log_volume
 from attnflow.equations.expansions.smoothness import Faults, derivative_and_value, faults_of, faults_of_smooth
-from attnflow.pseudometrics.base import is_trusted
+from attnflow.pseudometrics.base import PseudoMetric, is_trusted
 
 _FEW_DIMENSIONS = 8
 
@@ -147,6 +147,12 @@ def raw_coefficients(
     return jax.vmap(one)(queries, minimizers)
 
 
+def induced_metric(pseudometric: PseudoMetric, chart: Callable[[jax.Array], jax.Array], u: jax.Array) -> jax.Array:
+    """Return G (m, m) at u (m,) in a chart: half the second derivatives in y of D(x, y) at y = x = chart(u)."""
+    x = chart(u)
+    return _hessian(lambda v: 0.5 * pseudometric(x, chart(v)), u.size)(u)
+
+
 def laplacian_drift(metric: Callable[[jax.Array], jax.Array], u: jax.Array) -> jax.Array:
     """Return the drift of 1/2 Lap_G in a chart, div(sqrt(det G) G^-1) / (2 sqrt(det G)), (m,).
 
@@ -168,7 +174,7 @@ def drifts(attention: Attention, density: Density, queries: jax.Array) -> jax.Ar
         origin = jnp.zeros(manifold.dim, x.dtype)
 
         def metric(u: jax.Array) -> jax.Array:
-            return _hessian(lambda v: 0.5 * attention.pseudometric(chart(u), chart(v)), manifold.dim)(u)
+            return induced_metric(attention.pseudometric, chart, u)
 
         drift = _local_coefficients(attention, density, x, x).drift - laplacian_drift(metric, origin)
         return manifold.tangent_frame(x) @ drift

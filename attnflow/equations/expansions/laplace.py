@@ -8,7 +8,7 @@ from collections.abc import Callable
 import jax
 import numpy as np
 
-from attnflow._checks import check_finite
+from attnflow._checks import check_finite, check_tolerance
 from attnflow._lifting import evaluate_compiled, examine, map_blocks
 from attnflow._tracing import Fixed
 from attnflow.attention import Attention, check_attention
@@ -20,6 +20,7 @@ from attnflow.equations.expansions.coefficients import (
     drifts,
     raw_coefficients,
 )
+from attnflow.equations.expansions.geodesics import check_rays, shoot
 from attnflow.equations.expansions.key_density import asks_for_totals
 from attnflow.equations.expansions.minimizers import SAME_POINT, Cover, Minimizers, nodes_of, search
 from attnflow.equations.expansions.smoothness import require_smooth_minimum
@@ -112,6 +113,28 @@ class LaplaceExpansion:
             return map_blocks(functools.partial(drifts, self.attention, self.density), points)
 
         return self._answer(x, at_queries)
+
+    def geodesics(self, x: object, directions: object, *, lengths: object, rtol: float = 1e-6) -> np.ndarray:
+        """Return points (K, S, D) of geodesics of the induced metric G, where the minimiser is the query.
+
+        Args:
+            x: where they start, (K, D), or one point (D,) for all.
+            directions: tangent vectors (K, D) along which they start, of any length.
+            lengths: at which points are returned, in G, (S,), not negative.
+            rtol: error <= rtol times the longest way.
+
+        Raises:
+            ConfigError: if the minimiser is not the query, or a length is negative.
+            DataError: if a direction is not tangent, or zero, or the shapes do not fit.
+            ConvergenceError: if the steps would be too many.
+        """
+        starts, ways, reach = check_rays(x, directions, lengths, manifold=self.manifold)
+        self.require_fixed_minimizer(starts)
+        self._raw(starts, starts)  # refuses a degenerate G before it is inverted
+        return shoot(
+            self.attention.pseudometric, self.manifold, starts=starts, directions=ways, lengths=reach,
+            rtol=check_tolerance(rtol, "rtol"),
+        )  # fmt: skip
 
     def generator(self, f: Callable, at: object) -> np.ndarray:
         """Return (L f)(y*(x)): (Q,) for a scalar f, (Q, c) for a vector f of one ambient point.
