@@ -99,9 +99,9 @@ def of_one_layer(eps: float) -> dict[str, float]:
         missed = af.PopulationAttention(attention(eps), density).generator(f, at=places)
         missed -= af.LaplaceExpansion(attention(eps), density).generator(f, at=places)
         measured |= {f"{name}.{norm}": value for norm, value in norms(missed, weights).items()}
-    for name, density in (("ends", "tilted"), ("no_ends", "circle")):
-        found = af.PopulationAttention(attention(eps), p[density]).spectrum(2).eigenvalues[1]
-        measured[name] = (found / eigenvalue(density) - 1) * np.sqrt(2 * np.pi / eps)
+    for name, of in (("ends", "tilted"), ("no_ends", "circle")):
+        found = af.PopulationAttention(attention(eps), p[of]).spectrum(2).eigenvalues[1]
+        measured[name] = (found / eigenvalue(of) - 1) * np.sqrt(2 * np.pi / eps)
     return measured
 
 

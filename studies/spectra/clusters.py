@@ -70,7 +70,7 @@ def clusters(eigenvalues: np.ndarray) -> int:
 def counts(modes: int, key: jax.Array) -> dict[str, float]:
     """Return the numbers of clusters, less that of the modes."""
     like, unlike = density(modes, LIKE), density(modes, UNLIKE)
-    lives = {
+    lives: dict[str, Any] = {
         "limit": af.DriftDiffusion(attention(), like, rtol=1e-3),
         "population": af.PopulationAttention(attention(), like, rtol=1e-6),
         "particles": af.EmpiricalAttention(attention(), like.sample(POINTS, key=key)),

@@ -128,7 +128,7 @@ def _shoot(
         unit = v / jnp.sqrt(v @ metric_of(space.chart_at(x))(jnp.zeros(space.dim, x.dtype)) @ v)
 
         def leg(state: tuple[jax.Array, jax.Array], gap: jax.Array) -> tuple[tuple[jax.Array, jax.Array], jax.Array]:
-            state = jax.lax.fori_loop(0, steps, lambda _, at: step(*at, gap / steps), state)
+            state = jax.lax.fori_loop(0, steps, lambda _, at: step(at[0], at[1], gap / steps), state)
             return state, state[0]
 
         return jax.lax.scan(leg, (x, frame @ unit), gaps)[1]

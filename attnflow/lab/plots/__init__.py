@@ -3,6 +3,7 @@
 A face of this room is kept here because studies draw with it: `from attnflow.lab import plots`.
 """
 
+from attnflow.lab.plots.animation import animate as animate
 from attnflow.lab.plots.claims import claim_figure as claim_figure
 from attnflow.lab.plots.distances import distances as distances
 from attnflow.lab.plots.drawing import draw_study as draw_study
@@ -14,6 +15,10 @@ from attnflow.lab.plots.flows import sphere_maps as sphere_maps
 from attnflow.lab.plots.ladder import ladder as ladder
 from attnflow.lab.plots.ladder import local_slopes as local_slopes
 from attnflow.lab.plots.limit import limit as limit
+from attnflow.lab.plots.metric import drift_field as drift_field
+from attnflow.lab.plots.metric import geodesics as geodesics
+from attnflow.lab.plots.metric import metric_ellipses as metric_ellipses
+from attnflow.lab.plots.metric import surface as surface
 from attnflow.lab.plots.style import figure as figure
 from attnflow.lab.plots.style import image as image
 from attnflow.lab.plots.style import stamp as stamp
