@@ -16,7 +16,6 @@ from attnflow._tracing import Fixed
 from attnflow._values import freeze, static, value
 from attnflow.errors import ConfigError, DataError
 from attnflow.manifolds.embedded import EmbeddedManifold
-from attnflow.manifolds.maps import survey
 from attnflow.manifolds.sphere import Circle
 from attnflow.manifolds.torus import FlatTorus
 from attnflow.precision import require_x64
@@ -66,14 +65,15 @@ class MapOfAngles(EmbeddedManifold):
         jax.eval_shape(self.checked_embed, jax.ShapeDtypeStruct((2 * self.dim,), jnp.result_type(float)))
         for axis in range(self.dim):
             self._check_closed(axis)
-        survey(Fixed(self))
+        super().check_map()
 
     def _check_closed(self, axis: int) -> None:
         """Raise DataError unless phi and its derivatives along an angle are alike at 0 and 2 pi."""
         within = 2 * np.pi * np.random.default_rng(0).random((_LINES, self.dim))
-        starts = within * (np.arange(self.dim) != axis)
-        ends = starts + 2 * np.pi * (np.arange(self.dim) == axis)
-        jets = map_blocks(functools.partial(_jets, Fixed(self), axis), np.concatenate([starts, ends, within]))
+        along = np.eye(self.dim)[axis]
+        starts = within * (1 - along)
+        ends = starts + 2 * np.pi * along
+        jets = map_blocks(functools.partial(_jets, Fixed(self), along), np.concatenate([starts, ends, within]))
         jets[:, 0] -= jets[:, 0].mean(axis=0)
         start, end, _ = np.split(jets, 3)
         jumps = np.linalg.norm(end - start, axis=2)
@@ -179,14 +179,15 @@ class TorusOfRevolution(EmbeddedManifold):
     r: float = static()
 
     reference = FlatTorus(2)
-    is_one_to_one = True
+    is_one_to_one = is_examined = True
     ambient_dim = 3
 
     def __init__(self, R: float, r: float) -> None:
         outer, inner = check_positive(R, "R"), check_positive(r, "r")
         if inner >= outer:
             raise ConfigError(
-                f"`r` must be smaller than `R`, got r = {inner:g} and R = {outer:g}: the tube would meet itself. Pass r second."
+                f"`r` must be smaller than `R`, got r = {inner:g} and R = {outer:g}: the tube would "
+                "meet itself. Pass the radius of the tube second."
             )
         freeze(self, R=outer, r=inner)
 
@@ -206,13 +207,13 @@ class TorusOfRevolution(EmbeddedManifold):
         return self.reference.retract(jnp.stack([x[0], x[1], ring - self.R, x[2]]))
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1))
-def _jets(fixed: Fixed, axis: int, angles: jax.Array) -> jax.Array:
-    """Return phi and its derivatives along an angle, (N, orders, D)."""
+@functools.partial(jax.jit, static_argnums=0)
+def _jets(fixed: Fixed, along: jax.Array, angles: jax.Array) -> jax.Array:
+    """Return phi and its derivatives along a direction (m,), at angles (N, m), shape (N, orders, D)."""
     manifold: MapOfAngles = fixed.content
 
     def one(angles: jax.Array) -> jax.Array:
-        jets = [lambda s: manifold.at_angles(angles.at[axis].add(s))]
+        jets = [lambda s: manifold.at_angles(angles + s * along)]
         for _ in _ORDERS[1:]:
             jets.append(jax.jacfwd(jets[-1]))
         return jnp.stack([jet(0.0) for jet in jets])

@@ -12,6 +12,7 @@ from attnflow._lifting import evaluate
 from attnflow._tracing import Fixed
 from attnflow.errors import ConfigError, DataError
 from attnflow.manifolds.base import MEMBERSHIP_TOLERANCE, REQUIRED, Manifold, rule_of
+from attnflow.manifolds.embedded import EmbeddedManifold
 
 MAX_NODES = 20_000  # examined of a rule; a larger one, as in many dimensions, is taken on trust
 VOLUME_TOLERANCE = 1e-8  # relative; rules of smooth closed manifolds reach 1e-15
@@ -31,9 +32,12 @@ def check_manifold(manifold: object) -> Manifold:
         raise ConfigError(
             f"`manifold` must be a manifold such as af.Sphere(2), got {type(manifold).__name__}. Subclass af.Manifold."
         )
+    # Maps are written in float64; where JAX is not yet told to keep it, they cannot be examined.
+    with_maps = jax.config.read("jax_enable_x64")
+    if isinstance(manifold, EmbeddedManifold) and with_maps:
+        manifold.check_map()
     if not manifold.is_examined:
-        # Maps are written in float64; where JAX is not yet told to keep it, they cannot be examined.
-        examine(Fixed(manifold), with_maps=jax.config.read("jax_enable_x64"))
+        examine(Fixed(manifold), with_maps=with_maps)
     return manifold
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from attnflow._lifting import evaluate, map_blocks
 from attnflow._programs import at_point
 from attnflow._tracing import Fixed
-from attnflow.errors import ConvergenceError, DataError
+from attnflow.errors import ConfigError, ConvergenceError, DataError
 from attnflow.manifolds.base import MAX_NODES, Manifold, required, rule_of
 from attnflow.manifolds.curves import ArcLength, arc_length
 from attnflow.manifolds.maps import Survey, nearest, survey
@@ -31,8 +31,8 @@ class EmbeddedManifold(Manifold):
     r"""The image M of a circle, a flat torus or a sphere R under one smooth map phi, with the metric of R^D.
 
     A manifold of your own is a subclass that names its `reference` R and writes the map, `embed`. Its volume element
-    sqrt det(J'J), J = d phi, its quadrature, its samples and its charts follow, and what DriftDiffusion is asked on M it
-    solves on R. That phi is an immersion and does not meet itself is examined at some 4000 places, before anything is
+    sqrt det(J'J), J = d phi, its quadrature, its samples and its charts follow, and DriftDiffusion solves on R what it
+    is asked on M. That phi is an immersion and does not meet itself is examined at some 4000 places, before anything is
     computed.
 
     A formula for the inverse of phi may be written as `locate`; otherwise it is found by the method of Gauss and
@@ -59,7 +59,11 @@ class EmbeddedManifold(Manifold):
     is_compact = True
     has_boundary = False
     is_one_to_one = False  # whether that is known of every map of the class, and need not be examined
-    is_examined = True  # what is not shown for every map by tests is examined for each by `survey`
+
+    @property
+    def is_examined(self) -> bool:  # type: ignore[override]
+        """Whether the parts are taken on trust: all but a formula of a user's own for the inverse."""
+        return type(self).locate is EmbeddedManifold.locate
 
     @required
     @abstractmethod
@@ -78,6 +82,20 @@ class EmbeddedManifold(Manifold):
         known = self._survey
         offsets = jnp.sum(known.points**2, axis=1) - 2 * jnp.asarray(known.points) @ jax.lax.stop_gradient(x)
         return self._refine(x, jnp.asarray(known.places)[jnp.argmin(offsets)])
+
+    def check_map(self) -> None:
+        """Raise an error unless phi is an immersion that does not meet itself.
+
+        Raises:
+            ConfigError: if it is not said what is mapped.
+            DataError: if phi is no such map, naming the place.
+        """
+        if not isinstance(getattr(self, "reference", None), Manifold):
+            raise ConfigError(
+                f"`{type(self).__name__}` does not say its `reference`, the manifold that is mapped. Set it in the "
+                "class, such as reference = af.Sphere(2)."
+            )
+        survey(Fixed(self))
 
     @property
     def dim(self) -> int:

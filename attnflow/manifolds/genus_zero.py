@@ -43,7 +43,7 @@ class Ellipsoid(EmbeddedManifold):
 
     semi_axes: tuple[float, ...] = static()
 
-    is_one_to_one = True
+    is_one_to_one = is_examined = True
 
     def __init__(self, semi_axes: object) -> None:
         axes = check_finite(semi_axes, "semi_axes")
@@ -93,7 +93,7 @@ class StarSurface(EmbeddedManifold):
     radius: Callable = static()
 
     reference = Sphere(2)
-    is_one_to_one = True
+    is_one_to_one = is_examined = True
     ambient_dim = 3
 
     def __post_init__(self) -> None:
@@ -104,7 +104,7 @@ class StarSurface(EmbeddedManifold):
                 "with jax.numpy."
             )
         directions = self.reference.spread(_LOOKED_AT)
-        radii = evaluate(self._radius, directions, name="radius")
+        radii = evaluate(lambda u: self._radius(u), directions, name="radius")
         if radii.min() <= 0:
             raise DataError(
                 f"`radius` must be positive, got {radii.min():.6g} in the direction "

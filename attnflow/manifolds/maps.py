@@ -66,7 +66,8 @@ def survey(fixed: Fixed) -> Survey:
     if not least > _SINGULAR * largest:
         raise DataError(
             f"the map of {manifold} is not an immersion: its derivative has no full rank at "
-            f"{manifold.describe(where)}, where the volume element is {least:.3g} and {largest:.3g} elsewhere. Use a map without cusps and edges."
+            f"{manifold.describe(where)}, where the volume element is {least:.3g} and {largest:.3g} elsewhere. Use a "
+            "map without cusps and edges."
         )
     stretch = float(np.linalg.norm(derivatives, ord=2, axis=(1, 2)).max())
     found = Survey(places, points, stretch, least, largest)
