@@ -21,20 +21,20 @@ class FourierBasis(Basis):
     """Products of 1, sqrt 2 cos(k t), sqrt 2 sin(k t) with |k|_2 <= degree, orthonormal in the uniform measure.
 
     Args:
-        manifold: Sphere(1), FlatTorus(1) or FlatTorus(2).
+        manifold: Sphere(1) or FlatTorus(m), m <= 3.
         degree: the largest length of a wave vector.
     """
 
     name = "fourier"
-    domain = "the unit circle, FlatTorus(1) and FlatTorus(2)"
+    domain = "the unit circle and FlatTorus(1), (2) and (3)"
 
     @classmethod
     def serves(cls, density: Density) -> bool:
-        return density.manifold in (Sphere(1), FlatTorus(1), FlatTorus(2))
+        return density.manifold in (Sphere(1), *(FlatTorus(dim) for dim in (1, 2, 3)))
 
     @classmethod
     def degrees(cls, density: Density) -> range:
-        return range(12, 161, 4) if density.manifold.dim == 1 else range(8, 21, 4)
+        return (range(12, 161, 4), range(8, 21, 4), range(4, 9, 2))[density.manifold.dim - 1]
 
     @classmethod
     def on(cls, density: Density, degree: int) -> Self:
