@@ -12,7 +12,7 @@ from attnflow.equations.discretizations.base import Basis
 from attnflow.equations.discretizations.close import GridRule, from_waves, to_waves
 from attnflow.manifolds.base import Manifold
 from attnflow.manifolds.sphere import Sphere
-from attnflow.resolution import close_rule
+from attnflow.resolution import close_degree, rule_at
 
 
 class HarmonicBasis(Basis):
@@ -35,6 +35,10 @@ class HarmonicBasis(Basis):
     @classmethod
     def degrees(cls, density: Density) -> range:
         return range(8, 33, 4)
+
+    @classmethod
+    def high_degrees(cls, density: Density) -> range:
+        return range(40, 97, 8)
 
     @classmethod
     def on(cls, density: Density, degree: int) -> Self:
@@ -60,14 +64,17 @@ class HarmonicBasis(Basis):
         return np.floor(np.sqrt(np.arange(self.size)))
 
     def closely(self, nodes: int) -> GridRule:
-        return _Rings(self, nodes)
+        return self.finely(close_degree(Sphere(2), nodes))
+
+    def finely(self, degree: int) -> GridRule:
+        return _Rings(self, degree)
 
 
 class _Rings(GridRule):
     """Rings of equally spaced longitudes at the heights of a Gauss rule."""
 
-    def __init__(self, basis: HarmonicBasis, nodes: int) -> None:
-        super().__init__(*close_rule(Sphere(2), nodes))
+    def __init__(self, basis: HarmonicBasis, degree: int) -> None:
+        super().__init__(*rule_at(Sphere(2), degree))
         heights, starts = np.unique(self.nodes[:, 2], return_index=True)  # rings rise in the rule
         self._shape = (len(heights), len(self.nodes) // len(heights))
         self._masses = self.weights[starts] * self._shape[1]

@@ -13,7 +13,7 @@ from attnflow.equations.discretizations.close import GridRule
 from attnflow.equations.discretizations.harmonics import HarmonicBasis, rotations, solid_harmonics
 from attnflow.manifolds.base import Manifold
 from attnflow.manifolds.sphere import Sphere
-from attnflow.resolution import close_rule
+from attnflow.resolution import close_degree, rule_at
 
 _SPHERE = Sphere(2)
 
@@ -39,7 +39,15 @@ class HypersphericalBasis(Basis):
 
     @classmethod
     def degrees(cls, density: Density) -> range:
-        return range(6, 15, 2)
+        return range(4, 11, 2)
+
+    @classmethod
+    def high_degrees(cls, density: Density) -> range:
+        return range(12, 21, 2)
+
+    @classmethod
+    def examined_degree(cls, density: Density) -> int:
+        return [*cls.degrees(density), *cls.high_degrees(density)][-1]
 
     @classmethod
     def on(cls, density: Density, degree: int) -> Self:
@@ -71,17 +79,20 @@ class HypersphericalBasis(Basis):
         return np.repeat(n, (n + 1) ** 2)
 
     def closely(self, nodes: int) -> GridRule:
-        return _Spheres(self, nodes)
+        return self.finely(close_degree(Sphere(3), nodes))
+
+    def finely(self, degree: int) -> GridRule:
+        return _Spheres(self, degree)
 
 
 class _Spheres(GridRule):
     """Spheres S^2 with one rule at the heights of a Gauss rule."""
 
-    def __init__(self, basis: HypersphericalBasis, nodes: int) -> None:
-        super().__init__(*close_rule(Sphere(3), nodes))
+    def __init__(self, basis: HypersphericalBasis, degree: int) -> None:
+        super().__init__(*rule_at(Sphere(3), degree))
         heights, starts = np.unique(self.nodes[:, 3], return_index=True)  # spheres rise in the rule
         inner = len(self.nodes) // len(heights)
-        self._inner = HarmonicBasis(_SPHERE, basis.degree).closely(inner)
+        self._inner = HarmonicBasis(_SPHERE, basis.degree).finely(degree)
         self._shape = (len(heights), inner)
         self._masses = np.add.reduceat(self.weights, starts)
         n, polar = np.arange(basis.degree + 1), _gegenbauer(heights, basis.degree)
