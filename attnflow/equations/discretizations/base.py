@@ -18,11 +18,14 @@ rule for int dvol has nodes there, so it is a drift inwards at these nodes and n
 
 from __future__ import annotations
 
+import copy
 import functools
+import math
 from abc import ABC, abstractmethod
 from typing import ClassVar, Self
 
 import numpy as np
+from scipy.fft import next_fast_len
 from scipy.sparse import csr_array
 
 from attnflow.densities.base import Density
@@ -69,6 +72,16 @@ class Basis(ABC):
         """
 
     @classmethod
+    def high_degrees(cls, density: Density) -> range:
+        """Return higher degrees, at which a matrix would be too large and sums over the nodes are fast; often none."""
+        return range(0)
+
+    @classmethod
+    def examined_degree(cls, density: Density) -> int:
+        """Return the degree up to which it is seen what is in a function: what is above is rough."""
+        return cls.degrees(density)[-1]
+
+    @classmethod
     @abstractmethod
     def on(cls, density: Density, degree: int) -> Self:
         """Return the basis of one degree for a density that it serves."""
@@ -90,8 +103,24 @@ class Basis(ABC):
     def reference_density(self, points: np.ndarray) -> np.ndarray:
         """Return w(x_q), (Q,), at points (Q, D)."""
 
+    @abstractmethod
     def closely(self, nodes: int) -> CloseRule:
-        """Return a rule with at least so many nodes. Unless written otherwise, the basis has no more than its own."""
+        """Return a rule with at least so many nodes, over which sums are fast."""
+
+    def finely(self, degree: int) -> CloseRule:
+        """Return the same on the quadrature of that degree of the manifold; only where there are high degrees."""
+        raise NotImplementedError
+
+    def with_transforms(self) -> Self:
+        """Return the same functions where sums over their nodes are fast."""
+        other = copy.copy(self)
+        other.rule = self.finely(next_fast_len(3 * self.degree + 1) - 1)
+        other.nodes, other.volumes = other.rule.nodes, other.rule.volumes
+        return other
+
+    @functools.cached_property
+    def rule(self) -> CloseRule:
+        """The sums over the nodes."""
         return DenseRule(self, self.nodes, self.volumes)
 
     @property
@@ -120,7 +149,7 @@ class Basis(ABC):
     @functools.cached_property
     def at_nodes(self) -> np.ndarray:
         """phi_n at the nodes, (M, K)."""
-        return self.evaluate(self.nodes)
+        return self.rule.functions if isinstance(self.rule, DenseRule) else self.evaluate(self.nodes)
 
     @functools.cached_property
     def weights(self) -> np.ndarray:
@@ -129,11 +158,21 @@ class Basis(ABC):
 
     def analyse(self, values: np.ndarray) -> np.ndarray:
         """Return coefficients (K, c) of a function with values (M, c) at the nodes: c_n = int f phi_n w dvol."""
-        return self.at_nodes.T @ (self.weights[:, None] * values)
+        return self.rule.analyse(values)
 
     def analyse_density(self, values: np.ndarray) -> np.ndarray:
         """Return moments (K, c) of a density r (M, c) at the nodes: c_n = int r phi_n dvol, r = w sum c_n phi_n."""
-        return self.at_nodes.T @ (self.volumes[:, None] * values)
+        return self.rule.analyse_density(values)
+
+    def synthesise_at_nodes(self, coefficients: np.ndarray) -> np.ndarray:
+        """Return sum_n c_n phi_n, (..., M, c), from coefficients (..., K, c) at the nodes."""
+        if isinstance(self.rule, DenseRule):
+            return self.rule.functions @ coefficients
+        columns = np.moveaxis(coefficients, -2, 0)
+        if not columns.size:
+            return np.zeros((*coefficients.shape[:-2], len(self.nodes), coefficients.shape[-1]))
+        values = self.rule.synthesise(columns.reshape(len(columns), math.prod(columns.shape[1:])))
+        return np.moveaxis(values.reshape(len(values), *columns.shape[1:]), 0, -2)
 
     def synthesise(self, coefficients: np.ndarray, *, at: np.ndarray) -> np.ndarray:
         """Return sum_n c_n phi_n(x_q), (..., Q, c), from coefficients (..., K, c) at points (Q, D)."""

@@ -13,7 +13,7 @@ from attnflow.equations.discretizations.base import Basis
 from attnflow.equations.discretizations.close import GridRule
 from attnflow.manifolds.base import Manifold
 from attnflow.manifolds.interval import Interval, chebyshev_rule
-from attnflow.resolution import close_rule
+from attnflow.resolution import close_degree, rule_at
 
 
 class LegendreBasis(Basis):
@@ -78,14 +78,14 @@ class LegendreBasis(Basis):
         return outward
 
     def closely(self, nodes: int) -> GridRule:
-        return _Angles(self, nodes)
+        return _Angles(self, close_degree(self._interval, nodes))
 
 
 class _Angles(GridRule):
     """Nodes (1 - cos t) / 2 at equally spaced t, where cosines are the polynomials of Chebyshev."""
 
-    def __init__(self, basis: LegendreBasis, nodes: int) -> None:
-        super().__init__(*close_rule(basis._interval, nodes))
+    def __init__(self, basis: LegendreBasis, degree: int) -> None:
+        super().__init__(*rule_at(basis._interval, degree))
         degree = basis.degree
         places = basis._interval.low + basis._interval.volume * chebyshev_rule(degree)[0]
         self._cosines = scipy.fft.dct(basis.evaluate(places[:, None]), type=1, axis=0) / degree  # of each polynomial
