@@ -139,11 +139,16 @@ def _resolvent(generator: csr_array, mass: csr_array | None, gamma: float, adjoi
     dominates its rows, so elimination loses nothing.
     """
     weight = csc_array(eye_array(generator.shape[0])) if mass is None else csc_array(mass)
-    matrix = csc_array(weight - gamma * generator)
-    factors = splu(matrix, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
+    matrix = weight - gamma * generator
+    factors = splu(
+        csc_array(matrix.T if adjoint else matrix),
+        permc_spec="MMD_AT_PLUS_A",
+        diag_pivot_thresh=0.0,
+        options={"SymmetricMode": True},
+    )
     if adjoint:
-        return lambda vector: weight.T @ factors.solve(vector, "T")
-    return lambda vector: factors.solve(weight @ vector)
+        return lambda vector: np.asarray(weight @ factors.solve(vector))
+    return lambda vector: factors.solve(np.asarray(weight @ vector))
 
 
 def _evolve(
