@@ -20,7 +20,7 @@ from attnflow.equations.discretizations.exponential_fitting import (
     carried,
     stationary,
 )
-from attnflow.equations.expansions.laplace import LaplaceExpansion
+from attnflow.equations.expansions.base import Expansion
 from attnflow.equations.semigroups.dense import one_blas_thread, real_modes
 from attnflow.equations.semigroups.jump_modes import balanced_modes, general_modes
 from attnflow.equations.semigroups.krylov import propagate
@@ -85,7 +85,7 @@ class FiniteVolume(Discretization):
     def serves(self, density: Density) -> bool:
         return has_cells(density.manifold)
 
-    def solver(self, expansion: LaplaceExpansion, density: Density, *, rtol: float) -> FiniteVolumeSolver:
+    def solver(self, expansion: Expansion, density: Density, *, rtol: float) -> FiniteVolumeSolver:
         return FiniteVolumeSolver(expansion, density, cells=self.cells, rtol=rtol)
 
     def grid(self, manifold: Manifold) -> DiscreteMeasure:
@@ -109,7 +109,7 @@ class Level:
         law: the stationary probabilities of the cells, (K,).
     """
 
-    def __init__(self, cells: Cells, expansion: LaplaceExpansion) -> None:
+    def __init__(self, cells: Cells, expansion: Expansion) -> None:
         self.cells = cells
         found = expansion.coefficients(cells.centres)
         self._fields = np.hstack([found.diffusions.reshape(len(cells.centres), -1), found.drifts])
@@ -166,7 +166,7 @@ class FiniteVolumeSolver(Solver):
         rtol: max |error| <= rtol max |u|.
     """
 
-    def __init__(self, expansion: LaplaceExpansion, density: Density, *, cells: int | None, rtol: float) -> None:
+    def __init__(self, expansion: Expansion, density: Density, *, cells: int | None, rtol: float) -> None:
         self._expansion, self._density, self._count, self._rtol = expansion, density, cells, rtol
         self._levels: dict[int, Level] = {}
 
