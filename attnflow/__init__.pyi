@@ -9,6 +9,8 @@ from attnflow.densities.von_mises_fisher import VonMisesFisher as VonMisesFisher
 from attnflow.distributed import join_processes as join_processes
 from attnflow.equations.continuum import DriftDiffusion as DriftDiffusion
 from attnflow.equations.expansions.laplace import LaplaceExpansion as LaplaceExpansion
+from attnflow.equations.heat_flow import heat_flow as heat_flow
+from attnflow.equations.solvers.finite_volume import FiniteVolume as FiniteVolume
 from attnflow.equations.solvers.spectral import Spectral as Spectral
 from attnflow.errors import AttnflowError as AttnflowError
 from attnflow.judge.claims import Claim as Claim

@@ -9,21 +9,20 @@ from collections.abc import Callable
 
 import numpy as np
 
-from attnflow._checks import check_integer, check_times, check_tolerance
+from attnflow._checks import check_tolerance
 from attnflow._lifting import examine
 from attnflow.attention import Attention
 from attnflow.densities.base import Density
+from attnflow.equations.diffusion import Diffusion
 from attnflow.equations.discretizations.base import Basis
 from attnflow.equations.expansions.laplace import SEARCHED, LaplaceExpansion
 from attnflow.equations.expansions.minimizers import nodes_of
-from attnflow.equations.solvers.base import Discretization, Solver
-from attnflow.equations.solvers.kinds import choose_discretization, describe_kinds
-from attnflow.errors import ConfigError
-from attnflow.measures import DiscreteMeasure, as_measure
-from attnflow.trajectories import Spectrum, Trajectory
+from attnflow.equations.heat_flow import HeatEquation, heat_equation_of
+from attnflow.equations.solvers.base import Discretization
+from attnflow.equations.solvers.kinds import choose_discretization
 
 
-class DriftDiffusion:
+class DriftDiffusion(Diffusion):
     r"""The limit of attention as N -> infinity, then eps -> 0: the semigroup e^{tL} of a drift-diffusion [RZ].
 
         d_t u = L u,   L f = 1/2 tr(G^-1 Hess f) + b . grad f,   G = 1/2 Hess_y D at y = x
@@ -96,83 +95,28 @@ class DriftDiffusion:
         self._search.require_fixed_minimizer(points)
         return self._expansion.generator(f, at=points)
 
-    def evolve(self, f: Callable, times: object, at: object = None) -> Trajectory:
-        """Return u(t) = e^{tL} f.
+    def as_heat_flow(self) -> HeatEquation:
+        r"""Return the heat equation that L is: 2 L = (1/c) Lap_h, a flow under a metric h with specific heat c [RZ].
 
-        Args:
-            f: one ambient point (D,) -> scalar or (c,), in jax.numpy, smooth.
-            times: t >= 0, one or many, in any order.
-            at: points (Q, D), or a DiscreteMeasure or Trajectory, whose weights the answer then carries; required.
+            h = p_G^{4/(m-2)} G,   1/c = p_G^{4/(m-2)},   p_G the density of the keys in the induced metric G
 
-        Returns:
-            Values (T, Q), or (T, Q, c) for a vector f.
+        It is e^{tL} = heat_flow(manifold, h, specific_heat=c, conductivity=1/2), whose equilibrium is c dvol_h.
 
         Raises:
-            ConfigError: if a time is negative, `at` is missing or the manifold has no spectral solver.
-            ConvergenceError: if the largest resolution misses `rtol`, or, on the line, rounding does far out.
+            ConfigError: if the pseudo-metric is not known to be symmetric, or m = 2 and p_G is not constant: then L is
+                no heat flow under any metric.
+
+        Example:
+            >>> import jax.numpy as jnp, numpy as np, attnflow as af
+            >>> af.enable_x64()
+            >>> p = af.VonMisesFisher(af.Circle(), mean_direction=[1, 0], concentration=0.7)
+            >>> limit = af.DriftDiffusion(af.Attention(af.SquaredDistance(), bandwidth=0.1), p)
+            >>> heat = limit.as_heat_flow()
+            >>> x = np.array([0.6, 0.8])
+            >>> bool(np.allclose(heat.metric_factor(x), np.exp(-4 * p.log_density(x))))  # p^-4 on curves
+            True
         """
-        return self._solve(f, times=times, at=at, adjoint=False)
-
-    def adjoint_evolve(self, r0: Callable, times: object, at: object = None) -> Trajectory:
-        """Return r(t), the density of particles that start from r0.
-
-        d_t r = L* r; for plain attention d_t r = 1/2 Lap r - div(r grad log p). Its mass is conserved to round-off.
-
-        Args:
-            r0: the initial density with respect to dvol, as `f` in `evolve`; it may be signed.
-            times: as in `evolve`.
-            at: as in `evolve`.
-
-        Returns:
-            Values (T, Q), or (T, Q, c) for a vector r0.
-
-        Raises:
-            ConfigError: as in `evolve`.
-            ConvergenceError: as in `evolve`.
-        """
-        return self._solve(r0, times=times, at=at, adjoint=True)
-
-    def spectrum(self, k: int) -> Spectrum:
-        """Return the k smallest eigenvalues of -L, with multiplicity, 0 included.
-
-        The eigenfunctions have norm one in L2 of the stationary law (p^2 / int p^2 for plain attention), are orthogonal
-        in it within an eigenspace (if L is reversible, all are), and are positive where they first exceed half their
-        largest value. `solver_error` is declared for the eigenvalues. Norms that are not known to a thousandth, as
-        where an eigenfunction is largest on top of a high barrier, are an error when the eigenfunctions are asked.
-
-        Args:
-            k: how many, at least 1.
-
-        Raises:
-            ConfigError: if k is not a positive integer, the manifold has no spectral solver, or an eigenvalue is
-                complex, as it may be where L is not reversible.
-            ConvergenceError: if the largest resolution misses `rtol`.
-        """
-        return self._solver.spectrum(check_integer(k, "k", minimum=1))
-
-    def _solve(self, f: Callable, *, times: object, at: object, adjoint: bool) -> Trajectory:
-        measure = self._queries(at)
-        brought = getattr(at, "weights", None)  # bare points ask for a maximum, weighted ones for an L2 norm
-        instants = check_times(times)
-        known = examine(f, measure.points)
-        answer = self._solver.evolve(known, times=instants, points=measure.points, weights=brought, adjoint=adjoint)
-        return Trajectory(instants, measure.points, answer.values, measure.masses, answer.error, method=answer.method)
-
-    @property
-    def _solver(self) -> Solver:
-        if self._solver_or_none is None:
-            raise ConfigError(
-                f"there is no spectral solver for {type(self.density).__name__} on {self.density.manifold}: "
-                f"{describe_kinds()}. Use `generator`, which works pointwise on every manifold."
-            )
-        return self._solver_or_none
-
-    def _queries(self, at: object) -> DiscreteMeasure:
-        if at is None:
-            raise ConfigError("`at` is required: a continuum has no points of its own. Pass points (Q, D).")
-        measure = as_measure(at, "at")
-        self.density.manifold.check(measure.points, "at")
-        return measure
+        return heat_equation_of(self.attention, self.density)
 
 
 def _remake(

@@ -68,6 +68,16 @@ def log_key_weight(attention: Attention, density: Density, key: jax.Array) -> ja
     return found
 
 
+@jax.jit
+def log_weighed_densities(attention: Attention, density: Density, keys: jax.Array) -> jax.Array:
+    """Return log p + u at keys (Q, D), up to a constant: the density of the keys that the limit sees."""
+
+    def one(key: jax.Array) -> jax.Array:
+        return at_point(density.log_density, key, scalar=True) + log_key_weight(attention, density, key)
+
+    return jax.vmap(one)(keys)
+
+
 def asks_for_totals(attention: Attention, density: Density) -> bool:
     """Return whether the normalisation weighs keys by how much they are attended."""
     keys = []

@@ -21,7 +21,7 @@ from attnflow.equations.expansions.coefficients import (
     raw_coefficients,
 )
 from attnflow.equations.expansions.geodesics import check_rays, shoot
-from attnflow.equations.expansions.key_density import asks_for_totals
+from attnflow.equations.expansions.key_density import asks_for_totals, log_weighed_densities
 from attnflow.equations.expansions.minimizers import SAME_POINT, Cover, Minimizers, nodes_of, search
 from attnflow.equations.expansions.smoothness import require_smooth_minimum
 from attnflow.errors import ConfigError
@@ -161,6 +161,17 @@ class LaplaceExpansion:
         minimizers = self._minimize(points).points
         raw = self._raw(points, minimizers)
         return AmbientCoefficients(minimizers, raw.ambient_diffusion, raw.ambient_drift)
+
+    def log_law(self, points: np.ndarray) -> np.ndarray | None:
+        """Return log rho (Q,), up to a constant, with L reversible with respect to rho dvol; None if that is not known.
+
+        For a symmetric cost rho is p^^2 / sqrt(det G) in a chart, p^ the density of the weighed keys.
+        """
+        if not self.attention.pseudometric.is_symmetric:
+            return None
+        raw = self._raw(points, self._minimize(points).points)
+        log_p = map_blocks(functools.partial(log_weighed_densities, self.attention, self.density), points)
+        return 2 * log_p + 0.5 * np.linalg.slogdet(raw.inverse_metric)[1]
 
     def require_fixed_minimizer(self, points: np.ndarray) -> None:
         """Raise ConfigError, naming the jump, unless y*(x) = x at all points."""

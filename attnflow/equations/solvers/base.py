@@ -9,7 +9,7 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 
 from attnflow.densities.base import Density
-from attnflow.equations.expansions.laplace import LaplaceExpansion
+from attnflow.equations.expansions.base import Expansion
 from attnflow.trajectories import Spectrum
 
 
@@ -65,7 +65,7 @@ class Discretization(ABC):
         """Return whether it solves drift-diffusions where the density lives."""
 
     @abstractmethod
-    def solver(self, expansion: LaplaceExpansion, density: Density, *, rtol: float) -> Solver:
+    def solver(self, expansion: Expansion, density: Density, *, rtol: float) -> Solver:
         """Return what answers to the tolerance for an attention, given by its expansion, on a density that is served.
 
         Raises:

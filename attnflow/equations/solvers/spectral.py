@@ -16,7 +16,7 @@ from attnflow.densities.base import Density
 from attnflow.equations.discretizations.base import Basis
 from attnflow.equations.discretizations.kinds import KINDS, named_basis
 from attnflow.equations.discretizations.refinement import Refinement
-from attnflow.equations.expansions.laplace import LaplaceExpansion
+from attnflow.equations.expansions.base import Expansion
 from attnflow.equations.semigroups.dense import real_modes
 from attnflow.equations.semigroups.eigenmodes import Eigenproblem, normalise
 from attnflow.equations.semigroups.evolution import Evolution
@@ -65,7 +65,7 @@ class Spectral(Discretization):
     def serves(self, density: Density) -> bool:
         return any(kind.serves(density) for kind in self._kinds)
 
-    def solver(self, expansion: LaplaceExpansion, density: Density, *, rtol: float) -> SpectralSolver:
+    def solver(self, expansion: Expansion, density: Density, *, rtol: float) -> SpectralSolver:
         basis = next(kind for kind in self._kinds if kind.serves(density))
         return SpectralSolver(Refinement(basis, density, coefficients=expansion.coefficients), density, rtol=rtol)
 
