@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, Self
 
 import numpy as np
 
+from attnflow.densities.pulled_back import PulledBack
 from attnflow.equations.expansions.coefficients import AmbientCoefficients
 
 
@@ -21,3 +22,6 @@ class Expansion(Protocol):
 
     def generator(self, f: Callable, at: object) -> np.ndarray:
         """Return L f at points (Q, D)."""
+
+    def pulled_back(self, density: PulledBack) -> Self:
+        """Return the same generator on the manifold whose image under a map M is, with its density there."""

@@ -16,6 +16,7 @@ import numpy as np
 from attnflow._lifting import map_blocks
 from attnflow._programs import at_point
 from attnflow._tracing import Fixed
+from attnflow.densities.pulled_back import PulledBack
 from attnflow.equations.expansions.coefficients import AmbientCoefficients, applied, laplacian_drift_of
 from attnflow.equations.expansions.matrices import inverse, log_volume
 from attnflow.equations.expansions.smoothness import derivative_and_value
@@ -82,6 +83,22 @@ class HeatExpansion:
         raw = self._raw(points)
         return map_blocks(functools.partial(applied, f, Fixed(self.manifold)), raw.diffusion, raw.drift, points)
 
+    def pulled_back(self, density: PulledBack) -> HeatExpansion:
+        """Return the same heat flow on the manifold that is mapped to M."""
+        image = density.image
+
+        def metric(theta: jax.Array) -> jax.Array:
+            along, frame = image.derivative(theta), image.reference.tangent_frame(theta)
+            return frame @ (along.T @ self.metric(image.embed(theta)) @ along) @ frame.T
+
+        def specific_heat(theta: jax.Array) -> jax.Array:
+            return self._heat(image.embed(theta))
+
+        def conductivity(theta: jax.Array) -> jax.Array:
+            return self._spread(image.embed(theta))
+
+        return HeatExpansion(image.reference, metric=metric, specific_heat=specific_heat, conductivity=conductivity)
+
     def require_positive(self, points: np.ndarray) -> None:
         """Raise DataError, naming the place, unless h, c and k are positive at points (Q, D)."""
         self._raw(points)
@@ -104,6 +121,9 @@ class HeatExpansion:
     def _heat(self, x: jax.Array) -> jax.Array:
         return at_point(self._specific_heat, x, name="specific_heat", scalar=True)
 
+    def _spread(self, x: jax.Array) -> jax.Array:
+        return at_point(self._conductivity, x, name="conductivity", scalar=True)
+
     @functools.cached_property
     def _compiled(self) -> Callable[[np.ndarray], _Raw]:
         return jax.jit(jax.vmap(self._one))
@@ -117,7 +137,7 @@ class HeatExpansion:
             return along.T @ self.metric(chart(u)) @ along
 
         def conductivity(u: jax.Array) -> jax.Array:
-            return at_point(self._conductivity, chart(u), name="conductivity", scalar=True)
+            return self._spread(chart(u))
 
         slopes, local = derivative_and_value(local_metric)(origin)
         bend, spread = derivative_and_value(conductivity)(origin)

@@ -13,6 +13,7 @@ from attnflow._lifting import evaluate_compiled, examine, map_blocks
 from attnflow._tracing import Fixed
 from attnflow.attention import Attention, check_attention
 from attnflow.densities.base import Density, check_density
+from attnflow.densities.pulled_back import PulledBack
 from attnflow.equations.expansions.coefficients import (
     AmbientCoefficients,
     RawCoefficients,
@@ -26,8 +27,10 @@ from attnflow.equations.expansions.minimizers import SAME_POINT, Cover, Minimize
 from attnflow.equations.expansions.smoothness import require_smooth_minimum
 from attnflow.errors import ConfigError
 from attnflow.manifolds.base import Manifold
+from attnflow.normalizations.through import Through as ThroughMap
 from attnflow.precision import require_x64
 from attnflow.pseudometrics.base import check_cost, check_pairs, is_trusted
+from attnflow.pseudometrics.through import Through
 
 SEARCHED = 300  # queries at least at which a property of all of them is looked for
 _RUNAWAY = 10.0  # so many times further out than the whole cover, a search has found that there is no minimum
@@ -172,6 +175,14 @@ class LaplaceExpansion:
         raw = self._raw(points, self._minimize(points).points)
         log_p = map_blocks(functools.partial(log_weighed_densities, self.attention, self.density), points)
         return 2 * log_p + 0.5 * np.linalg.slogdet(raw.inverse_metric)[1]
+
+    def pulled_back(self, density: PulledBack) -> LaplaceExpansion:
+        """Return the same generator, whose minimiser is the query, on the manifold that is mapped to M."""
+        attention = self.attention.replace(
+            pseudometric=Through(self.attention.pseudometric, density.image),
+            normalization=ThroughMap(self.attention.normalization, density.image),
+        )
+        return LaplaceExpansion(attention, density, at_query=True)
 
     def require_fixed_minimizer(self, points: np.ndarray) -> None:
         """Raise ConfigError, naming the jump, unless y*(x) = x at all points."""

@@ -17,15 +17,12 @@ import numpy as np
 
 from attnflow._programs import at_point
 from attnflow._values import static, value
-from attnflow.attention import Attention
 from attnflow.densities.base import Density
 from attnflow.densities.pulled_back import pull_back
-from attnflow.equations.expansions.laplace import LaplaceExpansion
+from attnflow.equations.expansions.base import Expansion
 from attnflow.equations.solvers.base import Answer, Discretization, Solver
 from attnflow.errors import ConvergenceError
 from attnflow.manifolds.embedded import EmbeddedManifold
-from attnflow.normalizations.through import Through as ThroughMap
-from attnflow.pseudometrics.through import Through
 from attnflow.trajectories import Spectrum
 
 
@@ -48,11 +45,9 @@ class PulledBack(Discretization):
     def serves(self, density: Density) -> bool:
         return isinstance(density.manifold, EmbeddedManifold) and self.reference.serves(pull_back(density))
 
-    def solver(self, expansion: LaplaceExpansion, density: Density, *, rtol: float) -> PulledBackSolver:
+    def solver(self, expansion: Expansion, density: Density, *, rtol: float) -> PulledBackSolver:
         pulled = pull_back(density)
-        attention = _pull_back(expansion.attention, pulled.image)
-        on_reference = LaplaceExpansion(attention, pulled, at_query=True)
-        make = functools.partial(self.reference.solver, on_reference, pulled)
+        make = functools.partial(self.reference.solver, expansion.pulled_back(pulled), pulled)
         return PulledBackSolver(make, pulled.image, rtol=rtol)
 
 
@@ -133,11 +128,3 @@ class MappedEigenfunctions:
 
     def __call__(self, points: np.ndarray) -> np.ndarray:
         return self.on_reference(self.image.places(self.image.check(points, "points")))
-
-
-def _pull_back(attention: Attention, image: EmbeddedManifold) -> Attention:
-    """Return an attention on M, seen on R."""
-    return attention.replace(
-        pseudometric=Through(attention.pseudometric, image),
-        normalization=ThroughMap(attention.normalization, image),
-    )
