@@ -15,7 +15,7 @@ import math
 import numpy as np
 from scipy.sparse import coo_array, csr_array
 
-from attnflow.equations.semigroups.krylov import Propagated
+from attnflow.equations.semigroups.rational_krylov import Propagated
 from attnflow.errors import ConvergenceError
 
 _MARGIN = 1.05  # of q above the largest total rate: rounding then makes nothing negative

@@ -23,7 +23,7 @@ from attnflow.equations.discretizations.exponential_fitting import (
 from attnflow.equations.expansions.base import Expansion
 from attnflow.equations.semigroups.dense import one_blas_thread, real_modes
 from attnflow.equations.semigroups.jump_modes import balanced_modes, general_modes
-from attnflow.equations.semigroups.krylov import propagate
+from attnflow.equations.semigroups.rational_krylov import propagate
 from attnflow.equations.solvers.base import Answer, Discretization, Solver
 from attnflow.equations.solvers.extrapolation import extrapolate, magnification
 from attnflow.errors import ConfigError, ConvergenceError

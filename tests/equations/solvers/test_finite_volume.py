@@ -100,7 +100,7 @@ def test_errors_at_the_centres_are_of_order_two_over_four_refinements(name):
         level = Level(cells_of(density(name).manifold, count), expansion)
         start = evaluate(generic_f, level.cells.centres)[:, None]
         matrix = level.jumps.matrix
-        states = af.equations.semigroups.krylov.propagate(
+        states = af.equations.semigroups.rational_krylov.propagate(
             matrix, start, times=np.array([0.3]), tolerance=1e-10, law=level.law
         ).states
         errors.append(np.abs(level.cells.interpolate(states[0], at=points)[:, 0] - truth[0]).max())
