@@ -31,16 +31,25 @@ def close_rule(manifold: Manifold, nodes: int) -> DiscreteMeasure:
         >>> len(close_rule(af.Circle(), 1000)), len(close_rule(af.Sphere(2), 1000))
         (1024, 1152)
     """
-    return _close_rule(Fixed(manifold), nodes)  # a manifold of a user's own may hold arrays, which have no hash
+    return rule_at(manifold, close_degree(manifold, nodes))
 
 
-@functools.lru_cache(maxsize=8)
-def _close_rule(fixed: Fixed, nodes: int) -> DiscreteMeasure:
-    manifold: Manifold = fixed.content
+def close_degree(manifold: Manifold, nodes: int) -> int:
+    """Return the degree of that quadrature."""
     count = 8  # per dimension: powers of two, some times 3/2, whose Fourier transforms are fast
     while manifold.quadrature_size(count - 1) < nodes and count < nodes:
         count = 3 * count // 2 if count & (count - 1) == 0 else 4 * count // 3
-    return rule_of(manifold, count - 1)
+    return count - 1
+
+
+def rule_at(manifold: Manifold, degree: int) -> DiscreteMeasure:
+    """Return the quadrature of a manifold of some degree; the last few are kept."""
+    return _rule(Fixed(manifold), degree)  # a manifold of a user's own may hold arrays, which have no hash
+
+
+@functools.lru_cache(maxsize=8)
+def _rule(fixed: Fixed, degree: int) -> DiscreteMeasure:
+    return rule_of(fixed.content, degree)
 
 
 def roughest(values: np.ndarray, count: int) -> np.ndarray:

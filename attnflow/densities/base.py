@@ -37,7 +37,7 @@ class Density(Traceable, ABC):
     def draw(self, generator: np.random.Generator) -> np.ndarray:
         """Return some points (n, D) of p, at least one, from a fixed amount of randomness.
 
-        Unless written otherwise, by inversion on closed curves and by rejection from the uniform density elsewhere.
+        Unless written otherwise, by inversion on curves and by rejection from the uniform density elsewhere.
         """
         return draw(self, generator)
 

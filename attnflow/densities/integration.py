@@ -9,7 +9,7 @@ import numpy as np
 
 from attnflow._lifting import evaluate
 from attnflow.errors import ConvergenceError, DataError
-from attnflow.manifolds.base import MAX_NODES, check_size, rule_of
+from attnflow.manifolds.base import MAX_NODES, MEMBERSHIP_TOLERANCE, check_size, rule_of
 from attnflow.measures import DiscreteMeasure
 from attnflow.resolution import close_nodes, close_rule
 
@@ -128,6 +128,8 @@ def _climb(density: Density, best: np.ndarray, nodes: int) -> float:
     for _ in range(_CLIMBS):
         steps = width * generator.standard_normal((len(best), 4096 // len(best), manifold.ambient_dim))
         around = np.concatenate([best, evaluate(manifold.retract, (best[:, None] + steps).reshape(-1, len(best[0])))])
+        if manifold.has_boundary:  # beyond which a retraction may lead
+            around = around[manifold.residual(around) <= MEMBERSHIP_TOLERANCE]
         heights = density.log_densities(around)
         best, width = around[np.argsort(heights)[-_CLIMBERS:]], width / 3
     return float(heights.max())

@@ -26,7 +26,7 @@ class LogDensity(Density):
     curve, 2^17 elsewhere. It sees a spike, taken as a Gaussian, of any width above 1e-5 on the unit circle, .002 on S^2
     and T^2, .02 on S^3 and T^3; a narrower one may be missed. A spike that is seen is resolved, or refused.
 
-    Sampled exactly: by inversion on closed curves, elsewhere by rejection from the uniform density with a bound that
+    Sampled exactly: by inversion on curves, elsewhere by rejection from the uniform density with a bound that
     every proposal checks.
 
     Args:

@@ -1,4 +1,4 @@
-"""Exact samples of a density: by inversion on closed curves, by rejection elsewhere, in blocks of draws."""
+"""Exact samples of a density: by inversion on curves, by rejection elsewhere, in blocks of draws."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import jax
 import numpy as np
+import scipy.fft
 
 from attnflow._tracing import Fixed
 from attnflow.densities.integration import MASS_TOLERANCE, check_mass, integrate
@@ -48,7 +49,7 @@ def _generator(key: jax.Array) -> np.random.Generator:
 
 
 def draw(density: Density, generator: np.random.Generator, *, log_bound: float | None = None) -> np.ndarray:
-    """Return a block of points (n, D) of p, by inversion on closed curves and by rejection elsewhere.
+    """Return a block of points (n, D) of p, by inversion on curves and by rejection elsewhere.
 
     Args:
         density: p.
@@ -61,7 +62,7 @@ def draw(density: Density, generator: np.random.Generator, *, log_bound: float |
     """
     if log_bound is None:
         log_bound = _log_bound(Fixed(density))
-    if density.manifold.along is not None and not density.manifold.has_boundary:
+    if density.manifold.along is not None:
         return draw_by_inversion(density, generator)
     return draw_by_rejection(density, log_bound, generator)
 
@@ -99,11 +100,11 @@ def _log_bound(fixed: Fixed) -> float:
 
 
 def draw_by_inversion(density: Density, generator: np.random.Generator) -> np.ndarray:
-    """Return a block of points by the inverse of the distribution function along a closed curve.
+    """Return a block of points by the inverse of the distribution function along a curve.
 
     It is accurate to about 1e-13 of the length unless p is very peaked: the distribution function is integrated exactly
-    from the Fourier coefficients of p; its inverse is a cubic Hermite interpolant on a fine grid, whose slopes 1/p are
-    known.
+    from the Fourier coefficients of p, or, on a curve with ends, from those of Chebyshev; its inverse is a cubic
+    Hermite interpolant on a fine grid, whose slopes 1/p are known.
     """
     along = density.manifold.along
     assert along is not None
@@ -135,22 +136,52 @@ def _quantile_table(fixed: Fixed) -> _Quantiles:
     density: Density = fixed.content
     length, along = density.manifold.volume, density.manifold.along
     assert along is not None
+    tabulate = _between_ends if density.manifold.has_boundary else _around
     for nodes in _QUANTILE_NODES:
-        lengths = length * np.arange(nodes + 1) / nodes
-        with np.errstate(under="ignore"):
-            p = np.exp(density.log_densities(along(lengths)))
-            coefficients = np.fft.rfft(p[:-1])
-        mass = length * coefficients[0].real / nodes
-        if np.abs(coefficients[-1]) <= 1e-10 * coefficients[0].real and abs(mass - 1) <= MASS_TOLERANCE:
-            break
-    else:
-        raise ConvergenceError(
-            f"the density is too peaked to be sampled on {nodes} nodes: they give it the mass {mass:.10g}. Use a wider "
-            "one."
-        )
+        lengths, (knots, p, mass, last) = tabulate(lambda s: np.exp(density.log_densities(along(s))), length, nodes)
+        if last <= 1e-10 and abs(mass - 1) <= MASS_TOLERANCE:
+            # Cells where p underflows are never drawn.
+            return _Quantiles(knots, lengths, 1 / np.maximum(p, _SMALLEST))
+    raise ConvergenceError(
+        f"the density is too peaked to be sampled on {nodes} nodes: they give it the mass {mass:.10g}. Use a wider one."
+    )
+
+
+class _Distribution(NamedTuple):
+    """The integrals of p up to some lengths, p there, its mass, and how large its last coefficient is to its first."""
+
+    integrals: np.ndarray
+    p: np.ndarray
+    mass: float
+    last: float
+
+
+def _around(p: Callable, length: float, nodes: int) -> tuple[np.ndarray, _Distribution]:
+    """Return lengths that cover a closed curve once, and the distribution there, from Fourier coefficients."""
+    lengths = length * np.arange(nodes + 1) / nodes
+    with np.errstate(under="ignore"):
+        values = p(lengths)
+        coefficients = np.fft.rfft(values[:-1])
     modes = np.arange(1, len(coefficients))
     integral = np.fft.irfft(np.concatenate([[0], coefficients[1:] / (1j * modes)]), nodes)
     integral *= length / (2 * np.pi)
-    knots = np.append(integral - integral[0], 0.0) + lengths / length
-    # Cells where p underflows are never drawn.
-    return _Quantiles(knots, lengths, 1 / np.maximum(p, _SMALLEST))
+    first = coefficients[0].real
+    integrals = np.append(integral - integral[0], 0.0) + lengths / length
+    return lengths, _Distribution(integrals, values, length * first / nodes, float(np.abs(coefficients[-1])) / first)
+
+
+def _between_ends(p: Callable, length: float, nodes: int) -> tuple[np.ndarray, _Distribution]:
+    """Return lengths (1 - cos t) / 2 from one end of a curve to the other, and the same from coefficients of cos kt."""
+    lengths = length * np.sin(np.pi * np.arange(nodes + 1) / (2 * nodes)) ** 2
+    with np.errstate(under="ignore"):
+        values = p(lengths)
+        coefficients = scipy.fft.dct(values, type=1) / nodes  # the first of them twice
+    coefficients[-1] /= 2
+    # ds = sin(t) dt / 2, and cos(kt) sin(t) = (sin((k + 1) t) - sin((k - 1) t)) / 2.
+    above = np.append(coefficients[2:], 0.0)
+    waves = np.append(0.0, (above - coefficients[:-1]) * length / (8 * np.arange(1, nodes + 1)))
+    waves[-1] *= 2
+    integral = scipy.fft.dct(waves, type=1)
+    integral -= integral[0]
+    last = float(np.abs(coefficients[-2:]).max() / coefficients[0])
+    return lengths, _Distribution(integral / integral[-1], values, float(integral[-1]), last)

@@ -273,8 +273,8 @@ def test_the_spectrum_on_the_line_is_hermites():
 
 
 def test_the_generator_is_pointwise_where_there_is_no_solver():
-    sphere = af.Sphere(3)
-    a, b = np.linspace(1, -2, 4), 0.8 * np.eye(4)[0]
+    sphere = af.Sphere(4)
+    a, b = np.linspace(1, -2, 5), 0.8 * np.eye(5)[0]
     density = af.VonMisesFisher(sphere, mean_direction=b, concentration=0.8)
     points = sphere.sample_uniform(20, np.random.default_rng(0))
     limit = DriftDiffusion(ATTENTION, density)

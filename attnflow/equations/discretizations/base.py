@@ -7,15 +7,25 @@ the span of the basis into itself, and sum_ab (X_a'C X_b) nabla_{X_a} X_b = 0 fo
 
 without charts and without poles. On flat tori and the line the fields are coordinate derivatives; on S^2 they are the
 three rotations e_a x x, for which nabla_{X_a} X_b = x_b P e_a and sum_b (X_b) x_b = 0.
+
+Where M has a boundary it reflects: what leaves, 1/2 <nu, C grad f>, is taken from the projection of L f,
+
+    A_ij = int phi_i (L phi_j) w dvol - 1/2 int_{boundary} phi_i <nu, C grad phi_j> w dS.
+
+Integrated by parts this is the weak form, in which a flux through the boundary is zero without being asked to be; the
+rule for int dvol has nodes there, so it is a drift inwards at these nodes and nothing else.
 """
 
 from __future__ import annotations
 
+import copy
 import functools
+import math
 from abc import ABC, abstractmethod
 from typing import ClassVar, Self
 
 import numpy as np
+from scipy.fft import next_fast_len
 from scipy.sparse import csr_array
 
 from attnflow.densities.base import Density
@@ -62,6 +72,16 @@ class Basis(ABC):
         """
 
     @classmethod
+    def high_degrees(cls, density: Density) -> range:
+        """Return higher degrees, at which a matrix would be too large and sums over the nodes are fast; often none."""
+        return range(0)
+
+    @classmethod
+    def examined_degree(cls, density: Density) -> int:
+        """Return the degree up to which it is seen what is in a function: what is above is rough."""
+        return cls.degrees(density)[-1]
+
+    @classmethod
     @abstractmethod
     def on(cls, density: Density, degree: int) -> Self:
         """Return the basis of one degree for a density that it serves."""
@@ -83,14 +103,38 @@ class Basis(ABC):
     def reference_density(self, points: np.ndarray) -> np.ndarray:
         """Return w(x_q), (Q,), at points (Q, D)."""
 
+    @abstractmethod
     def closely(self, nodes: int) -> CloseRule:
-        """Return a rule with at least so many nodes. Unless written otherwise, the basis has no more than its own."""
+        """Return a rule with at least so many nodes, over which sums are fast."""
+
+    def finely(self, degree: int) -> CloseRule:
+        """Return the same on the quadrature of that degree of the manifold; only where there are high degrees."""
+        raise NotImplementedError
+
+    def with_transforms(self) -> Self:
+        """Return the same functions where sums over their nodes are fast."""
+        other = copy.copy(self)
+        other.rule = self.finely(next_fast_len(3 * self.degree + 1) - 1)
+        other.nodes, other.volumes = other.rule.nodes, other.rule.volumes
+        return other
+
+    @functools.cached_property
+    def rule(self) -> CloseRule:
+        """The sums over the nodes."""
         return DenseRule(self, self.nodes, self.volumes)
 
     @property
     def size(self) -> int:
         """K, the number of functions."""
         return self.derivatives[0].shape[0]
+
+    @property
+    def outward(self) -> np.ndarray | None:
+        """The outward normal at nodes on the boundary, over the part of `volumes` that is not dS, (M, D); or None.
+
+        On a node of several faces it is the sum of theirs; elsewhere it is zero.
+        """
+        return None
 
     @property
     def orders(self) -> np.ndarray:
@@ -105,7 +149,7 @@ class Basis(ABC):
     @functools.cached_property
     def at_nodes(self) -> np.ndarray:
         """phi_n at the nodes, (M, K)."""
-        return self.evaluate(self.nodes)
+        return self.rule.functions if isinstance(self.rule, DenseRule) else self.evaluate(self.nodes)
 
     @functools.cached_property
     def weights(self) -> np.ndarray:
@@ -114,11 +158,21 @@ class Basis(ABC):
 
     def analyse(self, values: np.ndarray) -> np.ndarray:
         """Return coefficients (K, c) of a function with values (M, c) at the nodes: c_n = int f phi_n w dvol."""
-        return self.at_nodes.T @ (self.weights[:, None] * values)
+        return self.rule.analyse(values)
 
     def analyse_density(self, values: np.ndarray) -> np.ndarray:
         """Return moments (K, c) of a density r (M, c) at the nodes: c_n = int r phi_n dvol, r = w sum c_n phi_n."""
-        return self.at_nodes.T @ (self.volumes[:, None] * values)
+        return self.rule.analyse_density(values)
+
+    def synthesise_at_nodes(self, coefficients: np.ndarray) -> np.ndarray:
+        """Return sum_n c_n phi_n, (..., M, c), from coefficients (..., K, c) at the nodes."""
+        if isinstance(self.rule, DenseRule):
+            return self.rule.functions @ coefficients
+        columns = np.moveaxis(coefficients, -2, 0)
+        if not columns.size:
+            return np.zeros((*coefficients.shape[:-2], len(self.nodes), coefficients.shape[-1]))
+        values = self.rule.synthesise(columns.reshape(len(columns), math.prod(columns.shape[1:])))
+        return np.moveaxis(values.reshape(len(values), *columns.shape[1:]), 0, -2)
 
     def synthesise(self, coefficients: np.ndarray, *, at: np.ndarray) -> np.ndarray:
         """Return sum_n c_n phi_n(x_q), (..., Q, c), from coefficients (..., K, c) at points (Q, D)."""
@@ -134,12 +188,14 @@ class Basis(ABC):
     def operator(self, *, diffusions: np.ndarray, drifts: np.ndarray) -> np.ndarray:
         """Return the matrix (K, K) of f -> 1/2 tr(C Hess f) + <b, grad f>, projected on the basis.
 
-        Its first column is exactly zero: constants are not moved, and the adjoint conserves mass.
+        A boundary reflects. The first column is exactly zero: constants are not moved, and the adjoint conserves mass.
 
         Args:
             diffusions: C at the nodes, (M, D, D), symmetric on the tangent space.
             drifts: b at the nodes, (M, D).
         """
+        if self.outward is not None:
+            drifts = drifts - 0.5 * np.einsum("qij,qj->qi", diffusions, self.outward)
         factors = self.along_fields(self.nodes, diffusions=diffusions, drifts=drifts).T[..., None]
         once = [self.at_nodes @ along for along in self.derivatives]
         first, second = factors[: len(once)], factors[len(once) :].reshape(len(once), len(once), -1, 1)

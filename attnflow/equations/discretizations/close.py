@@ -45,18 +45,18 @@ class DenseRule(CloseRule):
     def __init__(self, basis: Basis, nodes: np.ndarray, volumes: np.ndarray) -> None:
         self.nodes, self.volumes = nodes, volumes
         self.weights = volumes * basis.reference_density(nodes)
-        self._functions = np.concatenate(
+        self.functions = np.concatenate(
             [basis.evaluate(nodes[start : start + _BLOCK]) for start in range(0, len(nodes), _BLOCK)]
         )
 
     def analyse(self, values: np.ndarray) -> np.ndarray:
-        return self._functions.T @ (self.weights[:, None] * values)
+        return self.functions.T @ (self.weights[:, None] * values)
 
     def analyse_density(self, values: np.ndarray) -> np.ndarray:
-        return self._functions.T @ (self.volumes[:, None] * values)
+        return self.functions.T @ (self.volumes[:, None] * values)
 
     def synthesise(self, coefficients: np.ndarray) -> np.ndarray:
-        return self._functions @ coefficients
+        return self.functions @ coefficients
 
 
 class GridRule(CloseRule):

@@ -14,27 +14,35 @@ from attnflow.equations.discretizations.close import GridRule, from_waves, to_wa
 from attnflow.manifolds.base import Manifold
 from attnflow.manifolds.sphere import Sphere
 from attnflow.manifolds.torus import FlatTorus
-from attnflow.resolution import close_rule
+from attnflow.resolution import close_degree, rule_at
 
 
 class FourierBasis(Basis):
     """Products of 1, sqrt 2 cos(k t), sqrt 2 sin(k t) with |k|_2 <= degree, orthonormal in the uniform measure.
 
     Args:
-        manifold: Sphere(1), FlatTorus(1) or FlatTorus(2).
+        manifold: Sphere(1) or FlatTorus(m), m <= 3.
         degree: the largest length of a wave vector.
     """
 
     name = "fourier"
-    domain = "the unit circle, FlatTorus(1) and FlatTorus(2)"
+    domain = "the unit circle and FlatTorus(1), (2) and (3)"
 
     @classmethod
     def serves(cls, density: Density) -> bool:
-        return density.manifold in (Sphere(1), FlatTorus(1), FlatTorus(2))
+        return density.manifold in (Sphere(1), *(FlatTorus(dim) for dim in (1, 2, 3)))
 
     @classmethod
     def degrees(cls, density: Density) -> range:
-        return range(12, 161, 4) if density.manifold.dim == 1 else range(8, 21, 4)
+        return (range(12, 161, 4), range(8, 21, 4), range(4, 7, 2))[density.manifold.dim - 1]
+
+    @classmethod
+    def high_degrees(cls, density: Density) -> range:
+        return range(0) if density.manifold.dim < 3 else range(8, 15, 2)
+
+    @classmethod
+    def examined_degree(cls, density: Density) -> int:
+        return [*cls.degrees(density), *cls.high_degrees(density)][-1]
 
     @classmethod
     def on(cls, density: Density, degree: int) -> Self:
@@ -64,14 +72,17 @@ class FourierBasis(Basis):
         return np.full(len(points), 1 / self._volume)
 
     def closely(self, nodes: int) -> GridRule:
-        return _Angles(self._manifold, modes=self._modes, nodes=nodes)
+        return self.finely(close_degree(self._manifold, nodes))
+
+    def finely(self, degree: int) -> GridRule:
+        return _Angles(self._manifold, modes=self._modes, degree=degree)
 
 
 class _Angles(GridRule):
     """Equally spaced angles."""
 
-    def __init__(self, manifold: Manifold, *, modes: np.ndarray, nodes: int) -> None:
-        super().__init__(*close_rule(manifold, nodes))
+    def __init__(self, manifold: Manifold, *, modes: np.ndarray, degree: int) -> None:
+        super().__init__(*rule_at(manifold, degree))
         self._dim, self._places = manifold.dim, tuple(modes.T)
         self._count = round(len(self.nodes) ** (1 / manifold.dim))
         self._degree = (int(modes.max()) + 1) // 2

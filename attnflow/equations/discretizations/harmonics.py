@@ -12,7 +12,7 @@ from attnflow.equations.discretizations.base import Basis
 from attnflow.equations.discretizations.close import GridRule, from_waves, to_waves
 from attnflow.manifolds.base import Manifold
 from attnflow.manifolds.sphere import Sphere
-from attnflow.resolution import close_rule
+from attnflow.resolution import close_degree, rule_at
 
 
 class HarmonicBasis(Basis):
@@ -37,6 +37,10 @@ class HarmonicBasis(Basis):
         return range(8, 33, 4)
 
     @classmethod
+    def high_degrees(cls, density: Density) -> range:
+        return range(40, 97, 8)
+
+    @classmethod
     def on(cls, density: Density, degree: int) -> Self:
         return cls(density.manifold, degree)
 
@@ -44,25 +48,10 @@ class HarmonicBasis(Basis):
         self.degree = degree
         self.nodes, self.volumes = sphere.quadrature(3 * degree)
         self._volume = sphere.volume
-        self.derivatives = _rotations(degree)
+        self.derivatives = rotations(degree)
 
     def evaluate(self, points: np.ndarray) -> np.ndarray:
-        degree = self.degree
-        horizontal, z = points[:, 0] + 1j * points[:, 1], points[:, 2]
-        columns = np.empty((len(points), (degree + 1) ** 2))
-        sectoral = np.ones(len(points), dtype=complex)
-        for m in range(degree + 1):
-            if m > 0:
-                sectoral = sectoral * horizontal * np.sqrt((2 * m + 1) / (2 * m))
-            below, current = np.zeros_like(sectoral), sectoral
-            for l in range(m, degree + 1):  # noqa: E741
-                if m == 0:
-                    columns[:, l * l + l] = current.real
-                else:
-                    columns[:, l * l + l + m] = np.sqrt(2) * current.real
-                    columns[:, l * l + l - m] = np.sqrt(2) * current.imag
-                below, current = current, (z * current - _coupling(l, m) * below) / _coupling(l + 1, m)
-        return columns
+        return solid_harmonics(points, self.degree, squares=1.0)
 
     def fields(self, points: np.ndarray) -> np.ndarray:
         return np.stack([np.cross(axis, points) for axis in np.eye(3)])
@@ -75,14 +64,17 @@ class HarmonicBasis(Basis):
         return np.floor(np.sqrt(np.arange(self.size)))
 
     def closely(self, nodes: int) -> GridRule:
-        return _Rings(self, nodes)
+        return self.finely(close_degree(Sphere(2), nodes))
+
+    def finely(self, degree: int) -> GridRule:
+        return _Rings(self, degree)
 
 
 class _Rings(GridRule):
     """Rings of equally spaced longitudes at the heights of a Gauss rule."""
 
-    def __init__(self, basis: HarmonicBasis, nodes: int) -> None:
-        super().__init__(*close_rule(Sphere(2), nodes))
+    def __init__(self, basis: HarmonicBasis, degree: int) -> None:
+        super().__init__(*rule_at(Sphere(2), degree))
         heights, starts = np.unique(self.nodes[:, 2], return_index=True)  # rings rise in the rule
         self._shape = (len(heights), len(self.nodes) // len(heights))
         self._masses = self.weights[starts] * self._shape[1]
@@ -107,12 +99,32 @@ class _Rings(GridRule):
         return from_waves(np.stack(parts, axis=1), axis=1, nodes=self._shape[1]).reshape(len(self.nodes), -1)
 
 
+def solid_harmonics(points: np.ndarray, degree: int, *, squares: np.ndarray | float | None = None) -> np.ndarray:
+    """Return |x|^l Y_lm(x / |x|), (Q, (degree + 1)^2), at points (Q, 3), whose |x|^2 may be known."""
+    horizontal, z = points[:, 0] + 1j * points[:, 1], points[:, 2]
+    square = np.sum(points**2, axis=1) if squares is None else squares
+    columns = np.empty((len(points), (degree + 1) ** 2))
+    sectoral = np.ones(len(points), dtype=complex)
+    for m in range(degree + 1):
+        if m > 0:
+            sectoral = sectoral * horizontal * np.sqrt((2 * m + 1) / (2 * m))
+        below, current = np.zeros_like(sectoral), sectoral
+        for l in range(m, degree + 1):  # noqa: E741
+            if m == 0:
+                columns[:, l * l + l] = current.real
+            else:
+                columns[:, l * l + l + m] = np.sqrt(2) * current.real
+                columns[:, l * l + l - m] = np.sqrt(2) * current.imag
+            below, current = current, (z * current - _coupling(l, m) * square * below) / _coupling(l + 1, m)
+    return columns
+
+
 def _coupling(l: int, m: int) -> float:  # noqa: E741
     """Return the coefficient in z Y_lm = coupling(l + 1) Y_{l+1,m} + coupling(l) Y_{l-1,m}."""
     return np.sqrt((l * l - m * m) / (4 * l * l - 1))
 
 
-def _rotations(degree: int) -> tuple[csr_array, ...]:
+def rotations(degree: int) -> tuple[csr_array, ...]:
     """Return the rotations X_a = i L_a in real harmonics, from the ladder operators L_x +- i L_y of complex ones."""
     l = np.repeat(np.arange(degree + 1), 2 * np.arange(degree + 1) + 1)  # noqa: E741
     column = np.arange(len(l))

@@ -7,8 +7,16 @@ from attnflow.equations.discretizations.base import Basis
 from attnflow.equations.discretizations.fourier import FourierBasis
 from attnflow.equations.discretizations.harmonics import HarmonicBasis
 from attnflow.equations.discretizations.hermite import HermiteBasis
+from attnflow.equations.discretizations.hyperspherical import HypersphericalBasis
+from attnflow.equations.discretizations.legendre import LegendreBasis
 
-KINDS: tuple[type[Basis], ...] = (FourierBasis, HarmonicBasis, HermiteBasis)
+KINDS: tuple[type[Basis], ...] = (
+    FourierBasis,
+    HarmonicBasis,
+    HypersphericalBasis,
+    LegendreBasis,
+    HermiteBasis,
+)
 
 
 def named_basis(basis: object, *, name: str = "basis", others: tuple[str, ...] = ()) -> type[Basis]:

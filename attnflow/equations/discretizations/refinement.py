@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 
 from attnflow.densities.base import Density
+from attnflow.equations.discretizations.applied import AppliedOperator
 from attnflow.equations.discretizations.base import Basis
 from attnflow.equations.discretizations.scrutiny import Missed, Scrutiny
 from attnflow.equations.expansions.coefficients import AmbientCoefficients
 from attnflow.equations.semigroups.dense import Semigroup, one_blas_thread, stationary_moments
+from attnflow.equations.semigroups.krylov import KrylovSemigroup
 from attnflow.errors import ConfigError, ConvergenceError
 
 
@@ -21,16 +23,36 @@ class Level:
 
     Attributes:
         basis: its functions.
-        semigroup: of its matrix.
         scrutiny: the close look at f and at L that all resolutions share.
+        has_matrix: whether the generator is a matrix; where that would be too large it is only applied.
+        semigroup: of it.
+        below: the largest resolution with a matrix, of one without.
     """
 
-    def __init__(self, basis: Basis, scrutiny: Scrutiny) -> None:
-        self.basis = basis
+    def __init__(self, basis: Basis, scrutiny: Scrutiny, *, below: Level | None = None) -> None:
+        self.has_matrix = below is None
+        self.basis = basis if self.has_matrix else basis.with_transforms()
         self.scrutiny = scrutiny
-        coefficients = scrutiny.coefficients(basis.nodes)
+        self.below = below
+        coefficients = scrutiny.coefficients(self.basis.nodes)
         self._tensors = {"diffusions": coefficients.diffusions, "drifts": coefficients.drifts}
-        self.semigroup = Semigroup(basis.operator(**self._tensors))
+        self.semigroup: Semigroup | KrylovSemigroup
+        if self.has_matrix:
+            self.semigroup = Semigroup(basis.operator(**self._tensors))
+        else:
+            self.semigroup = KrylovSemigroup(AppliedOperator(self.basis, **self._tensors))
+
+    @property
+    def matrix(self) -> np.ndarray:
+        """Of the generator, (K, K)."""
+        assert isinstance(self.semigroup, Semigroup)
+        return self.semigroup.matrix
+
+    def sizes(self, *, adjoint: bool) -> np.ndarray:
+        """Return the squared norms of the columns of the generator, (K,), or of its rows; bounds, without a matrix."""
+        if isinstance(self.semigroup, KrylovSemigroup):
+            return self.semigroup.operator.sizes**2
+        return np.sum(self.semigroup.matrix**2, axis=1 if adjoint else 0)
 
     @functools.cached_property
     def missed(self) -> Missed:
@@ -39,12 +61,20 @@ class Level:
 
     @functools.cached_property
     def peak(self) -> float:
-        """The largest value of the stationary density, relative to the reference density."""
-        return float((self.basis.at_nodes @ stationary_moments(self.semigroup.matrix)).max())
+        """The largest value of the stationary density, relative to the reference density, as far as it is a scale."""
+        if self.below is not None:
+            return self.below.peak
+        return float((self.basis.at_nodes @ stationary_moments(self.matrix)).max())
 
 
 class Problem(Protocol):
-    """What is solved at rising resolutions until two of them agree."""
+    """What is solved at rising resolutions until two of them agree.
+
+    Attributes:
+        needs_matrix: whether it cannot be solved with a generator that is only applied.
+    """
+
+    needs_matrix: ClassVar[bool]
 
     def solve(self, level: Level) -> Any:
         """Return the solution at one resolution."""
@@ -100,7 +130,9 @@ class Refinement:
             return self._refine(problem, rtol=rtol, minimum_size=minimum_size)
 
     def _refine(self, problem: Problem, *, rtol: float, minimum_size: int) -> Refined:
-        degrees = self._basis.degrees(self._density)
+        degrees = [*self._basis.degrees(self._density)]
+        if not problem.needs_matrix:
+            degrees += self._basis.high_degrees(self._density)
         coarse, error, size = None, np.inf, np.inf
         for degree in degrees:
             level = self._level(degree)
@@ -121,5 +153,7 @@ class Refinement:
 
     def _level(self, degree: int) -> Level:
         if degree not in self._levels:
-            self._levels[degree] = Level(self._basis.on(self._density, degree), self._scrutiny)
+            last = self._basis.degrees(self._density)[-1]
+            below = self._level(last) if degree > last else None
+            self._levels[degree] = Level(self._basis.on(self._density, degree), self._scrutiny, below=below)
         return self._levels[degree]

@@ -86,11 +86,16 @@ class Scrutiny:
         self.coefficients = coefficients
         self._seen: dict[tuple[Hashable, bool], Seen] = {}
         self._rules: dict[tuple[int, int], CloseRule] = {}
+        self._grids: dict[int, np.ndarray] = {}
 
     @functools.cached_property
     def top(self) -> Basis:
-        """The largest basis worth making."""
-        return self._kind.on(self._density, self._kind.degrees(self._density)[-1])
+        """The basis in which functions are looked at."""
+        return self._of_degree(self._kind.examined_degree(self._density))
+
+    def _of_degree(self, degree: int) -> Basis:
+        basis = self._kind.on(self._density, degree)
+        return basis if degree <= self._kind.degrees(self._density)[-1] else basis.with_transforms()
 
     @property
     def nodes(self) -> int:
@@ -133,9 +138,19 @@ class Scrutiny:
         return Seen(coefficients, doubts, norm, size, float(rest[worst]), rule.nodes[worst])
 
     @functools.cached_property
+    def missed_with_matrix(self) -> Missed:
+        """What the largest basis misses of L in which it becomes a matrix."""
+        last = self._of_degree(self._kind.degrees(self._density)[-1])
+        return self.missed(last, self.fields(last, last.nodes))
+
+    @functools.cached_property
     def missed_at_best(self) -> Missed:
         """What the largest basis misses of L."""
-        return self.missed(self.top, self.fields(self.top, self.top.nodes))
+        degrees = self._kind.high_degrees(self._density)
+        if not degrees:
+            return self.missed_with_matrix
+        best = self._of_degree(degrees[-1])
+        return self.missed(best, self.fields(best, best.nodes))
 
     def missed(self, basis: Basis, fields: np.ndarray) -> Missed:
         """Return what a basis misses of L.
@@ -144,8 +159,8 @@ class Scrutiny:
             basis: where L becomes a matrix.
             fields: L along its fields at its nodes, (M, A + A^2).
         """
-        rule = self._rule(basis, _OPERATOR)
-        closely = self._on_grid if isinstance(rule, GridRule) else self.fields(basis, rule.nodes)
+        rule = self._rule(basis, max(_OPERATOR, 2 * len(basis.nodes)))
+        closely = self._on_grid(rule) if isinstance(rule, GridRule) else self.fields(basis, rule.nodes)
         own = basis.analyse(fields)
         rest, places = np.abs(closely - rule.synthesise(own)), rule.nodes
         if isinstance(rule, GridRule):
@@ -174,9 +189,11 @@ class Scrutiny:
         found = self.coefficients(points)
         return basis.along_fields(points, diffusions=found.diffusions, drifts=found.drifts)
 
-    @functools.cached_property
-    def _on_grid(self) -> np.ndarray:
-        return self.fields(self.top, close_rule(self._density.manifold, _OPERATOR).points)
+    def _on_grid(self, rule: GridRule) -> np.ndarray:
+        if len(rule.nodes) not in self._grids:
+            self._grids[len(rule.nodes)] = self.fields(self.top, rule.nodes)
+            _forget(self._grids)
+        return self._grids[len(rule.nodes)]
 
     @functools.cached_property
     def _where_rough(self) -> tuple[np.ndarray, np.ndarray]:

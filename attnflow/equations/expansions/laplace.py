@@ -181,6 +181,14 @@ class LaplaceExpansion:
                 f"{np.round(points[np.argmax(distances)], 4).tolist()}: on {self.manifold} it decreases without end. "
                 "The expansion needs a unique one."
             )
+        beyond = self.manifold.residual(found.points) if self.manifold.has_boundary else np.zeros(len(points))
+        if beyond.max() > SAME_POINT:
+            row = int(np.argmax(beyond))
+            raise ConfigError(
+                f"{self._cost_name} is least beyond the end of {self.manifold} for the query "
+                f"{np.round(points[row], 4).tolist()}, at {np.round(found.points[row], 4).tolist()}. The expansion "
+                "needs a minimiser inside."
+            )
         if found.gaps.min() < _TIE:
             raise ConfigError(
                 f"{self._cost_name} has several global minimisers, or a flat one, for the query "

@@ -77,6 +77,13 @@ class Semigroup:
             states.append(state)
         return np.stack(states)[place]
 
+    def follow(
+        self, initial: np.ndarray, *, watched: int, times: np.ndarray, adjoint: bool = False
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return what `propagate` does of all columns, and what `ladder` does of the first ones."""
+        states = self.propagate(initial, times=times, adjoint=adjoint)
+        return states, *self.ladder(initial[:, :watched], times=times, adjoint=adjoint)
+
     def ladder(self, initial: np.ndarray, *, times: np.ndarray, adjoint: bool = False) -> tuple[np.ndarray, np.ndarray]:
         """Return times (L,), falling, and e^{tA} u (L, K, c) at them, or e^{tA'} u.
 

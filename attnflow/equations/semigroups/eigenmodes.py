@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import scipy.linalg
@@ -23,15 +23,17 @@ class Eigenproblem:
     count: int
     rtol: float
 
+    needs_matrix: ClassVar[bool] = True
+
     def solve(self, level: Level) -> Modes:
-        return slowest_modes(level.semigroup.matrix, self.count)
+        return slowest_modes(level.matrix, self.count)
 
     def compare(self, level: Level, fine: Modes, coarse: Modes) -> tuple[float, float]:
         """Return the error of the coarse modes, and the largest eigenvalue.
 
         The residual also holds the eigenvectors, whose errors are far above those of the eigenvalues, to the tolerance.
         """
-        matrix = level.semigroup.matrix
+        matrix = level.matrix
         values, vectors = coarse.values, coarse.vectors
         image = matrix[:, : len(vectors)] @ vectors
         image[: len(vectors)] += vectors * values
@@ -70,7 +72,7 @@ def normalise(level: Level, *, eigenvalues: np.ndarray, vectors: np.ndarray) -> 
     An eigenfunction may be largest where the law is least: there what is not known of the law, by its rounding or as
     the resolution below has another, counts with the square of the eigenfunction.
     """
-    basis, matrix = level.basis, level.semigroup.matrix
+    basis, matrix = level.basis, level.matrix
     law = basis.at_nodes @ stationary_moments(matrix)
     below = np.flatnonzero(basis.orders <= basis.degree - 4)
     change = law - basis.at_nodes[:, below] @ stationary_moments(matrix[np.ix_(below, below)])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
@@ -98,6 +98,8 @@ class Evolution:
     rtol: float
     differences: list[float] = field(default_factory=list)
 
+    needs_matrix: ClassVar[bool] = False
+
     def solve(self, level: Level) -> Solution:
         basis = level.basis
         values = evaluate(self.f, basis.nodes)
@@ -105,9 +107,9 @@ class Evolution:
         last = _unit(basis, above=basis.degree - 4) if start.missing else np.zeros((basis.size, 0))
         begun = np.hstack([start.coefficients, _unit(basis, above=0, up_to=1)])
         columns = np.hstack([begun, start.doubts, last])
-        states = level.semigroup.propagate(columns, times=self.times, adjoint=self.adjoint)
+        followed = level.semigroup.follow(columns, watched=begun.shape[1], times=self.times, adjoint=self.adjoint)
+        states, rungs, climbed = followed
         states, doubts, decay = np.split(states, np.cumsum([begun.shape[1], start.doubts.shape[1]]), axis=2)
-        rungs, climbed = level.semigroup.ladder(begun, times=self.times, adjoint=self.adjoint)
         # What is left of the last four degrees bounds what is left of those above, which decay faster: twice is safe.
         lost = start.lost + self._norm(basis, doubts) + 2 * self._norm(basis, decay) * start.missing
         if self.times.min() == 0:
@@ -138,9 +140,13 @@ class Evolution:
         scale = float(basis.reference_density(basis.nodes).max()) if self.adjoint else 1.0
         if not error <= self.rtol * size:
             if self.is_compact:
-                missed = level.scrutiny.missed_at_best
+                hopeless = _HOPELESS * np.sqrt(self.rtol) * size
+                missed = level.scrutiny.missed_with_matrix
                 hidden = self._leak(missed, fine, path, basis) * size
-                if hidden > _HOPELESS * np.sqrt(self.rtol) * size:
+                if hidden > hopeless:
+                    missed = level.scrutiny.missed_at_best
+                    hidden = self._leak(missed, fine, path, basis) * size
+                if hidden > hopeless:
                     raise _refusal(
                         f"what no resolution sees of the density or the cost may change it by {hidden:.3g}, most at "
                         f"{np.round(missed.place, 6).tolist()}",
@@ -150,7 +156,7 @@ class Evolution:
         peak = scale * (level.peak if self.adjoint and self.is_compact else 1.0)
         squares = np.sum(path.states**2, axis=2)  # (S, K)
         bends = np.array([path.total(np.sqrt(squares @ basis.slopes**power)) for power in (2, 4)])
-        rounded = np.sqrt(squares @ np.sum(level.semigroup.matrix**2, axis=1 if self.adjoint else 0))
+        rounded = np.sqrt(squares @ level.sizes(adjoint=self.adjoint))
         error += peak * float(level.missed.aliases @ bends) + scale * _ROUNDING * path.total(rounded)
         leak = self._leak(level.missed, fine, path, basis)
         doubt = max(self._apart(fine, coarse), leak if leak > np.sqrt(self.rtol) else 0.0)
@@ -168,7 +174,7 @@ class Evolution:
 
     def values(self, basis: Basis, coefficients: np.ndarray, *, at: np.ndarray | None = None) -> np.ndarray:
         """Return values (..., Q, c) at points, or at the nodes."""
-        values = basis.at_nodes @ coefficients if at is None else basis.synthesise(coefficients, at=at)
+        values = basis.synthesise_at_nodes(coefficients) if at is None else basis.synthesise(coefficients, at=at)
         if self.adjoint:
             values *= basis.reference_density(basis.nodes if at is None else at)[:, None]
         return values
@@ -186,14 +192,16 @@ class Evolution:
             return self._start_on_line(level, own)
         seen = scrutiny.seen(self.f, adjoint=self.adjoint)
         if seen.lost > self.rtol * seen.size:
+            if not level.has_matrix:
+                raise _refusal(f"at degree {basis.degree} a function must be smooth", self.remedy(level))
             if self.times.min() == 0 or np.linalg.norm(seen.doubts[0]) > self.rtol * seen.norm:
                 raise ConvergenceError(
                     f"the drift-diffusion is not resolved at degree {scrutiny.top.degree}: initially the error is "
                     f"{seen.lost:.3g}, {self.rtol * seen.size:.3g} is asked, as the function is rough at "
                     f"{np.round(seen.place, 6).tolist()}. Use a smoother function, or a larger `rtol`."
                 )
-            kept = seen.coefficients[: basis.size]
-            return Start(kept, seen.doubts[: basis.size], 0.0, seen.beyond(basis.size), True)
+            kept = slice(basis.size)
+            return Start(seen.coefficients[kept], seen.doubts[kept], 0.0, seen.beyond(basis.size), True)
         lost = float(_lengths(values - self.values(basis, own)).max())
         unseen = _lengths(seen.coefficients)[scrutiny.top.orders > 1.5 * basis.degree].sum()  # between the nodes
         scale = float(basis.reference_density(basis.nodes).max()) if self.adjoint else 1.0

@@ -13,11 +13,13 @@ from attnflow.errors import ConfigError
 
 ATTENTION = af.Attention(af.SquaredDistance(), bandwidth=0.1)
 SERVED = {
-    "fourier": [af.Uniform(af.Circle()), af.Uniform(af.FlatTorus(1)), af.Uniform(af.FlatTorus(2))],
+    "fourier": [af.Uniform(af.Circle()), *(af.Uniform(af.FlatTorus(dim)) for dim in (1, 2, 3))],
     "harmonics": [af.Uniform(af.Sphere(2))],
     "hermite": [af.Gaussian([0.3], [[1.7]])],
+    "legendre": [af.Uniform(af.Interval(0, 2))],
+    "hyperspherical": [af.Uniform(af.Sphere(3))],
 }
-NOT_SERVED = [af.Uniform(af.Sphere(3)), af.Uniform(af.FlatTorus(3)), af.Gaussian([0.0, 0.0], np.eye(2))]
+NOT_SERVED = [af.Uniform(af.Sphere(4)), af.Uniform(af.FlatTorus(4)), af.Gaussian([0.0, 0.0], np.eye(2))]
 
 
 class LargeCircle(af.Sphere):
@@ -91,6 +93,6 @@ def test_a_discretization_that_does_not_serve_is_refused(discretization, words):
 
 
 def test_where_nothing_serves_the_generator_is_recommended():
-    with pytest.raises(ConfigError, match=r"'fourier' serves .*, not Uniform on Sphere\(dim=3\)\. Use `generator`"):
+    with pytest.raises(ConfigError, match=r"'fourier' serves .*, not Uniform on Sphere\(dim=4\)\. Use `generator`"):
         af.DriftDiffusion(ATTENTION, NOT_SERVED[0], discretization="fourier")
     assert choose_discretization("auto", density=NOT_SERVED[0]) is None
