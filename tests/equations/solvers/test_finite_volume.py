@@ -239,6 +239,17 @@ def test_spectra_agree_and_eigenfunctions_are_orthonormal_in_the_law():
     np.testing.assert_allclose(functions.T @ (law[:, None] / law.sum() * functions), np.eye(5), atol=2e-3)
 
 
+def test_eigenfunctions_that_are_rounding_where_the_law_is_least_are_refused():
+    peaked = af.VonMisesFisher(CIRCLE, mean_direction=[1, 0], concentration=60)
+    limit = af.DriftDiffusion(PLAIN, peaked, rtol=1e-5, discretization=FiniteVolume())
+    found = limit.spectrum(4)
+    # near the peak p is a Gaussian of variance 1/60, whose rates are multiples of 60
+    assert found.eigenvalues[1] == pytest.approx(60, rel=0.01)
+    with pytest.raises(ConvergenceError, match=r"eigenfunction \d misses its equation .* the first \d only"):
+        found.eigenfunctions(ON_CIRCLE)
+    np.testing.assert_allclose(limit.spectrum(1).eigenfunctions(ON_CIRCLE), 1, rtol=1e-12)
+
+
 def test_a_spectrum_that_is_complex_is_refused():
     def cost(x, y):
         return 2 * (1 - x[0] * y[0] - x[1] * y[1]) + 0.6 * (x[0] * y[1] - x[1] * y[0]) ** 3
