@@ -10,9 +10,12 @@ import numpy as np
 from attnflow.equations.discretizations.trigonometric import TrigonometricInterpolant
 from attnflow.errors import ConfigError
 from attnflow.manifolds.base import Manifold
+from attnflow.manifolds.interval import Interval
 from attnflow.manifolds.sphere import Sphere
 from attnflow.manifolds.torus import FlatTorus
 from attnflow.measures import DiscreteMeasure
+
+_STENCIL = 11  # centres of a polynomial between those of an interval: its error is of order h^11
 
 
 class Faces(NamedTuple):
@@ -147,12 +150,46 @@ class SphereCells(Cells):
         return _between(self._doubled(values), self._angles(at) / self._width - 0.5)
 
 
-DOMAIN = "the unit circle, FlatTorus(1), FlatTorus(2) and Sphere(2)"
+class IntervalCells(Cells):
+    """Equal cells of an interval; no mass leaves it at the ends."""
+
+    columns = 5
+
+    def __init__(self, interval: Interval, count: int) -> None:
+        self.count, self._low, self._width = count, interval.low, interval.volume / count
+        self.centres = interval.low + self._width * (np.arange(count) + 0.5)[:, None]
+        self.volumes = np.full(count, self._width)
+        self.axes = np.ones((count, 1, 1))
+        tails = np.arange(count - 1)
+        self.faces = Faces(tails, tails + 1, np.zeros_like(tails), np.ones(count - 1), np.full(count - 1, self._width))
+
+    def _places(self, points: np.ndarray) -> np.ndarray:
+        return (points[:, 0] - self._low) / self._width - 0.5
+
+    def interpolate(self, values: np.ndarray, *, at: np.ndarray) -> np.ndarray:
+        places = self._places(at)
+        first = np.clip(np.round(places).astype(int) - _STENCIL // 2, 0, self.count - _STENCIL)
+        offsets = np.arange(_STENCIL)
+        gaps = (places - first)[:, None] - offsets
+        total = np.zeros((len(at), values.shape[1]))
+        for k in offsets:
+            others = offsets != k
+            total += np.prod(gaps[:, others] / (k - offsets[others]), axis=1)[:, None] * values[first + k]
+        return total
+
+    def average(self, values: np.ndarray, *, at: np.ndarray) -> np.ndarray:
+        places = np.clip(self._places(at), 0, self.count - 1)
+        below = np.minimum(places.astype(int), self.count - 2)
+        share = (places - below)[:, None]
+        return (1 - share) * values[below] + share * values[below + 1]
+
+
+DOMAIN = "the unit circle, FlatTorus(1), FlatTorus(2), Sphere(2) and Interval"
 
 
 def has_cells(manifold: Manifold) -> bool:
     """Return whether there are cells of a manifold."""
-    return manifold in (Sphere(1), FlatTorus(1), FlatTorus(2), Sphere(2))
+    return manifold in (Sphere(1), FlatTorus(1), FlatTorus(2), Sphere(2)) or isinstance(manifold, Interval)
 
 
 def cells_of(manifold: Manifold, count: int) -> Cells:
@@ -163,6 +200,8 @@ def cells_of(manifold: Manifold, count: int) -> Cells:
     """
     if not has_cells(manifold):
         raise ConfigError(f"there are no cells of {manifold}, only of {DOMAIN}.")
+    if isinstance(manifold, Interval):
+        return IntervalCells(manifold, count)
     return SphereCells(count) if manifold == Sphere(2) else FlatCells(manifold.dim, count)
 
 

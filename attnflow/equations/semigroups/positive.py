@@ -15,12 +15,12 @@ import math
 import numpy as np
 from scipy.sparse import coo_array, csr_array
 
-from attnflow.equations.semigroups.sparse import Propagated
+from attnflow.equations.semigroups.rational_krylov import Propagated
 from attnflow.errors import ConvergenceError
 
 _MARGIN = 1.05  # of q above the largest total rate: rounding then makes nothing negative
 _LEAST = 1e-18  # of the largest Poisson weight: less is left out
-_MOST = 1_000_000  # products: 10 s for 1000 places
+_MOST = 2_000_000_000  # products times places: some 20 s
 _DENSE = 512  # places up to which a matrix is squared instead, where that is less work
 
 
@@ -88,10 +88,10 @@ class Jumps:
         if self.size <= _DENSE and products > 2 * self.size:
             maps = [_squared(self, time) for time in times]
             return Propagated(np.stack([(each.T if adjoint else each) @ initial for each in maps]), error)
-        if products > _MOST:
+        if products * self.size > _MOST:
             raise ConvergenceError(
-                f"some place is left {products:.3g} times, at most {_MOST} are affordable. Use fewer cells, or shorter "
-                "times."
+                f"some of {self.size} places is left {products:.3g} times, {_MOST / self.size:.3g} are affordable. Use "
+                "fewer cells, or shorter times."
             )
         return Propagated(_uniformised(self, initial, times, adjoint=adjoint), error)
 

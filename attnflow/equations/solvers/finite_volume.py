@@ -23,7 +23,7 @@ from attnflow.equations.discretizations.exponential_fitting import (
 from attnflow.equations.expansions.base import Expansion
 from attnflow.equations.semigroups.dense import one_blas_thread, real_modes
 from attnflow.equations.semigroups.jump_modes import balanced_modes, general_modes
-from attnflow.equations.semigroups.sparse import propagate
+from attnflow.equations.semigroups.rational_krylov import propagate
 from attnflow.equations.solvers.base import Answer, Discretization, Solver
 from attnflow.equations.solvers.extrapolation import extrapolate, magnification
 from attnflow.errors import ConfigError, ConvergenceError
@@ -33,6 +33,8 @@ from attnflow.resolution import close_nodes, close_rule, roughest
 from attnflow.trajectories import Spectrum
 
 _PROBES = 256  # points at which answers are compared besides those asked, and as many where log p bends most
+_LEAST_LAW = 1e-300  # of a cell: its root is a number
+_DOUBT = 1e-3  # of an eigenfunction that is returned
 _SHARE = 0.05  # of the tolerance that the semigroup may take
 
 
@@ -48,10 +50,10 @@ class FiniteVolume(Discretization):
     Where L is reversible (symmetric costs) psi is the logarithm of its law: detailed balance then holds exactly with
     V e^psi. Errors are of order h^2 at the centres.
 
-    Without `cells` the grids grow until extrapolated answers agree to `rtol` of the solver, on circles and flat tori by
-    five powers of h^2, on S^2, whose poles allow one, to about 1e-6. With `cells` that one grid answers, unchanged, and
-    is compared with half as many: a density stays >= 0, its mass at the centres is exact, no relative entropy rises,
-    and between the centres values are averages of those at the centres. Ask for a `rtol` such as 1e-2 then.
+    Without `cells` the grids grow until extrapolated answers agree to `rtol` of the solver, on circles, flat tori and
+    intervals by five powers of h^2, on S^2, whose poles allow one, to about 1e-6. With `cells` that one grid answers,
+    unchanged, and is compared with half as many: a density stays >= 0, its mass at the centres is exact, no relative
+    entropy rises, and between the centres values are averages of those there. Ask for a `rtol` such as 1e-2 then.
 
     Args:
         cells: along each angle, or from pole to pole, an even number of at least 8; None extrapolates.
@@ -136,12 +138,21 @@ class Level:
         """Return the smallest eigenvalues of -Q, and eigenvectors (K, count) of norm one in the law."""
         if self.is_reversible:
             values, vectors = balanced_modes(self.jumps.matrix, count)
-            vectors = vectors / np.sqrt(self.law)[:, None]
+            vectors = vectors / np.sqrt(np.maximum(self.law, _LEAST_LAW))[:, None]
         else:
             values, vectors = real_modes(*general_modes(self.jumps.matrix, count))
+        values[0], vectors[:, 0] = 0.0, 1.0
         vectors = vectors / np.sqrt(self.law @ vectors**2)
         first = np.argmax(np.abs(vectors) > 0.5 * np.abs(vectors).max(axis=0), axis=0)
         return values, vectors * np.sign(vectors[first, np.arange(count)])
+
+    def doubts(self, values: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+        """Return by how much eigenvectors (K, k) miss their equation, relative to the largest value and rate, (k,).
+
+        Where the law is least they are divided by its root, and what is rounding before may be all there is.
+        """
+        missed = np.abs(self.jumps.matrix @ vectors + vectors * values).max(axis=0)
+        return missed / np.abs(vectors).max(axis=0) / max(float(values.max()), 1e-300)
 
 
 class Question(NamedTuple):
@@ -197,8 +208,9 @@ class FiniteVolumeSolver(Solver):
             return level.modes(max(count, 2))[0], rounding
 
         values, error, level = self._resolve(Question(ask, lambda found: float(np.abs(found).max())), size=count + 2)
-        values[0] = 0.0
-        functions = Eigenfunctions(self._density.manifold, level.cells, level.modes(count)[1])
+        own, vectors = level.modes(max(count, 2))
+        doubts = level.doubts(own, vectors)[:count]
+        functions = Eigenfunctions(self._density.manifold, level.cells, vectors[:, :count], doubts)
         return Spectrum(values[:count], functions, error)
 
     def _propagate(
@@ -319,11 +331,23 @@ class FiniteVolumeSolver(Solver):
 
 @dataclass(frozen=True)
 class Eigenfunctions:
-    """The map from points (Q, D) on M to the values (Q, k) there, of order h^2 on the finest grid."""
+    """The map from points (Q, D) on M to the values (Q, k) there, of order h^2 on the finest grid.
+
+    Raises:
+        ConvergenceError: if one of them is not known.
+    """
 
     manifold: Manifold
     cells: Cells
     values: np.ndarray
+    doubts: np.ndarray
 
     def __call__(self, points: np.ndarray) -> np.ndarray:
+        worst = int(np.argmax(self.doubts))
+        if not self.doubts[worst] <= _DOUBT:
+            raise ConvergenceError(
+                f"eigenfunction {worst} misses its equation by {self.doubts[worst]:.2g} of itself, by rounding where "
+                f"the stationary law is least. Ask for the first {int(np.argmax(self.doubts > _DOUBT))} only, or use a "
+                "less peaked density."
+            )
         return self.cells.interpolate(self.values, at=self.manifold.check(points, "points"))

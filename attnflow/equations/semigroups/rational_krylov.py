@@ -19,7 +19,7 @@ from attnflow.errors import ConvergenceError
 _POLE = 0.08  # gamma relative to the time: at .02 twice as many steps are taken, from .05 to .2 as many
 _SPAN = 10.0  # by which the times of one factorisation may be apart
 _MOST = 120  # steps; 20 to 40 are taken where u is smooth
-_CHECKED = 4  # steps between two looks at the residual
+_CHECKED = 6  # steps between two looks at the residual, which cost about as much
 _RUNGS = 12  # times, each twice the one before, at which the residual is looked at; twelve more before these
 _INVARIANT = 1e-12  # of a new direction relative to its image: what is further is rounding
 _SAFETY = 2.0  # in the maximum norm; the bound is one of the Euclidean

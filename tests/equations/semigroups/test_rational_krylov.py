@@ -5,8 +5,8 @@ import pytest
 import scipy.linalg
 import scipy.sparse
 
-from attnflow.equations.semigroups import sparse
-from attnflow.equations.semigroups.sparse import propagate
+from attnflow.equations.semigroups import rational_krylov
+from attnflow.equations.semigroups.rational_krylov import propagate
 from attnflow.errors import ConvergenceError
 
 
@@ -61,7 +61,7 @@ def test_the_declared_error_holds_at_every_tolerance(adjoint, tolerance):
 
 
 def test_an_error_that_is_declared_too_small_would_be_seen(monkeypatch):
-    monkeypatch.setattr(sparse, "_SAFETY", 1e-6)
+    monkeypatch.setattr(rational_krylov, "_SAFETY", 1e-6)
     with pytest.raises(AssertionError):
         test_the_declared_error_holds_at_every_tolerance(False, 1e-4)
 
