@@ -35,7 +35,7 @@ def reference(name):
         return embedded_semigroup.on_angles(lambda t: knot(t[:, 0], np), log_weight, dim=1, nodes=261)
     if name in ("revolution", "oval"):
         phi = {"revolution": revolution, "oval": oval}[name]
-        nodes = 31 if name == "revolution" else 21
+        nodes = 31 if name == "revolution" else 27
         return embedded_semigroup.on_angles(lambda t: phi(t, np), log_weight, dim=2, nodes=nodes)
     if name == "ellipsoid":
         return embedded_semigroup.on_sphere(
