@@ -4,6 +4,7 @@ import functools
 
 import jax.numpy as jnp
 import numpy as np
+from embeddings import AXES, knot, pear
 from user_manifolds import USER_MANIFOLDS
 
 import attnflow as af
@@ -21,6 +22,10 @@ MANIFOLDS = {
     "torus of three angles": af.FlatTorus(3),
     "plane": af.EuclideanSpace(2),
     "interval": af.Interval(-1.0, 2.5),
+    "closed curve": af.ClosedCurve(knot),
+    "torus of revolution": af.TorusOfRevolution(1.0, 0.4),
+    "ellipsoid": af.Ellipsoid(AXES),
+    "star-shaped surface": af.StarSurface(pear),
     **{f"a user's {name}": manifold for name, manifold in USER_MANIFOLDS.items()},
 }
 
@@ -46,6 +51,10 @@ DENSITIES = {
     "line": lambda: af.Gaussian(mean=[0.3], covariance=[[1.4]]),
     "plane": lambda: af.Gaussian(mean=[0.3, -1.0], covariance=[[1.0, 0.3], [0.3, 0.5]]),
     "interval": lambda: af.LogDensity(MANIFOLDS["interval"], lambda x: 0.7 * x[0] - 0.4 * x[0] ** 3),
+    "closed curve": lambda: af.LogDensity(MANIFOLDS["closed curve"], lambda x: 0.3 * lopsided(x)),
+    "torus of revolution": lambda: af.LogDensity(MANIFOLDS["torus of revolution"], lopsided),
+    "uniform on an ellipsoid": lambda: af.Uniform(MANIFOLDS["ellipsoid"]),
+    "star-shaped surface": lambda: af.LogDensity(MANIFOLDS["star-shaped surface"], lopsided),
     "a user's circle": lambda: af.LogDensity(USER_MANIFOLDS["circle"], lambda x: 0.5 * lopsided(x)),
 }
 

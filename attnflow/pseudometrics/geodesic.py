@@ -16,8 +16,8 @@ from attnflow.manifolds.sphere import Sphere
 from attnflow.manifolds.torus import FlatTorus
 from attnflow.pseudometrics.base import PseudoMetric
 
-_NEAR = 0.1  # of s = |x - y|^2 / 4, up to which the series is summed
-_TERMS = 17  # of it: the next one is below 1e-17 of the first
+_NEAR = 0.03  # of s = |x - y|^2 / 4, up to which the series is summed
+_TERMS = 11  # of it: the next one is below 1e-17 of the first
 _SERIES = tuple(2 * 4.0**n / (n**2 * math.comb(2 * n, n)) for n in range(1, _TERMS + 1))
 
 
