@@ -27,6 +27,7 @@ from attnflow.lab.study import per_seed as per_seed
 from attnflow.manifolds.base import Manifold as Manifold
 from attnflow.manifolds.euclidean import EuclideanSpace as EuclideanSpace
 from attnflow.manifolds.interval import Interval as Interval
+from attnflow.manifolds.product import Product as Product
 from attnflow.manifolds.sphere import Circle as Circle
 from attnflow.manifolds.sphere import Sphere as Sphere
 from attnflow.manifolds.torus import FlatTorus as FlatTorus

@@ -21,6 +21,7 @@ MANIFOLDS = {
     "torus of three angles": af.FlatTorus(3),
     "plane": af.EuclideanSpace(2),
     "interval": af.Interval(-1.0, 2.5),
+    "cylinder": af.Product(CIRCLE, af.Interval(0.0, 2.0)),
     **{f"a user's {name}": manifold for name, manifold in USER_MANIFOLDS.items()},
 }
 
@@ -46,6 +47,7 @@ DENSITIES = {
     "line": lambda: af.Gaussian(mean=[0.3], covariance=[[1.4]]),
     "plane": lambda: af.Gaussian(mean=[0.3, -1.0], covariance=[[1.0, 0.3], [0.3, 0.5]]),
     "interval": lambda: af.LogDensity(MANIFOLDS["interval"], lambda x: 0.7 * x[0] - 0.4 * x[0] ** 3),
+    "cylinder": lambda: af.LogDensity(MANIFOLDS["cylinder"], lambda x: lopsided(x) + 0.5 * x[1] * x[2]),
     "a user's circle": lambda: af.LogDensity(USER_MANIFOLDS["circle"], lambda x: 0.5 * lopsided(x)),
 }
 

@@ -17,6 +17,7 @@ SERVED = {
     "harmonics": [af.Uniform(af.Sphere(2))],
     "hermite": [af.Gaussian([0.3], [[1.7]])],
     "legendre": [af.Uniform(af.Interval(0, 2))],
+    "product": [af.Uniform(af.Product(af.FlatTorus(2), af.Product(af.Interval(0, 2), af.Circle())))],
     "hyperspherical": [af.Uniform(af.Sphere(3))],
 }
 NOT_SERVED = [af.Uniform(af.Sphere(4)), af.Uniform(af.FlatTorus(4)), af.Gaussian([0.0, 0.0], np.eye(2))]
