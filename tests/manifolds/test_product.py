@@ -14,9 +14,8 @@ CIRCLE, SPHERE, UNIT = af.Circle(), af.Sphere(2), af.Interval(0, 1)
 
 def evolved(manifold, log_weight, f, *, at, time, rtol=1e-10):
     """One part of a product of semigroups."""
-    return (
-        af.DriftDiffusion(PLAIN, af.LogDensity(manifold, log_weight), rtol=rtol).evolve(f, times=time, at=at).values[0]
-    )
+    limit = af.DriftDiffusion(PLAIN, af.LogDensity(manifold, log_weight), rtol=rtol)
+    return limit.evolve(f, times=time, at=at).values[0]
 
 
 def test_volumes_and_dimensions_are_those_of_the_parts():
@@ -46,7 +45,7 @@ def test_the_product_of_two_circles_is_the_flat_torus():
     f = lambda x: jnp.exp(x[1] + x[2] / 2) + x[0]  # noqa: E731
     torus, product = af.FlatTorus(2), af.Product(CIRCLE, CIRCLE)
     at = torus.sample_uniform(20, np.random.default_rng(0))
-    one, other = (af.DriftDiffusion(PLAIN, af.LogDensity(manifold, weight), rtol=1e-9) for manifold in (torus, product))
+    one, other = (af.DriftDiffusion(PLAIN, af.LogDensity(manifold, weight), rtol=1e-6) for manifold in (torus, product))
     for answer in (lambda limit: limit.evolve(f, times=[0.1, 0.6], at=at), lambda limit: limit.spectrum(6)):
         expected, found = answer(one), answer(other)
         if hasattr(expected, "values"):
@@ -54,7 +53,7 @@ def test_the_product_of_two_circles_is_the_flat_torus():
         values = (lambda each: each.values) if hasattr(expected, "values") else (lambda each: each.eigenvalues)
         allowed = expected.solver_error + found.solver_error
         np.testing.assert_allclose(values(found), values(expected), rtol=0, atol=allowed)
-        assert allowed < 3e-8
+        assert allowed < 3e-5
 
 
 def test_on_a_cylinder_the_ends_reflect_and_the_rest_goes_round():
@@ -73,7 +72,7 @@ def test_on_a_cylinder_the_ends_reflect_and_the_rest_goes_round():
 
 
 @pytest.mark.parametrize(
-    ("first", "time", "rtol"), [(CIRCLE, 0.3, 1e-6), (af.FlatTorus(2), 0.6, 1e-3)], ids=["3 dimensions", "4 dimensions"]
+    ("first", "time", "rtol"), [(CIRCLE, 0.3, 1e-4), (af.FlatTorus(2), 0.6, 2e-3)], ids=["3 dimensions", "4 dimensions"]
 )
 def test_a_circle_or_a_torus_times_the_sphere(first, time, rtol):
     product = af.Product(first, SPHERE)
