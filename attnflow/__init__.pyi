@@ -4,6 +4,7 @@ from attnflow.comparison.distances import compare as compare
 from attnflow.densities.base import Density as Density
 from attnflow.densities.gaussian import Gaussian as Gaussian
 from attnflow.densities.log_density import LogDensity as LogDensity
+from attnflow.densities.mixture import Mixture as Mixture
 from attnflow.densities.uniform import Uniform as Uniform
 from attnflow.densities.von_mises_fisher import VonMisesFisher as VonMisesFisher
 from attnflow.distributed import join_processes as join_processes

@@ -48,6 +48,8 @@ DENSITIES = {
     "plane": lambda: af.Gaussian(mean=[0.3, -1.0], covariance=[[1.0, 0.3], [0.3, 0.5]]),
     "interval": lambda: af.LogDensity(MANIFOLDS["interval"], lambda x: 0.7 * x[0] - 0.4 * x[0] ** 3),
     "cylinder": lambda: af.LogDensity(MANIFOLDS["cylinder"], lambda x: lopsided(x) + 0.5 * x[1] * x[2]),
+    "mixture": lambda: af.Mixture([density("von Mises"), density("circle")], weights=[1, 3]),
+    "mixture on the line": lambda: af.Mixture([density("line"), af.Gaussian([3.0], [[0.4]])], weights=[2, 1]),
     "a user's circle": lambda: af.LogDensity(USER_MANIFOLDS["circle"], lambda x: 0.5 * lopsided(x)),
 }
 

@@ -20,6 +20,7 @@ BASES = {
     "torus": FourierBasis(af.FlatTorus(2), 7),
     "sphere": HarmonicBasis(af.Sphere(2), 10),
     "line": HermiteBasis(0.3, 1.7, 20),
+    "plane": HermiteBasis([0.3, -0.2], [[0.9, 0.3], [0.3, 0.5]], 8),
     "interval": LegendreBasis(af.Interval(-1, 2.5), 12),
     "torus of three angles": FourierBasis(af.FlatTorus(3), 3),
     "three-sphere": HypersphericalBasis(af.Sphere(3), 5),
