@@ -4,6 +4,7 @@ from attnflow.comparison.distances import compare as compare
 from attnflow.densities.base import Density as Density
 from attnflow.densities.gaussian import Gaussian as Gaussian
 from attnflow.densities.log_density import LogDensity as LogDensity
+from attnflow.densities.mixture import Mixture as Mixture
 from attnflow.densities.uniform import Uniform as Uniform
 from attnflow.densities.von_mises_fisher import VonMisesFisher as VonMisesFisher
 from attnflow.distributed import join_processes as join_processes
@@ -35,6 +36,7 @@ from attnflow.manifolds.euclidean import EuclideanSpace as EuclideanSpace
 from attnflow.manifolds.genus_zero import Ellipsoid as Ellipsoid
 from attnflow.manifolds.genus_zero import StarSurface as StarSurface
 from attnflow.manifolds.interval import Interval as Interval
+from attnflow.manifolds.product import Product as Product
 from attnflow.manifolds.sphere import Circle as Circle
 from attnflow.manifolds.sphere import Sphere as Sphere
 from attnflow.manifolds.torus import FlatTorus as FlatTorus

@@ -26,6 +26,7 @@ MANIFOLDS = {
     "torus of revolution": af.TorusOfRevolution(1.0, 0.4),
     "ellipsoid": af.Ellipsoid(AXES),
     "star-shaped surface": af.StarSurface(pear),
+    "cylinder": af.Product(CIRCLE, af.Interval(0.0, 2.0)),
     **{f"a user's {name}": manifold for name, manifold in USER_MANIFOLDS.items()},
 }
 
@@ -55,6 +56,9 @@ DENSITIES = {
     "torus of revolution": lambda: af.LogDensity(MANIFOLDS["torus of revolution"], lopsided),
     "uniform on an ellipsoid": lambda: af.Uniform(MANIFOLDS["ellipsoid"]),
     "star-shaped surface": lambda: af.LogDensity(MANIFOLDS["star-shaped surface"], lopsided),
+    "cylinder": lambda: af.LogDensity(MANIFOLDS["cylinder"], lambda x: lopsided(x) + 0.5 * x[1] * x[2]),
+    "mixture": lambda: af.Mixture([density("von Mises"), density("circle")], weights=[1, 3]),
+    "mixture on the line": lambda: af.Mixture([density("line"), af.Gaussian([3.0], [[0.4]])], weights=[2, 1]),
     "a user's circle": lambda: af.LogDensity(USER_MANIFOLDS["circle"], lambda x: 0.5 * lopsided(x)),
 }
 

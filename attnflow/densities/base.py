@@ -70,9 +70,14 @@ class Density(Traceable, ABC):
             )
         return DiscreteMeasure(nodes, masses)
 
+    @property
+    def brings_quadrature(self) -> bool:
+        """Whether `quadrature` is not the rule of the manifold."""
+        return type(self).quadrature is not Density.quadrature
+
     def quadrature_size(self, degree: int) -> int:
         """Return the number of nodes of `quadrature(degree)`."""
-        if type(self).quadrature is Density.quadrature:
+        if not self.brings_quadrature:
             return self.manifold.quadrature_size(degree)
         return len(self.quadrature(degree))
 

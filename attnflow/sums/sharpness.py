@@ -168,7 +168,7 @@ def _compiled_logits(attention: Attention, queries: jax.Array, nodes: jax.Array)
 
 
 def _has_rule_of_manifold(density: Density) -> bool:
-    return density.manifold.is_compact and type(density).quadrature is Density.quadrature
+    return density.manifold.is_compact and not density.brings_quadrature
 
 
 def _rule(density: Density, degree: int) -> Rule:

@@ -247,9 +247,8 @@ def _ratio(number: float, least: float) -> float:
 def is_zonal(attention: Attention, density: Density) -> bool:
     """Return whether `ZonalOperator` serves a cost, on the manifold of a density that uses its rule."""
     plain = type(attention.pseudometric) in (SquaredDistance, DotProduct) and attention.profile == "gaussian"
-    on_rule = type(density).quadrature is Density.quadrature
     return (
-        plain and on_rule and has_harmonics(density.manifold)
+        plain and not density.brings_quadrature and has_harmonics(density.manifold)
         and 1 / attention.bandwidth <= LARGEST_ARGUMENT
     )  # fmt: skip
 

@@ -62,3 +62,36 @@ def test_an_anisotropic_cost_on_the_three_sphere_has_the_matrix_of_its_generator
     plain = af.LaplaceExpansion(PLAIN, p).generator(lambda x: x[0] * x[3] + x[1], at=POINTS)
     assert np.abs(plain - expected).max() > 0.1
     np.testing.assert_allclose(np.einsum("aqi,bqi->qab", fields, fields) - np.eye(3), 0, rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("log_weight", "slope", "rtol"),
+    [(lambda x: 20 * x[2], lambda h: 20 + 0 * h, 1e-10), (lambda x: 12 * x[2] ** 2, lambda h: 24 * h, 1e-8)],
+    ids=["a peak", "two wells"],
+)
+def test_peaked_densities_on_the_sphere_are_resolved_above_degree_32(log_weight, slope, rtol):
+    sphere = af.Sphere(2)
+    at = sphere.sample_uniform(40, np.random.default_rng(2))
+    limit = af.DriftDiffusion(PLAIN, af.LogDensity(sphere, log_weight), rtol=rtol)
+    flow = limit.evolve(lambda x: x[0] + 0.5 * x[0] * x[2], times=0.25, at=at)
+    reference = zonal_semigroup.evolved(
+        lambda h: 1 + 0.5 * h, at[:, 2], slope=slope, time=0.25, dim=2, order=1, degree=100
+    )  # fmt: skip
+    assert np.abs(flow.values[0] - at[:, 0] * reference).max() <= flow.solver_error <= 2 * rtol
+    assert int(flow.method.split()[-1]) > 32
+
+
+def test_a_product_density_on_the_torus_of_three_angles_is_a_product_of_semigroups():
+    torus, circle = af.FlatTorus(3), af.Circle()
+    p = af.LogDensity(torus, lambda x: 0.4 * x[0] - 0.3 * x[3])
+    f = lambda x: (1 + x[1]) * x[2] * x[4]  # noqa: E731
+    at = torus.sample_uniform(20, np.random.default_rng(1))
+    flow = af.DriftDiffusion(PLAIN, p, rtol=1e-6).evolve(f, times=0.4, at=at)
+    expected = np.exp(-0.2) * at[:, 4]
+    for part, weight, factor in (
+        (at[:, :2], lambda x: 0.4 * x[0], lambda x: 1 + x[1]),
+        (at[:, 2:4], lambda x: -0.3 * x[1], lambda x: x[0]),
+    ):
+        limit = af.DriftDiffusion(PLAIN, af.LogDensity(circle, weight), rtol=1e-11)
+        expected *= limit.evolve(factor, times=0.4, at=part).values[0]
+    assert np.abs(flow.values[0] - expected).max() <= flow.solver_error < 3e-6

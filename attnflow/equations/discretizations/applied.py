@@ -23,8 +23,8 @@ class AppliedOperator:
 
     def __init__(self, basis: Basis, *, diffusions: np.ndarray, drifts: np.ndarray) -> None:
         self._rule = basis.rule
-        if basis.outward is not None:
-            drifts = drifts - 0.5 * np.einsum("qij,qj->qi", diffusions, basis.outward)
+        if basis.rule.outward is not None:
+            drifts = drifts - 0.5 * np.einsum("qij,qj->qi", diffusions, basis.rule.outward)
         factors = basis.along_fields(basis.nodes, diffusions=diffusions, drifts=drifts)
         fields = basis.derivatives
         second = factors[:, len(fields) :].reshape(-1, len(fields), len(fields))

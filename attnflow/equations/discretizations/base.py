@@ -29,7 +29,7 @@ from scipy.fft import next_fast_len
 from scipy.sparse import csr_array
 
 from attnflow.densities.base import Density
-from attnflow.equations.discretizations.close import CloseRule, DenseRule
+from attnflow.equations.discretizations.close import CloseRule, DenseRule, GridRule
 
 _ROWS = 4096  # points synthesised at once, so that memory stays far below Q x K numbers
 
@@ -107,7 +107,7 @@ class Basis(ABC):
     def closely(self, nodes: int) -> CloseRule:
         """Return a rule with at least so many nodes, over which sums are fast."""
 
-    def finely(self, degree: int) -> CloseRule:
+    def finely(self, degree: int) -> GridRule:
         """Return the same on the quadrature of that degree of the manifold; only where there are high degrees."""
         raise NotImplementedError
 

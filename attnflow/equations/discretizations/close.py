@@ -20,11 +20,13 @@ class CloseRule(ABC):
         nodes: x_q, (Q, D).
         volumes: weights (Q,) with sum_q volumes_q h(x_q) close to int h dvol.
         weights: the same for int h w dvol.
+        outward: normals of a boundary, as a basis has them at its nodes, (Q, D); or None.
     """
 
     nodes: np.ndarray
     volumes: np.ndarray
     weights: np.ndarray
+    outward: np.ndarray | None = None
 
     @abstractmethod
     def analyse(self, values: np.ndarray) -> np.ndarray:

@@ -9,12 +9,14 @@ from attnflow.equations.discretizations.harmonics import HarmonicBasis
 from attnflow.equations.discretizations.hermite import HermiteBasis
 from attnflow.equations.discretizations.hyperspherical import HypersphericalBasis
 from attnflow.equations.discretizations.legendre import LegendreBasis
+from attnflow.equations.discretizations.product import ProductBasis
 
 KINDS: tuple[type[Basis], ...] = (
     FourierBasis,
     HarmonicBasis,
     HypersphericalBasis,
     LegendreBasis,
+    ProductBasis,
     HermiteBasis,
 )
 

@@ -73,12 +73,13 @@ class LegendreBasis(Basis):
 
     @property
     def outward(self) -> np.ndarray:
-        outward = np.zeros((len(self.nodes), 1))
-        outward[[0, -1], 0] = -1 / self.volumes[0], 1 / self.volumes[-1]
-        return outward
+        return _outward(self.volumes)
 
     def closely(self, nodes: int) -> GridRule:
-        return _Angles(self, close_degree(self._interval, nodes))
+        return self.finely(close_degree(self._interval, nodes))
+
+    def finely(self, degree: int) -> GridRule:
+        return _Angles(self, degree)
 
 
 class _Angles(GridRule):
@@ -86,6 +87,7 @@ class _Angles(GridRule):
 
     def __init__(self, basis: LegendreBasis, degree: int) -> None:
         super().__init__(*rule_at(basis._interval, degree))
+        self.outward = _outward(self.volumes)
         degree = basis.degree
         places = basis._interval.low + basis._interval.volume * chebyshev_rule(degree)[0]
         self._cosines = scipy.fft.dct(basis.evaluate(places[:, None]), type=1, axis=0) / degree  # of each polynomial
@@ -103,3 +105,10 @@ class _Angles(GridRule):
         waves[: len(self._cosines)] = self._cosines @ coefficients / 2
         waves[0] *= 2
         return scipy.fft.dct(waves, type=1, axis=0)
+
+
+def _outward(volumes: np.ndarray) -> np.ndarray:
+    """Return -1 and 1 at the first and the last node, over their volumes, (Q, 1)."""
+    outward = np.zeros((len(volumes), 1))
+    outward[[0, -1], 0] = -1 / volumes[0], 1 / volumes[-1]
+    return outward

@@ -166,9 +166,10 @@ class Evolution:
         if self.is_compact:
             return "Use a smoother function or density, or a larger `rtol`."
         farthest = self.points[np.argmax(_lengths(level.basis.evaluate(self.points)))]
+        place = ", ".join(f"{x:.6g}" for x in farthest)
         return (
             "Polynomials resolve what by then is no narrower than about .3 deviations of the density and grows slowly, "
-            f"and magnify rounding far out, most at x = {farthest[0]:.6g} of `at`. Use a smoother function, later "
+            f"and magnify rounding far out, most at x = {place} of `at`. Use a smoother function, later "
             "times, points nearer to the mean, or a larger `rtol`."
         )
 

@@ -10,7 +10,9 @@ from attnflow.equations.discretizations.harmonics import HarmonicBasis
 from attnflow.equations.discretizations.hermite import HermiteBasis
 from attnflow.equations.discretizations.hyperspherical import HypersphericalBasis
 from attnflow.equations.discretizations.legendre import LegendreBasis
+from attnflow.equations.discretizations.product import ProductBasis
 
+PRODUCT = af.Product(af.Interval(0, 2), af.Sphere(2))
 SPHERE, TORUS, CIRCLE, INTERVAL = af.Sphere(2), af.FlatTorus(2), af.Circle(), af.Interval(-1, 2.5)
 MAKE = {
     "circle": lambda degree: FourierBasis(CIRCLE, degree),
@@ -19,6 +21,8 @@ MAKE = {
     "line": lambda degree: HermiteBasis(0.3, 0.85, degree),
     "interval": lambda degree: LegendreBasis(INTERVAL, degree),
     "three-sphere": lambda degree: HypersphericalBasis(af.Sphere(3), degree),
+    "product": lambda degree: ProductBasis(PRODUCT, degree),
+    "plane": lambda degree: HermiteBasis([0.3, -0.2], [[0.9, 0.3], [0.3, 0.5]], degree),
 }
 MANIFOLDS = {
     "circle": CIRCLE,
@@ -27,6 +31,8 @@ MANIFOLDS = {
     "line": af.EuclideanSpace(1),
     "interval": INTERVAL,
     "three-sphere": af.Sphere(3),
+    "product": PRODUCT,
+    "plane": af.EuclideanSpace(2),
 }
 every_basis = pytest.mark.parametrize("name", MAKE)
 closed_basis = pytest.mark.parametrize("name", ["circle", "torus", "sphere", "three-sphere"])
@@ -34,7 +40,10 @@ closed_basis = pytest.mark.parametrize("name", ["circle", "torus", "sphere", "th
 
 def some_points(name, count=7):
     generator = np.random.default_rng(3)
-    return generator.normal(size=(count, 1)) if name == "line" else MANIFOLDS[name].sample_uniform(count, generator)
+    flat = {"line": 1, "plane": 2}
+    return (
+        generator.normal(size=(count, flat[name])) if name in flat else MANIFOLDS[name].sample_uniform(count, generator)
+    )
 
 
 @every_basis
@@ -55,7 +64,7 @@ def test_a_lower_degree_is_the_first_part_of_a_higher_one(name):
 
 
 def test_the_numbers_of_functions():
-    assert [MAKE[name](4).size for name in MAKE] == [9, 49, 25, 5, 5, 55]  # 49 points of Z^2 within distance 4
+    assert [MAKE[name](4).size for name in MAKE] == [9, 49, 25, 5, 5, 55, 55, 15]  # 49 points of Z^2 within distance 4
 
 
 @every_basis
@@ -69,7 +78,10 @@ def test_the_derivative_matrices_are_the_derivatives_along_the_fields(name):
 
 def _moved(basis, name, points, displacement):
     moved = points + displacement
-    if name in ("line", "interval"):
+    if name in ("line", "interval", "plane"):
+        return basis.evaluate(moved)
+    if name == "product":
+        moved[:, 1:] /= np.linalg.norm(moved[:, 1:], axis=1, keepdims=True)
         return basis.evaluate(moved)
     circles = moved.reshape(len(moved), -1, 2 if name == "torus" else moved.shape[1])
     return basis.evaluate((circles / np.linalg.norm(circles, axis=2, keepdims=True)).reshape(moved.shape))

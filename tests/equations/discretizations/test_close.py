@@ -10,6 +10,7 @@ from attnflow.equations.discretizations.harmonics import HarmonicBasis
 from attnflow.equations.discretizations.hermite import HermiteBasis
 from attnflow.equations.discretizations.hyperspherical import HypersphericalBasis
 from attnflow.equations.discretizations.legendre import LegendreBasis
+from attnflow.equations.discretizations.product import ProductBasis
 from attnflow.equations.discretizations.scrutiny import Scrutiny
 from attnflow.equations.expansions.laplace import LaplaceExpansion
 
@@ -19,9 +20,11 @@ BASES = {
     "torus": FourierBasis(af.FlatTorus(2), 7),
     "sphere": HarmonicBasis(af.Sphere(2), 10),
     "line": HermiteBasis(0.3, 1.7, 20),
+    "plane": HermiteBasis([0.3, -0.2], [[0.9, 0.3], [0.3, 0.5]], 8),
     "interval": LegendreBasis(af.Interval(-1, 2.5), 12),
     "torus of three angles": FourierBasis(af.FlatTorus(3), 3),
     "three-sphere": HypersphericalBasis(af.Sphere(3), 5),
+    "product": ProductBasis(af.Product(af.Interval(0, 2), af.Sphere(2)), 6),
 }
 
 

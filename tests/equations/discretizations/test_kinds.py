@@ -15,11 +15,12 @@ ATTENTION = af.Attention(af.SquaredDistance(), bandwidth=0.1)
 SERVED = {
     "fourier": [af.Uniform(af.Circle()), *(af.Uniform(af.FlatTorus(dim)) for dim in (1, 2, 3))],
     "harmonics": [af.Uniform(af.Sphere(2))],
-    "hermite": [af.Gaussian([0.3], [[1.7]])],
+    "hermite": [af.Gaussian([0.3], [[1.7]]), af.Gaussian(np.zeros(3), np.eye(3))],
     "legendre": [af.Uniform(af.Interval(0, 2))],
+    "product": [af.Uniform(af.Product(af.FlatTorus(2), af.Product(af.Interval(0, 2), af.Circle())))],
     "hyperspherical": [af.Uniform(af.Sphere(3))],
 }
-NOT_SERVED = [af.Uniform(af.Sphere(4)), af.Uniform(af.FlatTorus(4)), af.Gaussian([0.0, 0.0], np.eye(2))]
+NOT_SERVED = [af.Uniform(af.Sphere(4)), af.Uniform(af.FlatTorus(4)), af.Gaussian(np.zeros(4), np.eye(4))]
 
 
 class LargeCircle(af.Sphere):
@@ -80,7 +81,7 @@ def test_the_basis_that_answers_is_named():
 @pytest.mark.parametrize(
     ("discretization", "words"),
     [
-        ("hermite", r"`discretization` 'hermite' serves a Gaussian on the line, not Uniform on Sphere.*'auto'"),
+        ("hermite", r"`discretization` 'hermite' serves a Gaussian on Eucl.*, not Uniform on Sphere.*'auto'"),
         (HermiteBasis, r"'hermite' serves .* Pass 'auto'"),
         (af.Spectral("fourier"), r"'fourier' serves .* Pass 'auto'"),
         ("harmonic", r"`discretization` must be one of 'auto', 'fourier', .* Did you mean 'harmonics'"),
