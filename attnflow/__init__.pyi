@@ -9,6 +9,7 @@ from attnflow.densities.von_mises_fisher import VonMisesFisher as VonMisesFisher
 from attnflow.distributed import join_processes as join_processes
 from attnflow.equations.continuum import DriftDiffusion as DriftDiffusion
 from attnflow.equations.expansions.laplace import LaplaceExpansion as LaplaceExpansion
+from attnflow.equations.solvers.finite_elements import FiniteElements as FiniteElements
 from attnflow.equations.solvers.spectral import Spectral as Spectral
 from attnflow.errors import AttnflowError as AttnflowError
 from attnflow.judge.claims import Claim as Claim
@@ -29,6 +30,7 @@ from attnflow.manifolds.euclidean import EuclideanSpace as EuclideanSpace
 from attnflow.manifolds.sphere import Circle as Circle
 from attnflow.manifolds.sphere import Sphere as Sphere
 from attnflow.manifolds.torus import FlatTorus as FlatTorus
+from attnflow.manifolds.triangulated import TriangulatedSurface as TriangulatedSurface
 from attnflow.measures import DiscreteMeasure as DiscreteMeasure
 from attnflow.normalizations.alpha import AlphaNormalization as AlphaNormalization
 from attnflow.normalizations.base import Normalization as Normalization

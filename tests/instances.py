@@ -4,6 +4,7 @@ import functools
 
 import jax.numpy as jnp
 import numpy as np
+from surfaces import lopsided as lopsided_surface
 from user_manifolds import USER_MANIFOLDS
 
 import attnflow as af
@@ -20,6 +21,7 @@ MANIFOLDS = {
     "torus": TORUS,
     "torus of three angles": af.FlatTorus(3),
     "plane": af.EuclideanSpace(2),
+    "triangulated surface": lopsided_surface(),
     **{f"a user's {name}": manifold for name, manifold in USER_MANIFOLDS.items()},
 }
 

@@ -6,10 +6,11 @@ from attnflow.densities.base import Density
 from attnflow.equations.discretizations.base import Basis
 from attnflow.equations.discretizations.kinds import named_basis
 from attnflow.equations.solvers.base import Discretization
+from attnflow.equations.solvers.finite_elements import FiniteElements
 from attnflow.equations.solvers.spectral import Spectral
 from attnflow.errors import ConfigError
 
-AUTOMATIC: tuple[Discretization, ...] = (Spectral(),)  # the first that serves is taken
+AUTOMATIC: tuple[Discretization, ...] = (Spectral(), FiniteElements())  # the first that serves is taken
 
 
 def choose_discretization(asked: str | type[Basis] | Discretization, *, density: Density) -> Discretization | None:
