@@ -89,7 +89,7 @@ BROKEN = {
         changed(np.concatenate([OCTAHEDRON, [[2, 2, 0]]]), np.concatenate([OF_OCTAHEDRON, [[0, 2, 6]]])),
         r"1 edges belong to more than two faces; .*between vertices 0 and 2",
     ),
-    "two surfaces": (TWO, r"the mesh has 2 parts that are not connected; the first is vertex 6 at \[6\.0, 5\.0, 5\.0\]"),
+    "two surfaces": (TWO, r"mesh has 2 parts that are not connected; the first is vertex 6 at \[6\.0, 5\.0, 5\.0\]"),
     "two surfaces that touch": ((POINT, TOUCHING), r"only touches itself at 1 vertices; the first is vertex 0 at \[1"),
 }  # fmt: skip
 

@@ -83,7 +83,7 @@ def test_the_generator_on_a_mesh_of_the_sphere_is_that_of_the_plane_of_each_tria
 
 def test_equality_is_that_of_the_arrays_and_the_name_is_short():
     surface = lopsided()
-    assert surface == surface  # noqa: PLR0124
+    assert surface == surface
     assert surface != lopsided()
     assert len({surface, lopsided()}) == 2
     assert repr(surface) == "TriangulatedSurface(18 vertices, 32 faces)"
@@ -98,9 +98,10 @@ def test_an_open_surface_says_so():
 
 
 def test_points_off_the_mesh_are_refused_with_the_distance():
+    surface = lopsided()
+    points = np.array([surface.vertices[0], 1.5 * surface.vertices[3]])
     with pytest.raises(DataError, match=r"not on TriangulatedSurface\(18.*largest distance is 0\.5\d*, at row 1"):
-        surface = lopsided()
-        surface.check(np.array([surface.vertices[0], 3 * surface.vertices[3]]) * [[1.0], [0.5]], "points")
+        surface.check(points, "points")
 
 
 SQUARED = af.SquaredDistance()
@@ -151,9 +152,7 @@ def test_what_cannot_be_read_is_refused(tmp_path, monkeypatch):
     with pytest.raises(ConfigError, match=r"must end with \.obj, \.ply, \.off, \.stl, got 'bunny\.step'"):
         af.TriangulatedSurface.read("bunny.step")
     monkeypatch.setitem(sys.modules, "trimesh", None)
-    with pytest.raises(
-        ConfigError, match=r"needs trimesh, which is not installed\. Run pip install 'attnflow\[mesh\]'"
-    ):
+    with pytest.raises(ConfigError, match=r"trimesh, which is not installed\. Run pip install 'attnflow\[mesh\]'"):
         af.TriangulatedSurface.read(tmp_path / "bunny.obj")
 
 
@@ -166,7 +165,7 @@ class _Reader:
     def load(self, name, *, process, force):
         if "broken" in name:
             raise IndexError("no such line")
-        assert not process and force == "mesh"
+        assert (process, force) == (False, "mesh")
         return self
 
 

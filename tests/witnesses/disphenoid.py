@@ -1,10 +1,10 @@
 """Heat on the tetrahedron whose corners are four corners of a box: a flat torus folded in two, so all is known.
 
 Its faces are alike, the angles at each corner sum to pi, and the surface unfolds to the plane. With the sides of one
-face at its corner v_0 as vectors e_1, e_2, functions on it are the even functions of s_1 e_1 + s_2 e_2 with periods 2 in
-s_1 and s_2: cos(pi (m s_1 + n s_2)), with -1/2 Lap = pi^2/2 (m, n) g^-1 (m, n)', g = (e_i . e_j). In the coordinates
-(X, Y, Z) of the box, scaled to [-1, 1], X = 1 - 2 s_2, Y = 1 - 2 s_1 and Z = 1 - 2 (s_1 + s_2) on that face, and X, Y, Z
-fold as the surface does: so cos(pi s_1) = sin(pi Y / 2) on all of it.
+face at its corner v_0 as vectors e_1, e_2, functions on it are the even functions of s_1 e_1 + s_2 e_2 with periods 2
+in s_1 and s_2: cos(pi (m s_1 + n s_2)), with -1/2 Lap = pi^2/2 (m, n) g^-1 (m, n)', g = (e_i . e_j). In the
+coordinates (X, Y, Z) of the box, scaled to [-1, 1], X = 1 - 2 s_2, Y = 1 - 2 s_1 and Z = 1 - 2 (s_1 + s_2) on that
+face, and they fold as the surface does: so cos(pi s_1) = sin(pi Y / 2) on all of it.
 """
 
 import numpy as np

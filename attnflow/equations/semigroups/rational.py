@@ -64,43 +64,45 @@ class RationalSemigroup:
                 states[group, :, column] = means[column] + found
         return states
 
-    def _centred(self, vector: np.ndarray) -> np.ndarray:
-        return vector - self._of_ones @ vector / self._total
-
     def _lanczos(self, factor: SuperLU, load: np.ndarray, *, tau: float, times: np.ndarray, rtol: float) -> np.ndarray:
         """Return e^{-tA} M^-1 b, (T, N), for one load without a mean."""
-        start = self._centred(factor.solve(load))
-        image = self._mass @ start
-        size = math.sqrt(max(start @ image, 0.0))
+        # Rows: the constant, then v_1, v_2, ...; and M times each, so that inner products are products with these.
+        basis, images = (np.empty((_STEPS + 1, len(load))) for _ in range(2))
+        basis[0], images[0] = 1 / math.sqrt(self._total), self._of_ones / math.sqrt(self._total)
+        vector, image, size = self._outside(factor.solve(load), basis[:1], images[:1])
         if size <= np.finfo(float).tiny:
             return np.zeros((len(times), len(load)))
-        asked = rtol * float(start @ load) / size**2  # |f| is at least <w, f> / |w|, and may be far more than |w|
-        basis, images = [start / size], [image / size]  # images M v: products with them are inner products
+        asked = rtol * float(vector @ load) / size**2  # |f| is at least <w, f> / |w|, and may be far more than |w|
         diagonal: list[float] = []
         beside: list[float] = []
-        before = np.zeros((len(times), 0))
+        before, norm = np.zeros((len(times), 0)), size
         for step in range(1, _STEPS + 1):
-            vector = self._centred(factor.solve(images[-1]))
-            diagonal.append(float(vector @ images[-1]))
-            for _ in range(2):  # once more, as rounding of the first time matters where little is left
-                vector = vector - np.stack(basis, axis=1) @ (np.stack(images) @ vector)
-            image = self._mass @ vector
-            beta = math.sqrt(max(float(vector @ image), 0.0))
-            done = beta <= np.finfo(float).eps * diagonal[0]
+            basis[step], images[step] = vector / norm, image / norm
+            vector = factor.solve(images[step])
+            diagonal.append(float(vector @ images[step]))
+            vector, image, norm = self._outside(vector, basis[: step + 1], images[: step + 1])
+            done = norm <= np.finfo(float).eps * diagonal[0]
             if done or step % _LOOKED_AT == 0:
                 coefficients, residuals = _projected(diagonal, beside, tau=tau, times=times)
                 changes = coefficients - np.pad(before, ((0, 0), (0, step - before.shape[1])))
-                error = max(np.linalg.norm(changes, axis=1).max(), beta * float((times * residuals).max()))
+                error = max(np.linalg.norm(changes, axis=1).max(), norm * float((times * residuals).max()))
                 if done or error <= asked:
-                    return size * coefficients @ np.stack(basis)
+                    return size * coefficients @ basis[1 : step + 1]
                 before = coefficients
-            beside.append(beta)
-            basis.append(vector / beta)
-            images.append(image / beta)
+            beside.append(norm)
         raise ConvergenceError(
             f"the semigroup at t = {times.max():g} is off by {rtol * error / asked:.2g} of f after {_STEPS} steps, "
             f"{rtol:.2g} is asked. Use a larger `rtol`, or a mesh without triangles far smaller than the others."
         )
+
+    def _outside(
+        self, vector: np.ndarray, basis: np.ndarray, images: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, float]:
+        """Return a vector without its part in the span of a basis, M times that, and its norm."""
+        for _ in range(2):  # again, as rounding of the first time matters where little is left
+            vector = vector - (images @ vector) @ basis
+        image = self._mass @ vector
+        return vector, image, math.sqrt(max(float(vector @ image), 0.0))
 
 
 def factorise(matrix: csc_array) -> SuperLU:
