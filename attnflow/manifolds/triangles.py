@@ -10,7 +10,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 _GROUP = 16  # triangles that are looked at together
-_CANDIDATES = 1, 4, 16  # triangles looked at by their centres; four times as many each time after that
+_CANDIDATES = 8  # triangles looked at by their centres; four times as many each time after that
 _PAIRS = 1 << 17  # of points and triangles at once
 _ON_SURFACE = 1e-14  # of the largest coordinate: to a point so near to a triangle no other one is nearer
 
@@ -21,6 +21,30 @@ class Place(NamedTuple):
     faces: np.ndarray
     weights: np.ndarray
     distances: np.ndarray
+
+
+class Planes(NamedTuple):
+    """Triangles in their planes.
+
+    Attributes:
+        corners: (..., 3, 3).
+        slopes: the gradients in space of the last two barycentric coordinates, (..., 2, 3).
+        normals: of length one, (..., 3).
+    """
+
+    corners: Any
+    slopes: Any
+    normals: Any
+
+    def of(self, faces: Any) -> Planes:
+        """Return some of them."""
+        return Planes(*(part[faces] for part in self))
+
+    def weights_of(self, offsets: Any) -> Any:
+        """Return the barycentric coordinates (..., 3) of points, or of their projections, from the first corners."""
+        xp = jnp if isinstance(offsets, jax.Array) else np
+        last = xp.einsum("...id,...d->...i", self.slopes, offsets)
+        return xp.concatenate([1 - last.sum(axis=-1, keepdims=True), last], axis=-1)
 
 
 class Triangles:
@@ -42,8 +66,9 @@ class Triangles:
         self.areas = np.abs(triangular[:, 0, 0] * triangular[:, 1, 1]) / 2
         inverse = np.linalg.inv(triangular)
         self.gradients = np.concatenate([-inverse.sum(axis=1, keepdims=True), inverse], axis=1)
-        # Barycentric coordinates of y are (0, b) + (1 - sum b, 0, 0), b = slopes (y - first corner).
-        self._slopes = np.einsum("fij,fkj->fik", inverse, self.frames)
+        self._planes = Planes(
+            corners, np.einsum("fij,fkj->fik", inverse, self.frames), np.cross(*np.moveaxis(self.frames, 2, 0))
+        )
         centres = corners.mean(axis=1)
         self._radius = float(np.linalg.norm(corners - centres[:, None], axis=2).max())
         self._zero = _ON_SURFACE * float(np.abs(corners).max())
@@ -61,26 +86,41 @@ class Triangles:
         none is nearer than its centre by more than the largest radius.
         """
         found = Place(np.zeros(len(points), dtype=int), np.zeros((len(points), 3)), np.full(len(points), np.inf))
-        left, count = np.arange(len(points)), _CANDIDATES[0]
+        left = self._hold(points, found)
+        count = _CANDIDATES
         while len(left):
             count = min(count, len(self.areas))
             block = max(1, _PAIRS // count)
-            done = np.concatenate(
+            left = np.concatenate(
                 [self._try(points, left[i : i + block], count, found) for i in range(0, len(left), block)]
             )
-            left, count = left[~done], 4 * count
+            count *= 4
         return found
 
+    def _hold(self, points: np.ndarray, found: Place) -> np.ndarray:
+        """Enter the points that lie in the triangle whose centre is nearest, or next; return the rows of the others."""
+        _, nearest = self._tree.query(points, k=min(2, len(self.areas)))
+        left = np.arange(len(points))
+        for faces in np.asarray(nearest).reshape(len(points), -1).T:
+            faces = faces[left]
+            planes = self._planes.of(faces)
+            offsets = points[left] - planes.corners[:, 0]
+            weights = planes.weights_of(offsets)
+            heights = np.abs(np.einsum("qd,qd->q", planes.normals, offsets))
+            held = (weights >= 0).all(axis=1) & (heights <= self._zero)
+            rows = left[held]
+            found.faces[rows], found.weights[rows], found.distances[rows] = faces[held], weights[held], heights[held]
+            left = left[~held]
+        return left
+
     def _try(self, points: np.ndarray, rows: np.ndarray, count: int, found: Place) -> np.ndarray:
-        """Enter the best of some triangles for a few rows; return which of these are settled."""
+        """Enter the best of some triangles for a few rows; return those of which another one may be nearer."""
         shape = (len(rows), count)
         far, nearest = (np.asarray(each).reshape(shape) for each in self._tree.query(points[rows], k=count))
-        faces, weights, distances = _nearest(
-            points[rows], nearest, corners=self.corners[nearest], slopes=self._slopes[nearest]
-        )
+        faces, weights, distances = _nearest(points[rows], nearest, self._planes.of(nearest))
         found.faces[rows], found.weights[rows], found.distances[rows] = faces, weights, distances
         certain = distances <= np.maximum(far[:, -1] - self._radius, self._zero)
-        return certain | (count == len(self.areas))
+        return rows[~certain & (count < len(self.areas))]
 
     def nearest_to(self, y: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Return the nearest triangle of one point (3,) and the point of it that is nearest, while JAX compiles.
@@ -88,7 +128,7 @@ class Triangles:
         Groups of triangles are tried in the order of their bounding balls, until all others are farther away.
         """
         y = jax.lax.stop_gradient(y)
-        corners, slopes = jnp.asarray(self.corners, y.dtype), jnp.asarray(self._slopes, y.dtype)
+        planes = Planes(*(jnp.asarray(part, y.dtype) for part in self._planes))
         groups = jnp.asarray(self._groups)
         offsets = jnp.asarray(self._middles, y.dtype) - y
         bounds = jnp.sqrt(jnp.sum(offsets**2, axis=1)) - jnp.asarray(self._radii, y.dtype)
@@ -100,9 +140,7 @@ class Triangles:
             bounds, face, weights, distance = state
             group = jnp.argmin(bounds)
             members = groups[group]
-            faces, trial, distances = _nearest(
-                y[None], members[None], corners=corners[members][None], slopes=slopes[members][None]
-            )
+            faces, trial, distances = _nearest(y[None], members[None], planes.of(members[None]))
             better = distances[0] < distance
             return (
                 bounds.at[group].set(jnp.inf),
@@ -113,31 +151,32 @@ class Triangles:
 
         start = (bounds, jnp.zeros((), groups.dtype), jnp.zeros(3, y.dtype), jnp.asarray(jnp.inf, y.dtype))
         _, face, weights, _ = jax.lax.while_loop(goes_on, look, start)
-        return face, weights @ corners[face]
+        return face, weights @ planes.corners[face]
 
 
-def _nearest(y: Any, faces: Any, *, corners: Any, slopes: Any) -> tuple[Any, Any, Any]:
+def _nearest(y: Any, faces: Any, planes: Planes) -> tuple[Any, Any, Any]:
     """Return the nearest of n triangles to each point, the weights of its corners there, and the distance.
 
     Args:
         y: points (Q, 3), of NumPy or JAX.
         faces: the numbers of the triangles, (Q, n).
-        corners: theirs, (Q, n, 3, 3).
-        slopes: the gradients of the last two barycentric coordinates in space, (Q, n, 2, 3).
+        planes: theirs, (Q, n, ...).
     """
     xp = jnp if isinstance(y, jax.Array) else np
-    offsets = y[:, None, None] - corners
-    inside = (slopes * offsets[:, :, :1]).sum(axis=-1)
-    inside = xp.concatenate([1 - inside.sum(axis=-1, keepdims=True), inside], axis=-1)  # (Q, n, 3)
-    sides = xp.roll(corners, -1, axis=2) - corners  # of corner i: to corner i + 1
-    along = ((offsets * sides).sum(axis=-1) / (sides**2).sum(axis=-1)).clip(0, 1)
-    one, zero = 1 - along, 0 * along
-    trials = xp.stack([one, along, zero], axis=-1)  # from corner 0; from the others, the same turned
-    edges = xp.stack([xp.roll(trials[:, :, i], i, axis=-1) for i in range(3)], axis=2)
-    clipped = xp.where((inside >= 0).all(axis=-1, keepdims=True), inside, edges[:, :, 0])
-    weights = xp.concatenate([clipped[:, :, None], edges], axis=2)  # (Q, n, 4, 3)
-    ends = (weights[..., None] * corners[:, :, None]).sum(axis=-2)
-    squares = ((ends - y[:, None, None]) ** 2).sum(axis=-1).reshape(len(y), -1)
+    offsets = y[:, None, None] - planes.corners
+    sides = xp.roll(planes.corners, -1, axis=2) - planes.corners  # of corner i: to corner i + 1
+    along = (_dot(xp, offsets, sides) / _dot(xp, sides, sides)).clip(0, 1)
+    beside = offsets - along[..., None] * sides
+    inside = planes.weights_of(offsets[:, :, 0])
+    heights = _dot(xp, planes.normals, offsets[:, :, 0]) ** 2
+    heights = xp.where((inside >= 0).all(axis=-1), heights, xp.inf)
+    squares = xp.concatenate([heights[..., None], _dot(xp, beside, beside)], axis=-1).reshape(len(y), -1)
     best = squares.argmin(axis=1)
-    rows = xp.arange(len(y))
-    return faces[rows, best // 4], weights.reshape(len(y), -1, 3)[rows, best], xp.sqrt(squares[rows, best])
+    rows, which, kind = xp.arange(len(y)), best // 4, best % 4  # 0 for the inside, i + 1 for the side from corner i
+    share, ends = along[rows, which, kind - 1][:, None], xp.eye(3)
+    weights = xp.where((kind == 0)[:, None], inside[rows, which], (1 - share) * ends[kind - 1] + share * ends[kind % 3])
+    return faces[rows, which], weights, xp.sqrt(squares[rows, best])
+
+
+def _dot(xp: Any, a: Any, b: Any) -> Any:
+    return xp.einsum("...d,...d->...", a, b)
