@@ -36,3 +36,10 @@ def rectangle(a, b):
     """A flat piece of the plane z = 1, of two triangles."""
     corners = [[0, 0, 1], [a, 0, 1], [a, b, 1], [0, b, 1]]
     return af.TriangulatedSurface(np.array(corners, dtype=float), [[0, 1, 2], [0, 2, 3]], with_boundary=True)
+
+
+def bracket():
+    """Three unit squares in the plane z = 0 that meet at the origin, where their angles sum to 3 pi / 2."""
+    corners = [[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0], [-1, 1, 0], [-1, 0, 0], [-1, -1, 0], [0, -1, 0]]
+    faces = [[0, 1, 2], [0, 2, 3], [0, 3, 4], [0, 4, 5], [0, 5, 6], [0, 6, 7]]
+    return af.TriangulatedSurface(np.array(corners, dtype=float), faces, with_boundary=True)

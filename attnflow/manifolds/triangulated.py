@@ -111,7 +111,23 @@ class TriangulatedSurface(Manifold):
 
     @functools.cached_property
     def has_boundary(self) -> bool:
-        return bool((edges_of(self.faces).uses == 1).any())
+        return bool(self.is_end.any())
+
+    @functools.cached_property
+    def angles(self) -> np.ndarray:
+        """What the angles of the triangles sum to at every vertex, (V,): 2 pi where the surface is flat."""
+        corners = self.triangles.corners
+        ahead, back = (np.roll(corners, -turn, axis=1) - corners for turn in (1, 2))
+        angles = np.arctan2(np.linalg.norm(np.cross(ahead, back), axis=2), np.einsum("fcd,fcd->fc", ahead, back))
+        return np.bincount(self.faces.ravel(), weights=angles.ravel())
+
+    @functools.cached_property
+    def is_end(self) -> np.ndarray:
+        """Whether the surface ends at a vertex, (V,)."""
+        ends, _, uses, _ = edges_of(self.faces)
+        found = np.zeros(len(self.vertices), dtype=bool)
+        found[ends[uses == 1]] = True
+        return found
 
     def refined(self) -> Self:
         """Return the same surface with four triangles for each, by the middles of the sides."""

@@ -91,8 +91,17 @@ def test_equality_is_that_of_the_arrays_and_the_name_is_short():
         surface.vertices[0] = 0
 
 
+def test_angles_sum_to_what_gauss_and_bonnet_say():
+    surface = lopsided()
+    assert (2 * np.pi - surface.angles).sum() == pytest.approx(4 * np.pi, rel=ROUND_OFF)
+    assert surface.angles.min() < 2 * np.pi < surface.angles.max()
+    np.testing.assert_allclose(rectangle(1.0, 0.7).angles, np.pi / 2, rtol=ROUND_OFF)
+
+
 def test_an_open_surface_says_so():
     assert rectangle(1.0, 0.7).has_boundary
+    assert rectangle(1.0, 0.7).is_end.all()
+    assert rectangle(1.0, 0.7).refined().refined().is_end.sum() == 16
     assert rectangle(1.0, 0.7).volume == pytest.approx(0.7, rel=ROUND_OFF)
     assert not lopsided().has_boundary
 

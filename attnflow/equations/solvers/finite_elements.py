@@ -27,6 +27,8 @@ from attnflow.trajectories import Spectrum
 MOST_FUNCTIONS = 200_000  # of the finer level: its factors take half a gigabyte
 _SHARE_OF_TIME = 1e-3  # of the tolerance, for the error in time
 _LEAST_TIME_RTOL = 1e-13
+_SETTLED = 2000  # functions from which on the fall of errors is believed
+_SLOWEST = 1.2  # factor by which they fall per level
 _FIRST_SIZE = 6  # functions per eigenvalue at least, on the coarser level
 _SAME_EIGENVALUE = 1e-7
 
@@ -40,10 +42,11 @@ class FiniteElements(Discretization):
     Every triangle is cut into four until two levels agree to the `rtol` of DriftDiffusion, of which the finer answers;
     their difference, the maximum over its nodes and the points asked, is declared, and is more than its error by a
     factor of 2^(degree + 1) - 1 where u is smooth. The problem that is solved is that on the polyhedron: what the mesh
-    is away from a smooth surface is not in the declared error. At vertices where angles sum to more than 2 pi the order
-    falls below 3 on fine levels. At most 200000 functions are taken: where `rtol` asks for more it is refused at once,
-    with the error that there is. The default of 1e-8 is mostly out of reach; ask for 1e-4 with degree 1, 1e-6 with
-    degree 2. Constants are kept and masses are conserved to round-off; positivity is not promised.
+    is away from a smooth surface is not in the declared error. At a vertex whose angles sum to a, u behaves like the
+    power 2 pi / a of the distance, so that errors end up falling by no more than 2^(2 pi / a) per level; where a is
+    above 2 pi, more than the difference is declared. At most 200000 functions are taken: a tolerance that asks for more
+    is refused, with one that is within reach. The default of 1e-8 mostly is not; 1e-3 to 1e-5 are. Constants are kept
+    and masses conserved to round-off; positivity is not promised.
 
     In time, rational Krylov approximations are taken until a bound by their residual is a thousandth of the tolerance.
     f is seen at 9 nodes of each of the finer triangles, 16 for degree 2; narrower features may be missed.
@@ -167,7 +170,8 @@ class FiniteElementSolver(Solver):
             there = _lengths(fine[1].values - coarse[1].values).max()
             start = float(_lengths(evaluate(f, elements.points).reshape(len(elements.points), -1)).max())
             largest = max(float(size.max()), start)
-            return max(float(apart.max()), float(there)) + _SHARE_OF_TIME * self._rtol * largest, largest
+            error = self._left_of(max(float(apart.max()), float(there)), order=self._smoothness)
+            return error + _SHARE_OF_TIME * self._rtol * largest, largest
 
         (system, flow), error = self._refine(solve, compare)
         values[moving] = flow.values.reshape(-1, *now.shape)
@@ -177,12 +181,23 @@ class FiniteElementSolver(Solver):
         asked = max(count, 2)  # the second eigenvalue sets the scale of the first, which is 0
 
         def compare(fine: tuple, coarse: tuple) -> tuple[float, float]:
-            return float(np.abs(fine[1][0] - coarse[1][0]).max()), float(fine[1][0].max())
+            difference = float(np.abs(fine[1][0] - coarse[1][0]).max())
+            return self._left_of(difference, order=2 * self._smoothness), float(fine[1][0].max())
 
         solve = functools.partial(_eigenpairs, count=asked, area=self._surface.volume)
         (system, (eigenvalues, vectors)), error = self._refine(solve, compare, least=_FIRST_SIZE * asked)
         functions = Eigenfunctions(self._surface, system.elements, vectors[:, :count])
         return Spectrum(eigenvalues[:count], functions, error)
+
+    @functools.cached_property
+    def _smoothness(self) -> float:
+        """The least power of the distance from a vertex by which a solution grows there: 2 pi over the angle."""
+        whole = np.where(self._surface.is_end, np.pi, 2 * np.pi)
+        return float((whole / self._surface.angles).min())
+
+    def _left_of(self, difference: float, *, order: float) -> float:
+        """Return the error of the finer of two levels that differ: less than that, where the order is above one."""
+        return difference * max(1.0, 1 / (2**order - 1))
 
     def _refine(self, solve: Callable, compare: Callable, *, least: int = 0) -> tuple[tuple, float]:
         """Return the finer of two levels that agree, with what it answers, and the error.
@@ -193,35 +208,36 @@ class FiniteElementSolver(Solver):
         level = self._first
         while self._functions(level) < least:
             level += 1
+        if self._functions(level + 1) > MOST_FUNCTIONS:
+            raise ConvergenceError(
+                f"{self._surface} cut into four has more than {MOST_FUNCTIONS} functions of degree {self._degree}. "
+                "Use a coarser mesh: the solver cuts the triangles of this one."
+            )
         coarse = self._solved(solve, level)
-        while self._functions(level + 1) <= MOST_FUNCTIONS:
+        fall, error = 2.0 ** (self._degree + 1), math.inf
+        while True:
             level += 1
             fine = self._solved(solve, level)
-            error, size = compare(fine, coarse)
+            before, (error, size) = error, compare(fine, coarse)
             if error <= self._rtol * size:
                 self._first = level - 1
                 return fine, error
-            left = math.log(error / (self._rtol * size), 2 ** (self._degree + 1))
-            if self._functions(level) * 4 ** (left - 1) > MOST_FUNCTIONS:
-                break
+            if before < math.inf and self._functions(level) > _SETTLED:
+                fall = min(max(before / error, _SLOWEST), fall)
+            left = math.log(error / (self._rtol * size), fall)
+            if self._functions(level) * 4 ** max(left - 1, 1) > MOST_FUNCTIONS:
+                raise self._refusal(level, error / size, fall)
             coarse = fine
-        else:
-            if level == self._first:
-                raise ConvergenceError(
-                    f"{self._surface} cut into four is more than {MOST_FUNCTIONS} functions of degree {self._degree}. "
-                    "Use a coarser mesh: the triangles of this one are cut by the solver."
-                )
-        raise self._refusal(level, error, size)
 
-    def _refusal(self, level: int, error: float, size: float) -> ConvergenceError:
+    def _refusal(self, level: int, error: float, fall: float) -> ConvergenceError:
         """Return the error that says how far finite elements are from the tolerance, and how far they can go."""
         functions = self._functions(level)
         left = math.floor(math.log(MOST_FUNCTIONS / functions, 4))
-        within_reach = 2 * error / size / 4**left  # errors fall by four at least where u is smooth
+        within_reach = min(2 * error / fall**left, 0.5)
         return ConvergenceError(
-            f"finite elements of degree {self._degree} on {self._surface} err by about {error:.2g} with {functions} "
-            f"functions; `rtol` = {self._rtol:g} asks for {self._rtol * size:.2g}, which is more than {MOST_FUNCTIONS} "
-            f"functions away. Pass `rtol={min(within_reach, 0.5):.1g}` to DriftDiffusion"
+            f"finite elements of degree {self._degree} on {self._surface} err by about {error:.2g} of the largest "
+            f"value with {functions} functions, {self._rtol:g} is asked, and {MOST_FUNCTIONS} functions, the most that "
+            f"are taken, would not do. Pass `rtol={within_reach:.1g}` to DriftDiffusion"
             f"{', or FiniteElements(degree=2)' if self._degree == 1 else ''}."
         )
 

@@ -5,7 +5,7 @@ import functools
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from surfaces import box, lopsided, on_sphere, rectangle
+from surfaces import box, bracket, lopsided, on_sphere, rectangle
 from witnesses import disphenoid
 
 import attnflow as af
@@ -112,10 +112,22 @@ def test_ends_reflect():
     assert np.abs(spectrum.eigenvalues - expected).max() < spectrum.solver_error
 
 
+def log_scale(x):
+    return 0.3 * x[0] - 0.2 * x[1]
+
+
+SCALED = af.CustomPseudoMetric(
+    lambda x, y: jnp.sum((x - y) ** 2) * jnp.exp(-log_scale(x) - log_scale(y)),
+    vanishes_on_diagonal=True,
+    is_symmetric=True,
+)
+
+
 @functools.cache
 def on_lopsided():
-    """Heat with a density on a surface of many angles."""
-    return limit(af.LogDensity(lopsided(), lambda x: 0.9 * x[2] - 0.6 * x[0] * x[1] + 0.3 * x[1]), rtol=0.03)
+    """A density on a surface of many angles, and a bandwidth that varies: G = s^-2, stationary law p^2 s^2."""
+    density = af.LogDensity(lopsided(), lambda x: 0.9 * x[2] - 0.6 * x[0] * x[1] + 0.3 * x[1])
+    return limit(density, rtol=0.03, attention=af.Attention(SCALED, bandwidth=0.1))
 
 
 def generic_f(x):
@@ -145,7 +157,7 @@ def test_constants_stay_and_masses_are_conserved():
     assert flow.method == method  # so that the rule is that of the solver
     masses = flow.values @ rule.masses
     np.testing.assert_allclose(masses, masses[0], rtol=1e-13)
-    law = np.exp(2 * solver.density.log_densities(rule.points))
+    law = np.exp(2 * solver.density.log_densities(rule.points) + 2 * log_scale(rule.points.T))
     np.testing.assert_allclose(flow.values[2], masses[0] * law / (rule.masses @ law), rtol=1e-10)  # the stationary law
 
 
@@ -203,16 +215,33 @@ def test_vectors_are_solved_by_components_and_shapes_are_kept():
 def test_a_tolerance_out_of_reach_is_refused_with_one_that_is_not():
     surface = box(SIDES)
     points = surface.vertices
-    with pytest.raises(ConvergenceError, match=r"degree 1 on Tri.* `rtol` = 1e-08 asks for .* Pass `rtol=.*degree=2\)"):
+    with pytest.raises(ConvergenceError, match=r"degree 1 on Tri.* 1e-08 is asked, and .* Pass `rtol=.*degree=2\)"):
         af.DriftDiffusion(PLAIN, af.Uniform(surface)).evolve(START, times=0.1, at=points)
     with pytest.raises(ConvergenceError, match=r"Pass `rtol=[\de.-]+` to DriftDiffusion\.$"):
         limit(af.Uniform(surface), rtol=1e-12).spectrum(3)
 
 
+def test_a_corner_that_looks_inwards_is_declared():
+    # u grows like r^(2/3) from it, so errors fall by 1.6 per level, and more than the difference of two is left.
+    surface = bracket()
+    radii, angles = np.meshgrid(np.geomspace(0.005, 0.3, 12), np.linspace(0, 1.5 * np.pi, 13))
+    near = np.stack([radii * np.cos(angles), radii * np.sin(angles), 0 * radii], axis=-1).reshape(-1, 3)
+    rough, fine = (
+        limit(af.Uniform(surface), rtol=rtol).evolve(lambda x: x[0] + 0.3 * x[1], times=0.3, at=near)
+        for rtol in (0.1, 0.025)
+    )
+    error = np.abs(rough.values - fine.values).max()
+    assert 0.1 * rough.solver_error < error < rough.solver_error
+    # Eigenvalues of the L-shape with Neumann's condition: Dauge's benchmark of Maxwell's equations, halved.
+    spectrum = limit(af.Uniform(surface), rtol=0.01).spectrum(5)
+    expected = np.array([0, 1.47562182408, 3.53403136678, np.pi**2, np.pi**2]) / 2
+    assert np.abs(spectrum.eigenvalues - expected).max() < spectrum.solver_error
+
+
 def test_a_mesh_too_fine_to_be_cut_is_refused(monkeypatch):
     monkeypatch.setattr(finite_elements, "MOST_FUNCTIONS", 300)
     density = af.Uniform(on_sphere(2))
-    with pytest.raises(ConvergenceError, match=r"cut into four is more than 300 functions of degree 2"):
+    with pytest.raises(ConvergenceError, match=r"cut into four has more than 300 functions of degree 2"):
         limit(density, rtol=0.1).evolve(generic_f, times=0.1, at=density.manifold.vertices)
 
 
