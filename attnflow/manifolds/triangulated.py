@@ -140,22 +140,24 @@ class TriangulatedSurface(Manifold):
         return self.triangles.locate(points)
 
     def retract(self, y: jax.Array) -> jax.Array:
-        # The value is the nearest point, the derivative that of the projection on the plane of its triangle.
-        face, nearest = self.triangles.nearest_to(y)
-        offset = y - jax.lax.stop_gradient(y)
-        frame = self._frame(face, y)
-        return jax.lax.stop_gradient(nearest) + frame @ (frame.T @ offset)
+        return self._foot(y)[0]
 
     def tangent_frame(self, x: jax.Array) -> jax.Array:
-        return self._frame(self.triangles.nearest_to(x)[0], x)
+        return self._foot(x)[1]
 
     def chart_at(self, x: jax.Array) -> Callable[[jax.Array], jax.Array]:
         """Return the chart u (2,) -> x + E u in the plane of the triangle of x, also where that has ended."""
-        origin, frame = self.retract(x), self.tangent_frame(x)
+        origin, frame = self._foot(x)
         return lambda u: origin + frame @ u
 
-    def _frame(self, face: jax.Array, like: jax.Array) -> jax.Array:
-        return jnp.asarray(self.triangles.frames, like.dtype)[face]
+    def _foot(self, y: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Return the nearest point of a point (3,), and a basis (3, 2) of the plane of its triangle.
+
+        Its derivative is that of the projection on that plane.
+        """
+        face, nearest = self.triangles.nearest_to(y)
+        frame = jnp.asarray(self.triangles.frames, y.dtype)[face]
+        return jax.lax.stop_gradient(nearest) + frame @ (frame.T @ (y - jax.lax.stop_gradient(y))), frame
 
     def project(self, points: np.ndarray) -> np.ndarray:
         faces, weights, _ = self.locate(points)
