@@ -28,7 +28,7 @@ def limit(density, *, rtol, degree=2, attention=PLAIN):
 
 @both_degrees
 def test_the_error_falls_with_the_order_of_the_degree_and_one_more(degree):
-    # In sup norm at points, and in L2, over four refinements.
+    # Over four refinements, from sides of about .7.
     surface, time = box(SIDES), 0.08
     expansion = af.LaplaceExpansion(PLAIN, af.Uniform(surface))
     errors = []
@@ -42,7 +42,8 @@ def test_the_error_falls_with_the_order_of_the_degree_and_one_more(degree):
         off -= disphenoid.heat(elements.points, SIDES, WEIGHTS, time)
         errors.append([np.abs(off).max(), np.sqrt(elements.areas @ off**2)])
     orders = np.log2(np.array(errors[:-1]) / errors[1:])
-    np.testing.assert_allclose(orders[1:], degree + 1, atol=0.2)
+    np.testing.assert_allclose(orders[:, 1], degree + 1, atol=0.2)  # in L2
+    np.testing.assert_allclose(orders[1:, 0], degree + 1, atol=0.2)  # the largest error, where a side is below .5
 
 
 @pytest.mark.parametrize(("degree", "rtol"), [(1, 3e-3), (2, 1e-4)])
