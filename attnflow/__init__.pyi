@@ -11,6 +11,7 @@ from attnflow.distributed import join_processes as join_processes
 from attnflow.equations.continuum import DriftDiffusion as DriftDiffusion
 from attnflow.equations.expansions.laplace import LaplaceExpansion as LaplaceExpansion
 from attnflow.equations.heat_flow import heat_flow as heat_flow
+from attnflow.equations.solvers.finite_elements import FiniteElements as FiniteElements
 from attnflow.equations.solvers.finite_volume import FiniteVolume as FiniteVolume
 from attnflow.equations.solvers.spectral import Spectral as Spectral
 from attnflow.errors import AttnflowError as AttnflowError
@@ -40,6 +41,7 @@ from attnflow.manifolds.product import Product as Product
 from attnflow.manifolds.sphere import Circle as Circle
 from attnflow.manifolds.sphere import Sphere as Sphere
 from attnflow.manifolds.torus import FlatTorus as FlatTorus
+from attnflow.manifolds.triangulated import TriangulatedSurface as TriangulatedSurface
 from attnflow.measures import DiscreteMeasure as DiscreteMeasure
 from attnflow.normalizations.alpha import AlphaNormalization as AlphaNormalization
 from attnflow.normalizations.base import Normalization as Normalization

@@ -5,6 +5,7 @@ import functools
 import jax.numpy as jnp
 import numpy as np
 from embeddings import AXES, knot, pear
+from surfaces import lopsided as lopsided_surface
 from user_manifolds import USER_MANIFOLDS
 
 import attnflow as af
@@ -27,6 +28,7 @@ MANIFOLDS = {
     "ellipsoid": af.Ellipsoid(AXES),
     "star-shaped surface": af.StarSurface(pear),
     "cylinder": af.Product(CIRCLE, af.Interval(0.0, 2.0)),
+    "triangulated surface": lopsided_surface(),
     **{f"a user's {name}": manifold for name, manifold in USER_MANIFOLDS.items()},
 }
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from attnflow._lifting import evaluate
 from attnflow.errors import ConvergenceError, DataError
 from attnflow.manifolds.base import MAX_NODES, MEMBERSHIP_TOLERANCE, check_size, rule_of
 from attnflow.measures import DiscreteMeasure
@@ -127,7 +126,7 @@ def _climb(density: Density, best: np.ndarray, nodes: int) -> float:
     width = math.exp(manifold.log_volume / manifold.dim) / nodes ** (1 / manifold.dim)
     for _ in range(_CLIMBS):
         steps = width * generator.standard_normal((len(best), 4096 // len(best), manifold.ambient_dim))
-        around = np.concatenate([best, evaluate(manifold.retract, (best[:, None] + steps).reshape(-1, len(best[0])))])
+        around = np.concatenate([best, manifold.project((best[:, None] + steps).reshape(-1, len(best[0])))])
         if manifold.has_boundary:  # beyond which a retraction may lead
             around = around[manifold.residual(around) <= MEMBERSHIP_TOLERANCE]
         heights = density.log_densities(around)

@@ -57,6 +57,7 @@ class Manifold(ABC):
         along             curves: samples of every density by inversion, without rejection
         tangent_frame     a frame cheaper than the one found from the derivative of `retract`
         residual          a membership test cheaper than the distance to `retract`
+        project           what `retract` does to many points at once, faster
         quadrature_size   the refusal of a rule that is too large before it is made
         spread            another choice of the points where minimisers are looked for
 
@@ -150,9 +151,13 @@ class Manifold(ABC):
         """
         return jnp.linalg.svd(jax.jacfwd(self.retract)(x))[0][:, : self.dim]
 
+    def project(self, points: np.ndarray) -> np.ndarray:
+        """Return `retract` of many points (N, D)."""
+        return evaluate(self.retract, points)
+
     def residual(self, points: np.ndarray) -> np.ndarray:
         """Return the distance (N,) of each point (N, D) to M."""
-        return np.linalg.norm(points - evaluate(self.retract, points), axis=1)
+        return np.linalg.norm(points - self.project(points), axis=1)
 
     @property
     def along(self) -> Callable[[np.ndarray], np.ndarray] | None:

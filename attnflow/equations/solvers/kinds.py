@@ -7,12 +7,13 @@ from attnflow.densities.pulled_back import pull_back
 from attnflow.equations.discretizations.base import Basis
 from attnflow.equations.discretizations.kinds import named_basis
 from attnflow.equations.solvers.base import Discretization
+from attnflow.equations.solvers.finite_elements import FiniteElements
 from attnflow.equations.solvers.pulled_back import PulledBack
 from attnflow.equations.solvers.spectral import Spectral
 from attnflow.errors import ConfigError
 from attnflow.manifolds.embedded import EmbeddedManifold
 
-AUTOMATIC: tuple[Discretization, ...] = (Spectral(),)  # the first that serves is taken
+AUTOMATIC: tuple[Discretization, ...] = (Spectral(), FiniteElements())  # the first that serves is taken
 
 
 def choose_discretization(asked: str | type[Basis] | Discretization, *, density: Density) -> Discretization | None:
