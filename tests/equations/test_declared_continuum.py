@@ -84,7 +84,7 @@ def test_what_is_lost_of_a_rough_function_is_no_less_than_its_decayed_tail_and_d
 
 
 def test_the_error_far_out_on_the_line_is_no_less_than_the_difference_and_the_rounding_that_polynomials_magnify():
-    """A quadratic is resolved exactly; ten deviations out its rounding, some 1e10 times magnified, is all that is wrong."""
+    """A quadratic is resolved exactly; ten deviations out its rounding, 1e10 times magnified, is all that errs."""
     far, time = np.array([[0.3 + 10 * np.sqrt(1.4)]]), 0.05
     solver = af.DriftDiffusion(ATTENTION, af.Gaussian(mean=[0.3], covariance=[[1.4]]), rtol=1e-3)
     problem = Evolution(lambda x: x[0] + x[0] ** 2, np.array([time]), far, None, False, False, 1e-3)

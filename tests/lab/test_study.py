@@ -66,17 +66,17 @@ def test_numpy_scalars_become_python_numbers():
 
 
 def test_a_misspelt_size_is_told_the_nearest_parameter():
-    with pytest.raises(ConfigError, match="^`size of claim toy` must .* Did you mean 'bandwidth'"):
+    with pytest.raises(ConfigError, match=r"^`size of claim toy` must .* Did you mean 'bandwidth'"):
         study(claims=[claim(size="bandwith")])
 
 
 def test_a_control_of_an_unknown_claim_is_told_the_nearest_one():
-    with pytest.raises(ConfigError, match="^`control_of of claim control` must .* Did you mean 'toy'"):
+    with pytest.raises(ConfigError, match=r"^`control_of of claim control` must .* Did you mean 'toy'"):
         study(claims=[claim(), claim(id="control", control_of="tov")])
 
 
 def test_two_claims_of_one_id_are_refused():
-    with pytest.raises(ConfigError, match="^study 'toy' has two claims with the id 'toy'"):
+    with pytest.raises(ConfigError, match=r"^study 'toy' has two claims with the id 'toy'"):
         study(claims=[claim(), claim(predicted=2.0)])
 
 
@@ -107,9 +107,9 @@ def test_a_case_that_is_no_dict_with_words_for_keys_is_shown(case):
 
 def test_the_quick_run_may_be_given_by_its_cases():
     assert study(quick=LADDER[:4]).tasks(quick=True) == study(quick=4).tasks(quick=True)
-    with pytest.raises(ConfigError, match="^`quick` of study 'toy' must be the first cases of its ladder"):
+    with pytest.raises(ConfigError, match=r"^`quick` of study 'toy' must be the first cases of its ladder"):
         study(quick=LADDER[1:4])
-    with pytest.raises(ConfigError, match="^`bandwidth` in a case of study 'toy'"):
+    with pytest.raises(ConfigError, match=r"^`bandwidth` in a case of study 'toy'"):
         study(quick=[{"bandwidth": float("nan")}])
 
 
@@ -231,7 +231,7 @@ def test_overriding_a_parameter_changes_every_case_that_has_it():
 
 
 def test_overriding_an_unknown_parameter_is_told_the_nearest_one():
-    with pytest.raises(ConfigError, match="^`parameters` must .* Did you mean 'manifold'"):
+    with pytest.raises(ConfigError, match=r"^`parameters` must .* Did you mean 'manifold'"):
         study().with_parameters({"manifolds": "sphere"})
 
 
@@ -250,7 +250,7 @@ def test_overriding_what_tells_the_cases_apart_leaves_one():
 
 
 def test_a_label_of_nothing_that_is_claimed_is_refused():
-    with pytest.raises(ConfigError, match="^`labels` must .* Did you mean 'error'"):
+    with pytest.raises(ConfigError, match=r"^`labels` must .* Did you mean 'error'"):
         study(labels={"eror": "error"})
 
 
