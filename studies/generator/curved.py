@@ -9,12 +9,12 @@ and many layers A^n f, t = n eps, are within O(eps) of e^{tL} f.
 
 Measured on the torus of revolution (R = 1, r = .4), on the ellipsoid with half axes 1, 1.3, .7, on a trefoil knot,
 whose strands come so close that the bandwidths there are an eighth of the others, and on S^2 x T^2, of dimension four,
-where they are eight times the others: the root mean square over some points of the distance of one layer from L f, and,
+where they are six times the others: the root mean square over some points of the distance of one layer from L f, and,
 but for the last, of many layers from e^{tL} f at t = 1/4 (on the torus at .15: eps must be far below r^2). The controls
 halve the drift: at each point they miss by half of <grad log p, grad f>, the projection of two gradients of R^D on the
 tangent space, from derivatives by hand, and in truth tend to the root mean square of that.
 
-Many layers also run on a mesh of the ellipsoid, 2048 flat triangles, with bandwidths down to .025, whose roots are
+Many layers also run on a mesh of the ellipsoid, 2048 flat triangles, with bandwidths down to .023, whose roots are
 still above the edges of some .1: there e^{tL} is that of the mesh, by finite elements.
 """
 
@@ -28,11 +28,10 @@ import numpy as np
 
 import attnflow as af
 
-RTOL = 3e-5  # of many layers: a twentieth of what they differ by from their limit
 RADIUS, TUBE = 1.0, 0.4
 AXES = np.array([1.0, 1.3, 0.7])
-LEVELS = 8  # of one layer
-BANDWIDTHS = [0.03 * 2 ** (-k / 2) for k in range(LEVELS)]
+LEVELS = 10  # of one layer
+BANDWIDTHS = [0.03 * 2 ** (-k / 3) for k in range(LEVELS)]
 
 
 class Problem(NamedTuple):
@@ -53,7 +52,7 @@ class Problem(NamedTuple):
     levels: int = LEVELS
     deep: bool = True
     solved_by: af.Spectral | af.FiniteElements = af.Spectral()
-    rtol: float = 1e-6
+    rtol: float = 3e-5  # of many layers and their limit: a twentieth of what these differ by
 
 
 def trefoil(t: jax.Array) -> jax.Array:
@@ -71,7 +70,7 @@ def on_the_knot() -> Problem:
     of_f = np.sum(tangents * [np.cos(x), np.zeros(128), np.ones(128)], axis=0)
     return Problem(
         "a trefoil knot", af.ClosedCurve(trefoil), lambda x: 0.5 * x[0] - 0.3 * x[1] * x[2],
-        lambda x: jnp.sin(x[0]) + x[2], queries.T, 0.5 * of_p * of_f, share=1 / 8,
+        lambda x: jnp.sin(x[0]) + x[2], queries.T, 0.5 * of_p * of_f, share=1 / 8, rtol=1e-6,
     )  # fmt: skip
 
 
@@ -107,16 +106,16 @@ def on_the_ellipsoid() -> Problem:
 
 
 def on_the_product() -> Problem:
-    """Return p ~ exp(z/2 + 3/10 x cos t1 + sin(t2)/5), f = x sin t1 + exp(z/2) cos t2 on S^2 x T^2."""
+    """Return p ~ exp(z + 8/10 x cos t1 + 6/10 sin t2), f = x sin t1 + exp(z/2) cos t2 on S^2 x T^2."""
     space = af.Product(af.Sphere(2), af.FlatTorus(2))
-    queries = space.sample_uniform(48, np.random.default_rng(20241218))
+    queries = space.sample_uniform(32, np.random.default_rng(20241218))
     x, y, z, c1, s1, c2, s2 = queries.T
-    of_p, of_f = [0.3 * c1, 0.0, 0.5], [s1, 0.0, np.exp(z / 2) * c2 / 2]
-    on_torus = -0.3 * x * s1 * x * c1 - 0.2 * c2 * np.exp(z / 2) * s2
+    of_p, of_f = [0.8 * c1, 0.0, 1.0], [s1, 0.0, np.exp(z / 2) * c2 / 2]
+    on_torus = -0.8 * x * s1 * x * c1 - 0.6 * c2 * np.exp(z / 2) * s2
     return Problem(
-        "$S^2 \\times T^2$", space, lambda x: 0.5 * x[2] + 0.3 * x[0] * x[3] + 0.2 * x[6],
+        "$S^2 \\times T^2$", space, lambda x: x[2] + 0.8 * x[0] * x[3] + 0.6 * x[6],
         lambda x: x[0] * x[4] + jnp.exp(x[2] / 2) * x[5], queries,
-        0.5 * (across(np.stack([x, y, z]), of_p, of_f) + on_torus), share=8.0, levels=6, deep=False,
+        0.5 * (across(np.stack([x, y, z]), of_p, of_f) + on_torus), share=6.0, levels=8, deep=False,
     )  # fmt: skip
 
 
@@ -134,7 +133,7 @@ def on_the_mesh() -> Problem:
     return Problem(
         "a mesh of an ellipsoid", surface, smooth.log_weight, smooth.f,
         surface.vertices[surface.faces[::16]].mean(axis=1), np.zeros(0), share=2.0, levels=0,
-        solved_by=af.FiniteElements(degree=2), rtol=3e-5,
+        solved_by=af.FiniteElements(degree=2),
     )  # fmt: skip
 
 
@@ -185,7 +184,7 @@ def of_one_layer(name: str, eps: float) -> dict[str, float]:
     """Return the distances of one layer from both generators."""
     problem = problem_on(name)
     attention = af.Attention(af.SquaredDistance(), bandwidth=problem.share * eps)
-    quotient = af.PopulationAttention(attention, density(name, 1.0), rtol=1e-6).generator(problem.f, at=problem.queries)
+    quotient = af.PopulationAttention(attention, density(name, 1.0), rtol=1e-5).generator(problem.f, at=problem.queries)
     limit, halved = generators(name)
     return {"distance": size(quotient - limit), "control": size(quotient - halved)}
 
@@ -195,7 +194,7 @@ def of_many_layers(name: str, layers: int) -> dict[str, float]:
     problem, limit = problem_on(name), semigroup(name)
     layers = round(layers / problem.share)
     population = af.PopulationAttention(
-        af.Attention(af.SquaredDistance(), bandwidth=problem.time / layers), density(name, 1.0), rtol=RTOL
+        af.Attention(af.SquaredDistance(), bandwidth=problem.time / layers), density(name, 1.0), rtol=problem.rtol
     )
     run = population.evolve(problem.f, times=problem.time, at=problem.queries)
     return {"depth": size(run.values - limit.values), "depth.solver_error": run.solver_error + limit.solver_error}
@@ -241,6 +240,7 @@ def claims_on(name: str) -> list[af.Claim]:
             statement=rf"{QUOTIENT} tends to $L' f = \Delta f / 2 + \langle \nabla \log p, \nabla f \rangle / 2$",
             quantity=f"{name}.control",
             truth=size(problem.half_drift),
+            truth_margin=0.05 * size(problem.half_drift),  # they still rise over the ladder
         ),
         af.Claim(
             id=f"bias/{name}", kind="exponent", quantity=f"{name}.distance", size="bandwidth", predicted=1.0,
@@ -254,8 +254,9 @@ def claims_on(name: str) -> list[af.Claim]:
 study = af.Study(
     name="curved",
     measure=measure,
-    ladder=[{"bandwidth": 0.03 * 2 ** (-k / 2)} for k in range(8)] + [{"layers": n} for n in (12, 13, 14, 16, 18, 20)],
-    quick=14,
+    ladder=[{"bandwidth": 0.03 * 2 ** (-k / 2)} for k in range(8)]
+    + [{"layers": n} for n in (8, 10, 12, 14, 16, 18, 20, 22)],
+    quick=18,
     claims=[claim for name in PROBLEMS for claim in claims_on(name)],
     labels={
         claim.quantity: {

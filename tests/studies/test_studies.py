@@ -17,7 +17,16 @@ ROOT = Path(__file__).parents[2]
 MAXIMUM_COMPILATIONS = 56  # of the short studies, 23 for the five manifolds of `generator`: most of a first run's wait
 
 # Four fifths of the time of a quick run: the main job `make verify` runs them, and its exit code says that all is well.
-LONG = ("breakdown", "depth_noise", "depth_sphere", "error_plane", "generator_schedule", "noise", "noise_three")
+LONG = (
+    "breakdown",
+    "curved",
+    "depth_noise",
+    "depth_sphere",
+    "error_plane",
+    "generator_schedule",
+    "noise",
+    "noise_three",
+)
 LONG += ("particles", "sampled_spectrum", "stationary")
 
 RUN = """
