@@ -26,6 +26,7 @@ _SAFETY = 2.0  # in the maximum norm; the bound is one of the Euclidean
 _ROUNDING = 200 * np.finfo(float).eps  # 4e-14; 3e-14 were seen
 
 _Map = Callable[[np.ndarray], np.ndarray]
+_Sparse = csr_array | csc_array
 
 
 class Propagated(NamedTuple):
@@ -56,13 +57,13 @@ class _Space(NamedTuple):
 
 
 def propagate(
-    generator: csr_array,
+    generator: _Sparse,
     initial: np.ndarray,
     *,
     times: np.ndarray,
     tolerance: float,
     law: np.ndarray | None = None,
-    mass: csr_array | None = None,
+    mass: _Sparse | None = None,
     adjoint: bool = False,
 ) -> Propagated:
     """Return e^{tA} u, or e^{tA'} u, at each time, for A = M^-1 S with S and M sparse.
@@ -131,7 +132,7 @@ def _pole(times: np.ndarray) -> float:
     return float(_POLE * np.sqrt(times.min() * times.max()))
 
 
-def _resolvent(generator: csr_array, mass: csr_array | None, gamma: float, adjoint: bool) -> _Map:
+def _resolvent(generator: _Sparse, mass: _Sparse | None, gamma: float, adjoint: bool) -> _Map:
     """Return the map u -> (M - gamma S)^-1 M u, or its transpose.
 
     Without pivoting, in an order made for symmetric patterns: the diagonal of 1 - gamma Q of a generator of jumps

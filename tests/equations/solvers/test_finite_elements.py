@@ -272,3 +272,5 @@ def test_what_finite_elements_do_not_serve_is_refused():
     solver = limit(af.Uniform(lopsided()), rtol=1e-3, attention=af.Attention(asymmetric, bandwidth=0.1))
     with pytest.raises(ConfigError, match="does not say that it is symmetric"):
         solver.spectrum(3)
+    with pytest.raises(ConfigError, match=r"along the charts of TriangulatedSurface.*, which leave it, it decreases"):
+        limit(af.Uniform(lopsided()), rtol=1e-3, attention=af.Attention(af.DotProduct(), bandwidth=0.1))
