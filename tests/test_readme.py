@@ -11,7 +11,7 @@ README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_examples_run_and_their_errors_are_small(capsys):
-    first, second, third = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    first, second, third, fourth = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
     assert len([line for line in first.splitlines() if line.strip()]) <= 16
     names = {}
     exec(first, names)
@@ -27,6 +27,10 @@ def test_the_examples_run_and_their_errors_are_small(capsys):
     own, at = names["own"], names["points"][:2]
     quotient = af.PopulationAttention(own.replace(bandwidth=0.01), names["density"]).generator(names["f"], at=at)
     np.testing.assert_allclose(limit, quotient, rtol=0, atol=0.03)  # a bias of order eps, times about four
+
+    exec(fourth, names)
+    (apart,) = [float(word) for word in re.findall(r"\d\.\d+(?:e-\d+)?", capsys.readouterr().out)]
+    assert 0 < apart < 0.2  # 1000 points see some 25 neighbours, over a bias of a few per cent
 
     exec(second, names)
     method, declared = capsys.readouterr().out.split()

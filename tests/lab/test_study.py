@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 
 import jax
@@ -65,33 +66,66 @@ def test_numpy_scalars_become_python_numbers():
 
 
 def test_a_misspelt_size_is_told_the_nearest_parameter():
-    with pytest.raises(ConfigError, match="Did you mean 'bandwidth'"):
+    with pytest.raises(ConfigError, match=r"^`size of claim toy` must .* Did you mean 'bandwidth'"):
         study(claims=[claim(size="bandwith")])
 
 
 def test_a_control_of_an_unknown_claim_is_told_the_nearest_one():
-    with pytest.raises(ConfigError, match="Did you mean 'toy'"):
+    with pytest.raises(ConfigError, match=r"^`control_of of claim control` must .* Did you mean 'toy'"):
         study(claims=[claim(), claim(id="control", control_of="tov")])
 
 
 def test_two_claims_of_one_id_are_refused():
-    with pytest.raises(ConfigError, match="two claims with the id 'toy'"):
+    with pytest.raises(ConfigError, match=r"^study 'toy' has two claims with the id 'toy'"):
         study(claims=[claim(), claim(predicted=2.0)])
 
 
 @pytest.mark.parametrize(
-    "changes",
-    [{"quick": 0}, {"quick": 9}, {"quick": 2.5}, {"seeds": 0}, {"seeds": 2, "quick_seeds": 3}, {"measure": 1}],
+    ("changes", "words"),
+    [
+        ({"quick": 0}, "`quick` must be an integer of at least 1, got 0"),
+        ({"quick": 9}, "`quick` of study 'toy' must be at most the 8 cases of its ladder, got 9"),
+        ({"quick": 2.5}, "`quick` must be an integer of at least 1, got 2.5"),
+        ({"seeds": 0}, "`seeds` must be an integer of at least 1, got 0"),
+        ({"quick_seeds": 0}, "`quick_seeds` must be an integer of at least 1, got 0"),
+        ({"seeds": 2, "quick_seeds": 3}, "`quick_seeds` of study 'toy' must be at most `seeds` = 2, got 3"),
+        ({"measure": 1}, "`measure` of study 'toy' must be callable, got 1"),
+    ],
+    ids=str,
 )
-def test_a_quick_run_that_is_no_prefix_or_a_wrong_type_is_refused(changes):
-    with pytest.raises(ConfigError):
+def test_a_quick_run_that_is_no_prefix_or_a_wrong_type_is_refused_by_name(changes, words):
+    with pytest.raises(ConfigError, match=f"^{re.escape(words)}"):
         study(**changes)
+
+
+@pytest.mark.parametrize("case", [{1: 0.4}, [("bandwidth", 0.4)], "bandwidth", 3], ids=repr)
+def test_a_case_that_is_no_dict_with_words_for_keys_is_shown(case):
+    words = f"^each case of study 'toy' must be a dict with string keys, got {re.escape(repr(case))}"
+    with pytest.raises(ConfigError, match=words):
+        study(ladder=[*LADDER, case])
 
 
 def test_the_quick_run_may_be_given_by_its_cases():
     assert study(quick=LADDER[:4]).tasks(quick=True) == study(quick=4).tasks(quick=True)
-    with pytest.raises(ConfigError, match="first cases of its ladder"):
+    with pytest.raises(ConfigError, match=r"^`quick` of study 'toy' must be the first cases of its ladder"):
         study(quick=LADDER[1:4])
+    with pytest.raises(ConfigError, match=r"^`bandwidth` in a case of study 'toy'"):
+        study(quick=[{"bandwidth": float("nan")}])
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_full"),
+    [
+        ({"quick": 8, "seeds": 5}, True),
+        ({"quick": 8, "seeds": 5, "quick_seeds": 5}, True),
+        ({"quick": 7, "seeds": 5}, False),
+        ({"quick": 8, "seeds": 5, "quick_seeds": 4}, False),
+    ],
+    ids=str,
+)
+def test_the_quick_run_is_the_full_one_if_it_has_all_cases_and_all_seeds(changes, is_full):
+    each = study(**changes)
+    assert each.quick_is_full == is_full == (each.tasks(quick=True) == each.tasks(quick=False))
 
 
 @pytest.mark.parametrize(("seeds", "quick_seeds"), [(1, None), (100, 16), (400, 32), (40, 40), (70, 33), (5, 1)])
@@ -197,8 +231,16 @@ def test_overriding_a_parameter_changes_every_case_that_has_it():
 
 
 def test_overriding_an_unknown_parameter_is_told_the_nearest_one():
-    with pytest.raises(ConfigError, match="Did you mean 'manifold'"):
+    with pytest.raises(ConfigError, match=r"^`parameters` must .* Did you mean 'manifold'"):
         study().with_parameters({"manifolds": "sphere"})
+
+
+def test_overriding_a_parameter_keeps_the_seeds_and_the_source_and_drops_the_claims():
+    whole = study(seeds=40, quick_seeds=7, source="x = 1", helpers=("y = 2",))
+    changed = whole.with_parameters({"manifold": "sphere"})
+    assert (changed.seeds, changed.quick_seeds, changed.quick, changed.claims) == (40, 7, 6, ())
+    assert (changed.source, changed.helpers) == ("x = 1", ("y = 2",))
+    assert changed.digest == whole.digest != study(source="x = 1").digest
 
 
 def test_overriding_what_tells_the_cases_apart_leaves_one():
@@ -208,7 +250,7 @@ def test_overriding_what_tells_the_cases_apart_leaves_one():
 
 
 def test_a_label_of_nothing_that_is_claimed_is_refused():
-    with pytest.raises(ConfigError, match="Did you mean 'error'"):
+    with pytest.raises(ConfigError, match=r"^`labels` must .* Did you mean 'error'"):
         study(labels={"eror": "error"})
 
 

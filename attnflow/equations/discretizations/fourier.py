@@ -38,11 +38,12 @@ class FourierBasis(Basis):
 
     @classmethod
     def high_degrees(cls, density: Density) -> range:
-        return range(0) if density.manifold.dim < 3 else range(8, 15, 2)
+        return (range(0), range(24, 53, 4), range(8, 15, 2))[density.manifold.dim - 1]
 
     @classmethod
     def examined_degree(cls, density: Density) -> int:
-        return [*cls.degrees(density), *cls.high_degrees(density)][-1]
+        every = [*cls.degrees(density), *cls.high_degrees(density)]
+        return every[-1] if density.manifold.dim == 3 else cls.degrees(density)[-1]
 
     @classmethod
     def on(cls, density: Density, degree: int) -> Self:

@@ -9,7 +9,7 @@ from attnflow.errors import ConfigError
 from attnflow.lab.loading import load_study
 from attnflow.lab.plots.drawing import README
 from attnflow.lab.report.files import CLAIMS, END, START, check, write
-from attnflow.lab.report.markdown import turned
+from attnflow.lab.report.markdown import turned, without_measured
 from attnflow.lab.report.words import levels_in_words
 from attnflow.lab.runs import read_run
 from attnflow.lab.store import Store
@@ -58,6 +58,19 @@ def test_the_readme_gets_the_sums_and_one_line_for_each_study(place, no_figures)
         ["[toy](docs/claims.md#toy)", question, "● 3 supported", "1 of 1"],
         ["[other](docs/claims.md#other)", question, "not run", "–"],
     ]
+    page = CLAIMS.read_text(encoding="utf-8")
+    assert page.startswith("# Every claim\n\n")
+    toy, other = re.split("^## ", page, flags=re.MULTILINE)[1:]  # both stand there, in order
+    assert toy.startswith(f"toy\n\n{question}\n\n| claim |")
+    assert other == f"other\n\n{question}\n\nNot run.\n"
+
+
+def test_the_readme_and_the_claims_name_the_master_seed_of_the_run(place, no_figures):
+    study, store = ran(master_seed=7)
+    written(study, store, master_seed=7)
+    for file in (README, CLAIMS):
+        assert "Quick run, master seed 7. " in file.read_text(encoding="utf-8")
+    assert check([study], store, master_seed=7) == []
 
 
 def test_an_edited_readme_and_edited_claims_are_detected(place, no_figures):
@@ -86,6 +99,16 @@ def test_a_measured_number_may_differ_and_a_predicted_one_may_not(place, no_figu
         assert check([study], store) == differing
 
 
+@pytest.mark.parametrize("cells", [1, 4, 5, 6, 7])
+def test_only_the_fifth_of_six_cells_is_a_measured_number(cells):
+    def page(differing=None):
+        row = [f"{'new' if cell == differing else 'old'} {cell}" for cell in range(cells)]
+        return f"# Head\n\n| {' | '.join(row)} |\n"
+
+    free = [cell for cell in range(cells) if without_measured(page(cell)) == without_measured(page())]
+    assert free == ([4] if cells == 6 else [])
+
+
 def test_claims_whose_verdict_turned_are_named(place, no_figures):
     study, store = ran()
     written(study, store)
@@ -111,11 +134,28 @@ def test_text_around_the_summary_is_free(folder, no_figures):
     assert check([study], store) == []
 
 
-def test_a_readme_without_a_place_for_claims_is_left_alone(folder, no_figures):
+def test_only_the_first_place_holds_the_summary(folder, no_figures):
     study, store = ran()
-    README.write_text("no place here", encoding="utf-8")
+    after = f"\nThe lines {START} and {END} mark it, {START} the first of them, {END} the last."
+    README.write_text(f"Before.\n{START}\nold\n{END}{after}", encoding="utf-8")
     written(study, store)
-    assert README.read_text(encoding="utf-8") == "no place here"
+    text = README.read_text(encoding="utf-8")
+    assert text.startswith(f"Before.\n{START}\nQuick run")
+    assert text.endswith(f"|\n{END}{after}")
+    assert "old" not in text
+    assert check([study], store) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["no place here", f"old\n{END}\n", f"{START}\nold\n", f"{END}\n{START}\nold\n", f"{END}\n{START}\nold\n{END}\n"],
+    ids=["neither", "only the end", "only the start", "end before start", "an end before both"],
+)
+def test_a_readme_without_a_place_for_claims_is_left_alone(folder, no_figures, text):
+    study, store = ran()
+    README.write_text(text, encoding="utf-8")
+    written(study, store)
+    assert README.read_text(encoding="utf-8") == text
     assert not CLAIMS.exists()
     with pytest.raises(ConfigError, match="<!-- claims -->"):
         check([study], store)
