@@ -27,11 +27,12 @@ class DriftDiffusion(Diffusion):
 
         d_t u = L u,   L f = 1/2 tr(G^-1 Hess f) + b . grad f,   G = 1/2 Hess_y D at y = x
 
-    On the circle, T^1 and T^2 (Fourier), S^2 (harmonics) and the line with a Gaussian density (Hermite) everything is
-    offered; elsewhere only `generator`. The resolution grows until n and n + 4 degrees agree to `rtol`; what is left
-    is declared as `solver_error`. On compact manifolds it is the maximum over the quadrature nodes, which oversample
-    M. On the line functions may grow, so it is the L2 norm in the weights of `at` where it brings weights and the
-    maximum over its points otherwise.
+    Everything is offered on the circle, T^1 to T^3, S^2, S^3, intervals, products of these, R^1 to R^3 with a Gaussian
+    density, manifolds given by a map from one of these, and triangulated surfaces; elsewhere only `generator`. The
+    resolution grows until two agree to `rtol` (degrees n and n + 4 of Spectral(); on triangulated surfaces see
+    FiniteElements); what is left is declared as `solver_error`. On compact manifolds it is the maximum over nodes that
+    oversample M. On R^d functions may grow, so it is the L2 norm in the weights of `at` where it brings weights and
+    the maximum over its points otherwise.
 
     Two resolutions can agree by accident, so f, p and the cost are also looked at closely: f and log p at 2^16 nodes
     on curves and 2^17 on surfaces, which see a smooth feature of relative size 1e-8 down to a width of about 1e-5 and
@@ -44,7 +45,7 @@ class DriftDiffusion(Diffusion):
         density: p, the law of the keys.
         rtol: max |error| <= rtol max |u|, over the times asked and the initial time.
         discretization: how it is solved, such as Spectral(); "auto" takes the first that serves the density. The name
-            of a basis, "fourier", "harmonics" or "hermite", stands for Spectral(name).
+            of a basis, as in Spectral, stands for Spectral(name).
 
     Raises:
         ConfigError: if `rtol` is not positive, `attention` or `density` is something else, the minimiser of the

@@ -36,7 +36,7 @@ class Diffusion:
             Values (T, Q), or (T, Q, c) for a vector f.
 
         Raises:
-            ConfigError: if a time is negative, `at` is missing or the manifold has no spectral solver.
+            ConfigError: if a time is negative, `at` is missing or the manifold has no solver.
             ConvergenceError: if the largest resolution misses `rtol`, or, on the line, rounding does far out.
         """
         return self._solve(f, times=times, at=at, adjoint=False)
@@ -72,7 +72,7 @@ class Diffusion:
             k: how many, at least 1.
 
         Raises:
-            ConfigError: if k is not a positive integer, the manifold has no spectral solver, or an eigenvalue is
+            ConfigError: if k is not a positive integer, the manifold has no solver, or an eigenvalue is
                 complex, as it may be where L is not reversible.
             ConvergenceError: if the largest resolution misses `rtol`.
         """
@@ -90,7 +90,7 @@ class Diffusion:
     def _solver(self) -> Solver:
         if self._solver_or_none is None:
             raise ConfigError(
-                f"there is no spectral solver for {type(self.density).__name__} on {self.density.manifold}: "
+                f"there is no solver for {type(self.density).__name__} on {self.density.manifold}: "
                 f"{describe_kinds()}. Use `generator`, which works pointwise on every manifold."
             )
         return self._solver_or_none

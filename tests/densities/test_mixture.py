@@ -78,6 +78,6 @@ def test_what_is_no_mixture_is_refused(densities, weights, words):
         af.Mixture(densities, weights)
 
 
-def test_on_the_line_there_is_no_spectral_solver_for_it():
-    with pytest.raises(ConfigError, match=r"no spectral solver for Mixture on EuclideanSpace"):
+def test_on_the_line_there_is_no_solver_for_it():
+    with pytest.raises(ConfigError, match=r"no solver for Mixture on EuclideanSpace"):
         af.DriftDiffusion(PLAIN, on_line()).evolve(lambda x: x[0], times=0.1, at=[[0.0]])

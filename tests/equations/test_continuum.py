@@ -280,7 +280,7 @@ def test_the_generator_is_pointwise_where_there_is_no_solver():
     limit = DriftDiffusion(ATTENTION, density)
     value = limit.generator(lambda x: jnp.dot(jnp.asarray(a), x), at=points)
     np.testing.assert_allclose(value, von_mises_fisher.generator(points, a=a, b=b), rtol=0, atol=1e-11)
-    with pytest.raises(ConfigError, match=r"no spectral solver.*generator"):
+    with pytest.raises(ConfigError, match=r"no solver.*generator"):
         limit.evolve(lambda x: x[0], times=0.1, at=points)
 
 

@@ -178,7 +178,7 @@ def test_the_generator_on_a_circle_of_radius_two_has_the_eigenvalues_of_its_lapl
 def test_without_a_discretization_the_limit_says_what_serves(name):
     limit = af.DriftDiffusion(ATTENTION, density(name))
     points, _ = queries(name)
-    words = r"(?s)no spectral solver for LogDensity on .*'fourier' serves the unit circle.*'hermite'.*Use `generator`"
+    words = r"(?s)no solver for LogDensity on .*'fourier' serves the unit circle.*'hermite'.*Use `generator`"
     for ask in (limit.evolve, limit.adjoint_evolve):
         with pytest.raises(ConfigError, match=words):
             ask(f, times=0.1, at=points)

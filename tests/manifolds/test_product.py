@@ -35,7 +35,7 @@ def test_parts_must_be_compact_manifolds(part):
 def test_where_a_part_has_no_basis_there_is_no_solver():
     density = af.Uniform(af.Product(CIRCLE, af.Sphere(4)))
     assert not ProductBasis.serves(density)
-    with pytest.raises(ConfigError, match="no spectral solver"):
+    with pytest.raises(ConfigError, match="no solver"):
         af.DriftDiffusion(PLAIN, density).spectrum(2)
 
 

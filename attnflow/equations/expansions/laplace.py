@@ -210,9 +210,12 @@ class LaplaceExpansion:
         found = search(self.attention.pseudometric, self.density, self._cover, points)
         distances = np.linalg.norm(found.points, axis=1)
         if not distances.max() < _RUNAWAY * np.linalg.norm(self._cover.nodes, axis=-1).max():
+            # Charts of compact manifolds may be lines and planes that leave them, as those of intervals and triangles.
+            is_left = self.manifold.is_compact
+            where = f"along the charts of {self.manifold}, which leave it," if is_left else f"on {self.manifold}"
             raise ConfigError(
                 f"{self._cost_name} has no minimiser for the query "
-                f"{np.round(points[np.argmax(distances)], 4).tolist()}: on {self.manifold} it decreases without end. "
+                f"{np.round(points[np.argmax(distances)], 4).tolist()}: {where} it decreases without end. "
                 "The expansion needs a unique one."
             )
         beyond = self.manifold.residual(found.points) if self.manifold.has_boundary else np.zeros(len(points))

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from scipy.sparse.linalg import LinearOperator, eigsh
+from scipy.sparse import csc_array
+from scipy.sparse.linalg import LinearOperator, SuperLU, eigsh, splu
 
 from attnflow._checks import check_integer
 from attnflow._lifting import evaluate
@@ -19,7 +20,7 @@ from attnflow.equations.discretizations.elements import Elements
 from attnflow.equations.expansions.base import Expansion
 from attnflow.equations.expansions.laplace import LaplaceExpansion
 from attnflow.equations.expansions.reversible import check_reversible, reversible_coefficients
-from attnflow.equations.semigroups.rational import RationalSemigroup, factorise
+from attnflow.equations.semigroups.rational_krylov import propagate
 from attnflow.equations.solvers.base import Answer, Discretization, Solver
 from attnflow.errors import ConfigError, ConvergenceError
 from attnflow.manifolds.triangulated import TriangulatedSurface
@@ -31,7 +32,6 @@ _LEAST_TIME_RTOL = 1e-13
 _SETTLED = 2000  # functions from which on the fall of errors is believed
 _SLOWEST = 1.2  # factor by which they fall per level
 _FIRST_SIZE = 6  # functions per eigenvalue at least, on the coarser level
-_SAME_EIGENVALUE = 1e-7
 
 
 @value
@@ -96,7 +96,7 @@ class FiniteElements(Discretization):
         return FiniteElementSolver(expansion, density.manifold, degree=self.degree, rtol=rtol)
 
 
-class _System:
+class System:
     """M u' = -S u on one level.
 
     Args:
@@ -114,7 +114,30 @@ class _System:
         self.log_scale = float(coefficients.log_densities.max())
         self.rho = np.exp(coefficients.log_densities - self.log_scale)
         self.stiffness, self.mass = elements.matrices(coefficients, self.rho)
-        self.semigroup = RationalSemigroup(self.stiffness, self.mass)
+
+    def propagate(self, loads: np.ndarray, *, times: np.ndarray, rtol: float, adjoint: bool) -> np.ndarray:
+        """Return the coefficients of e^{tL} f, or of e^{tL*} f over rho, (T, N, c), from loads (N, c).
+
+        A density evolves by its loads, d_t b = -S M^-1 b, so that errors are relative to it: where rho is small the
+        quotient is large, and an error of that, carried to where rho is large, would count.
+
+        Raises:
+            ConvergenceError: if it is not answered to `rtol` times the largest coefficient, or density.
+        """
+        of_ones = np.asarray(self.mass.sum(axis=0)).ravel()
+        areas = self.elements.areas.reshape(len(self.elements.members), -1).sum(axis=1)
+        share = float(areas.min() / areas.max()) if adjoint else 1.0  # loads of small triangles are small
+        factors = factorise(self.mass)
+        states = propagate(
+            -self.stiffness,
+            loads if adjoint else factors.solve(loads),
+            times=times,
+            tolerance=max(share * rtol, _LEAST_TIME_RTOL),
+            law=of_ones / of_ones.sum(),
+            mass=self.mass,
+            adjoint=adjoint,
+        ).states
+        return np.stack([factors.solve(state) for state in states]) if adjoint else states
 
     def load(self, f: Callable, *, adjoint: bool) -> tuple[np.ndarray, tuple[int, ...]]:
         """Return int f rho phi_i dA, or int f phi_i dA of a density, (N, c), and the shape of f."""
@@ -147,9 +170,9 @@ class FiniteElementSolver(Solver):
         self._system = functools.lru_cache(maxsize=3)(self._make)
         self._first = 0
 
-    def _make(self, level: int) -> _System:
+    def _make(self, level: int) -> System:
         check_reversible(self._expansion)  # not before an answer is asked: `generator` needs no symmetry
-        return _System(self._expansion, Elements(self._surface, level, self._degree))
+        return System(self._expansion, Elements(self._surface, level, self._degree))
 
     def evolve(
         self, f: Callable, *, times: np.ndarray, points: np.ndarray, weights: np.ndarray | None, adjoint: bool
@@ -160,13 +183,12 @@ class FiniteElementSolver(Solver):
         if not moving.any():
             return Answer(values, 0.0, "f itself, at t = 0")
 
-        def solve(system: _System) -> _Flow:
+        def solve(system: System) -> _Flow:
             loads, shape = system.load(f, adjoint=adjoint)
-            rtol = max(_SHARE_OF_TIME * self._rtol, _LEAST_TIME_RTOL)
-            states = system.semigroup.propagate(loads, times=times[moving], rtol=rtol)
+            states = system.propagate(loads, times=times[moving], rtol=_SHARE_OF_TIME * self._rtol, adjoint=adjoint)
             return _Flow(states, self._at(system, states, points, adjoint=adjoint), shape)
 
-        def compare(fine: tuple[_System, _Flow], coarse: tuple[_System, _Flow]) -> tuple[float, float]:
+        def compare(fine: tuple[System, _Flow], coarse: tuple[System, _Flow]) -> tuple[float, float]:
             elements = fine[0].elements
             before = coarse[0].elements.evaluate(coarse[1].states, *coarse[0].elements.place_of_finer(elements))
             apart, size = _lengths(fine[1].states - before), _lengths(fine[1].states)
@@ -255,7 +277,7 @@ class FiniteElementSolver(Solver):
         """Return about how many functions a level has: half as many vertices as triangles."""
         return len(self._surface.faces) * 4 ** (level + self._degree - 1) // 2 + 2
 
-    def _at(self, system: _System, states: np.ndarray, points: np.ndarray, *, adjoint: bool) -> np.ndarray:
+    def _at(self, system: System, states: np.ndarray, points: np.ndarray, *, adjoint: bool) -> np.ndarray:
         faces, weights = system.elements.place(points)
         values = system.elements.evaluate(states, faces, weights)
         if adjoint:
@@ -264,7 +286,7 @@ class FiniteElementSolver(Solver):
             values *= np.exp(found.log_densities - system.log_scale)[:, None]
         return values
 
-    def _method(self, system: _System) -> str:
+    def _method(self, system: System) -> str:
         return f"Finite elements of degree {self._degree}, {len(system.elements.members)} triangles"
 
 
@@ -280,7 +302,13 @@ class Eigenfunctions:
         return self.elements.evaluate(self.coefficients, *self.elements.place(self.surface.check(points, "points")))
 
 
-def _eigenpairs(system: _System, *, count: int, area: float) -> tuple[np.ndarray, np.ndarray]:
+def factorise(matrix: csc_array) -> SuperLU:
+    """Return the factors of a symmetric positive definite matrix (N, N), without pivoting."""
+    options = dict(SymmetricMode=True, ColPerm="MMD_AT_PLUS_A")
+    return splu(csc_array(matrix), permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options=options)
+
+
+def _eigenpairs(system: System, *, count: int, area: float) -> tuple[np.ndarray, np.ndarray]:
     """Return the smallest eigenvalues (k,) and vectors (N, k), of norm one in the law and with fixed signs.
 
     By Lanczos' method for (S + s M)^-1 M, s about the smallest positive eigenvalue.

@@ -33,7 +33,8 @@ class Spectral(Discretization):
     """Expansion in smooth functions, whose error falls by about 10^2 per two degrees  [the default].
 
     Args:
-        basis: "fourier", "harmonics" or "hermite"; None takes the one that serves the density.
+        basis: "fourier" (circle, T^1 to T^3), "harmonics" (S^2), "hyperspherical" (S^3), "legendre" (intervals),
+            "product" (of these) or "hermite" (R^1 to R^3, Gaussian); None takes the one that serves the density.
 
     Raises:
         ConfigError: if there is no such basis.

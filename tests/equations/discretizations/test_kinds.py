@@ -67,7 +67,7 @@ def test_a_circle_of_radius_two_is_not_taken_for_the_unit_circle():
     limit = af.DriftDiffusion(ATTENTION, density)
     value = limit.generator(lambda x: x[0], at=np.array([[2.0, 0.0]]))
     np.testing.assert_allclose(value, -2 / 8, rtol=0, atol=1e-11)  # L cos(s/2) = -1/8 cos(s/2)
-    with pytest.raises(ConfigError, match="no spectral solver"):
+    with pytest.raises(ConfigError, match="no solver"):
         limit.evolve(lambda x: x[0], times=0.1, at=np.array([[2.0, 0.0]]))
 
 

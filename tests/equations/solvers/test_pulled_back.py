@@ -198,5 +198,5 @@ def test_a_basis_may_be_named_and_must_serve_what_is_mapped():
     with pytest.raises(ConfigError, match="'harmonics' serves Sphere"):
         af.DriftDiffusion(ATTENTION, density, discretization="harmonics")
     four = af.Uniform(af.Ellipsoid((1.0, 1.2, 0.8, 1.1, 1.3)))
-    with pytest.raises(ConfigError, match="there is no spectral solver"):
+    with pytest.raises(ConfigError, match="there is no solver"):
         af.DriftDiffusion(ATTENTION, four).spectrum(2)
