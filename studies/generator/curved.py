@@ -254,8 +254,7 @@ def claims_on(name: str) -> list[af.Claim]:
 study = af.Study(
     name="curved",
     measure=measure,
-    ladder=[{"bandwidth": 0.03 * 2 ** (-k / 2)} for k in range(8)]
-    + [{"layers": n} for n in (8, 10, 12, 14, 16, 18, 20, 22)],
+    ladder=[{"bandwidth": eps} for eps in BANDWIDTHS] + [{"layers": n} for n in (8, 10, 12, 14, 16, 18, 20, 22)],
     quick=18,
     claims=[claim for name in PROBLEMS for claim in claims_on(name)],
     labels={
