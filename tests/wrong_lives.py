@@ -42,6 +42,8 @@ AMOUNTS = dict.fromkeys(
     ],
     0.5,
 )  # fmt: skip
+# At the end of an interval a layer is fifty times as far from its limit as that is from zero.
+AMOUNTS |= dict.fromkeys(["boundary/steep/sup", "boundary/steep/L2"], 2.0)
 STUDIES = Path(__file__).parents[1] / "studies"
 
 

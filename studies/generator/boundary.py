@@ -161,7 +161,7 @@ flat = {
     for norm, predicted in {"sup": 0.0, "L2": 0.25, "L1": 0.5}.items()
 }
 steep = [
-    in_norm(norm, name="boundary-steep", of="other", condition=r"$f' \neq 0$ at the ends", predicted=predicted)
+    in_norm(norm, name="boundary/steep", of="other", condition=r"$f' \neq 0$ at the ends", predicted=predicted)
     for norm, predicted in {"sup": -0.5, "L2": -0.25, "L1": 0.0}.items()
 ]
 deep = of_depth("neumann", "neumann.depth", ", $f' = 0$ at the ends")

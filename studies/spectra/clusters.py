@@ -127,13 +127,13 @@ barrier = af.Claim(
 study = af.Study(
     name="clusters",
     measure=measure,
-    ladder=[{"modes": k} for k in range(1, 6)] + [{"concentration": 1.6 + k / 5} for k in range(8)],
+    ladder=[{"modes": k} for k in (2, 1, 3, 4, 5)] + [{"concentration": 1.6 + k / 5} for k in range(8)],
     quick=13,
     claims=[
         count_of("limit", "$-L$", ("limit",)),
         by_population,
         by_population.control(
-            statement=by_population.statement,
+            statement="where some barriers are far lower than others, " + by_population.statement,
             quantity="unlike",
             hypotheses="circle, mixtures of one to five von Mises laws, barriers unlike",
             truth=-2.0,

@@ -28,6 +28,7 @@ LONG = (
     "noise_three",
 )
 LONG += ("particles", "sampled_spectrum", "stationary")
+LONG += ("boundary", "clusters", "curved", "new_metric")  # which compile for many manifolds
 
 RUN = """
 import sys
