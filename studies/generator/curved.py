@@ -42,7 +42,7 @@ class Problem(NamedTuple):
     """
 
     words: str
-    manifold: af.Manifold
+    manifold: Callable[[], af.Manifold]
     log_weight: Callable
     f: Callable
     queries: np.ndarray
@@ -69,7 +69,7 @@ def on_the_knot() -> Problem:
     of_p = np.sum(tangents * [np.full(128, 0.5), -0.3 * z, -0.3 * y], axis=0)
     of_f = np.sum(tangents * [np.cos(x), np.zeros(128), np.ones(128)], axis=0)
     return Problem(
-        "a trefoil knot", af.ClosedCurve(trefoil), lambda x: 0.5 * x[0] - 0.3 * x[1] * x[2],
+        "a trefoil knot", lambda: af.ClosedCurve(trefoil), lambda x: 0.5 * x[0] - 0.3 * x[1] * x[2],
         lambda x: jnp.sin(x[0]) + x[2], queries.T, 0.5 * of_p * of_f, share=1 / 8, rtol=1e-6,
     )  # fmt: skip
 
@@ -87,7 +87,7 @@ def on_the_ring() -> Problem:
     normals = np.stack([np.cos(v) * np.cos(u), np.cos(v) * np.sin(u), np.sin(v)])
     x, y, z = queries = RADIUS * np.stack([np.cos(u), np.sin(u), 0 * u]) + TUBE * normals
     return Problem(
-        "a torus of revolution", af.TorusOfRevolution(RADIUS, TUBE), lambda x: 0.6 * x[0] + 0.8 * x[1] * x[2],
+        "a torus of revolution", lambda: af.TorusOfRevolution(RADIUS, TUBE), lambda x: 0.6 * x[0] + 0.8 * x[1] * x[2],
         lambda x: x[0] * x[1] + jnp.exp(x[2]), queries.T,
         0.5 * across(normals, [0.6, 0.8 * z, 0.8 * y], [y, x, np.exp(z)]), time=0.15,
     )  # fmt: skip
@@ -99,7 +99,7 @@ def on_the_ellipsoid() -> Problem:
     x, y, z = queries = AXES[:, None] * unit
     slope = np.exp(z + x / 2)
     return Problem(
-        "an ellipsoid", af.Ellipsoid(tuple(AXES)), lambda x: 0.5 * x[2] + 0.3 * x[0] * x[1],
+        "an ellipsoid", lambda: af.Ellipsoid(tuple(AXES)), lambda x: 0.5 * x[2] + 0.3 * x[0] * x[1],
         lambda x: jnp.exp(x[2] + x[0] / 2) + x[0], queries.T,
         0.5 * across(unit / AXES[:, None], [0.3 * y, 0.3 * x, 0.5], [slope / 2 + 1, 0.0, slope]),
     )  # fmt: skip
@@ -113,7 +113,7 @@ def on_the_product() -> Problem:
     of_p, of_f = [0.8 * c1, 0.0, 1.0], [s1, 0.0, np.exp(z / 2) * c2 / 2]
     on_torus = -0.8 * x * s1 * x * c1 - 0.6 * c2 * np.exp(z / 2) * s2
     return Problem(
-        "$S^2 \\times T^2$", space, lambda x: x[2] + 0.8 * x[0] * x[3] + 0.6 * x[6],
+        "$S^2 \\times T^2$", lambda: space, lambda x: x[2] + 0.8 * x[0] * x[3] + 0.6 * x[6],
         lambda x: x[0] * x[4] + jnp.exp(x[2] / 2) * x[5], queries,
         0.5 * (across(np.stack([x, y, z]), of_p, of_f) + on_torus), share=6.0, levels=8, deep=False,
     )  # fmt: skip
@@ -131,7 +131,7 @@ def on_the_mesh() -> Problem:
     surface = af.TriangulatedSurface(AXES * surface.vertices, surface.faces)
     smooth = on_the_ellipsoid()
     return Problem(
-        "a mesh of an ellipsoid", surface, smooth.log_weight, smooth.f,
+        "a mesh of an ellipsoid", lambda: surface, smooth.log_weight, smooth.f,
         surface.vertices[surface.faces[::16]].mean(axis=1), np.zeros(0), share=2.0, levels=0,
         solved_by=af.FiniteElements(degree=2),
     )  # fmt: skip
@@ -156,7 +156,9 @@ def powered(log_weight: Callable, power: float, x: jax.Array) -> jax.Array:
 def density(name: str, power: float) -> af.Density:
     """Return the density proportional to p^power, which is normalised once."""
     problem = problem_on(name)
-    return af.LogDensity(problem.manifold, jax.tree_util.Partial(functools.partial(powered, problem.log_weight), power))
+    return af.LogDensity(
+        problem.manifold(), jax.tree_util.Partial(functools.partial(powered, problem.log_weight), power)
+    )
 
 
 @functools.cache
