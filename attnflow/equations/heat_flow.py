@@ -18,7 +18,7 @@ from attnflow.densities.base import Density
 from attnflow.densities.log_density import LogDensity
 from attnflow.equations.diffusion import Diffusion
 from attnflow.equations.discretizations.base import Basis
-from attnflow.equations.expansions.coefficients import hessian
+from attnflow.equations.expansions.coefficients import induced_metric
 from attnflow.equations.expansions.heat import HeatExpansion
 from attnflow.equations.expansions.key_density import log_key_weight
 from attnflow.equations.expansions.laplace import SEARCHED
@@ -158,8 +158,8 @@ def _require_uniform(attention: Attention, density: Density) -> None:
 
 def _induced(attention: Attention, density: Density, x: jax.Array) -> jax.Array:
     """Return the induced metric G in the frame at x, (m, m)."""
-    chart, dim = density.manifold.chart_at(x), density.manifold.dim
-    return hessian(lambda u: 0.5 * attention.pseudometric(x, chart(u)), dim)(jnp.zeros(dim, x.dtype))
+    manifold = density.manifold
+    return induced_metric(attention.pseudometric, manifold.chart_at(x), jnp.zeros(manifold.dim, x.dtype))
 
 
 def _log_density(attention: Attention, density: Density, x: jax.Array, local: jax.Array) -> jax.Array:
