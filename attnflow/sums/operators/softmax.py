@@ -16,7 +16,6 @@ from attnflow._tracing import is_traced
 from attnflow.attention import Attention
 from attnflow.errors import ConfigError, DataError, PrecisionError
 from attnflow.measures import DiscreteMeasure
-from attnflow.profiles import PROFILES
 from attnflow.pseudometrics.base import check_cost, check_pairs
 from attnflow.sums.kernel_sums.base import RowSums
 from attnflow.sums.kernel_sums.pairs import all_costs
@@ -193,7 +192,7 @@ class SoftmaxOperator:
 
     @np.errstate(under="ignore")
     def effective_sample_size(self, at: np.ndarray | None = None) -> np.ndarray:
-        """Return 1 / sum_j a_j^2 for the rows a of A, shape (Q,); sum k^2 is the kernel sum at half the bandwidth."""
+        """Return 1 / sum_j a_j^2 for the rows a of A, shape (Q,); sum k^2 is a kernel sum as well."""
         nothing = np.empty((len(self.measure), 0))
         sums = self._known(at)(nothing, at, exclude_self=self._excludes(at))
         if (2 * self._log_weights[self._log_weights > -np.inf] < np.log(np.finfo(np.float64).tiny)).any():
@@ -201,8 +200,7 @@ class SoftmaxOperator:
                 "an effective sample size squares the masses, and the least is under 1e-150 of the largest. Give "
                 "points of no account the mass 0."
             )
-        half = self.attention.replace(bandwidth=self.attention.bandwidth / 2)
-        double = self._kernel_sum(half, self.measure.points, 2 * self._log_weights)
+        double = self._kernel_sum(self.attention.squared(), self.measure.points, 2 * self._log_weights)
         squares = double(nothing, at, exclude_self=self._excludes(at))
         self._keep_promise(max(_largest_error(sums), _largest_error(squares)) + self._key_error)
         # Equal shifts cancel exactly; in logarithms, because one of the two sums may have been shifted alone.
@@ -320,7 +318,7 @@ class SoftmaxOperator:
             return 0.0
         first = self.measure.points[:1]
         cost = all_costs(self.attention.pseudometric, first, first)[0, 0]
-        return float(PROFILES[self.attention.profile](cost, bandwidth=self.attention.bandwidth))
+        return float(self.attention.profile.logit(cost, bandwidth=self.attention.bandwidth))
 
     @np.errstate(under="ignore")
     def _warn_if_constant(self, sums: RowSums, at: np.ndarray | None) -> None:
