@@ -36,6 +36,7 @@ class Profile(Traceable, ABC):
 
     Example:
         >>> import jax.numpy as jnp, attnflow as af
+        >>> af.enable_x64()
         >>> class Logistic(af.Profile):
         ...     def log_weight(self, s):
         ...         return jnp.log(2.0) - jnp.logaddexp(0.0, s)  # 2 / (1 + e^s)
@@ -95,8 +96,8 @@ def _scale(profile: Profile, dim: int) -> float:
         if 2 * power < dim + 2 + (1 - 1e-9) * _MARGIN:
             raise ConfigError(
                 f"the weights of {profile!r} fall like |x - y|^(-{2 * power:.4g}), and in {dim} dimensions have no "
-                "second moment, or hardly one: as the bandwidth vanishes attention jumps far, and its limit is no diffusion. "
-                f"Pass one that falls faster than |x - y|^(-{dim + 2}), such as StudentT(nu, dim={dim}) with nu > 2."
+                "second moment, or hardly one: as the bandwidth vanishes attention jumps far, and its limit is no "
+                f"diffusion. Pass one that falls faster than |x - y|^(-{dim + 2}), such as StudentT(nu, dim={dim}) with nu > 2."
             )
     before = math.nan
     for level in range(3, _LEVELS):
