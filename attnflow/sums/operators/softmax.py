@@ -24,7 +24,7 @@ from attnflow.sums.operators import spectra
 from attnflow.sums.operators.keys import key_potential
 from attnflow.sums.operators.spectra import Eigenfunctions, Eigenpairs
 from attnflow.sums.operators.traced import TracedAverages
-from attnflow.sums.planning.planner import PlannedSum
+from attnflow.sums.planning.masked import AnySum, planned_sum
 from attnflow.trajectories import Spectrum
 
 CONSTANT_KERNEL = 1e-3  # relative spread of the kernel under which a warning is due
@@ -75,8 +75,8 @@ class SoftmaxOperator:
         self._dtype = np.dtype(dtype)
         self._averages = TracedAverages(self._kernel_sum, method=method, spread=devices is not None, dtype=self._dtype)
         self._traced = is_traced(attention, measure.points, measure.masses)
-        self._planned: PlannedSum | None = None
-        self._tighter: dict[float, PlannedSum] = {}
+        self._planned: AnySum | None = None
+        self._tighter: dict[float, AnySum] = {}
         (self._weigh_traced_keys if self._traced else self._weigh_keys)(attention)
 
     @np.errstate(under="ignore")
@@ -88,6 +88,11 @@ class SoftmaxOperator:
         nothing = np.empty((len(self.measure), 0))
 
         def log_totals(log_weights: Any) -> tuple[np.ndarray, float]:
+            if attention.mask is not None:
+                raise ConfigError(
+                    f"{type(attention.normalization).__name__} weighs keys by how much they are attended, and under "
+                    f"`mask` = {attention.mask!r} that is no density. Use softmax or KeyWeights."
+                )
             total = self._kernel_sum(
                 exchanged, self.measure.points, log_masses + np.asarray(log_weights), rtol=self._rtol / 8
             )
@@ -149,7 +154,7 @@ class SoftmaxOperator:
         self._keep_promise(magnified * error)
         return average
 
-    def _average(self, planned: PlannedSum, values: np.ndarray, at: np.ndarray | None) -> tuple[np.ndarray, float]:
+    def _average(self, planned: AnySum, values: np.ndarray, at: np.ndarray | None) -> tuple[np.ndarray, float]:
         """Return A v and a bound on its error relative to the largest value."""
         sums = planned(values.reshape(len(values), -1), at, exclude_self=self._excludes(at))
         error = _largest_error(sums) + self._key_error
@@ -240,7 +245,7 @@ class SoftmaxOperator:
         self._keep_promise(worst, layers=max(1, last))
         return np.stack([recorded[n] for n in counts])
 
-    def _planned_for(self, layers: int, *, magnified: float = 1.0) -> PlannedSum:
+    def _planned_for(self, layers: int, *, magnified: float = 1.0) -> AnySum:
         """Return sums whose errors, added up over so many layers and magnified, meet the tolerance of one.
 
         As far as rounding does: sums over all pairs have no other error. Averages do not amplify, so layers add up.
@@ -248,7 +253,7 @@ class SoftmaxOperator:
         planned = self._known()
         tolerance = max(self._rtol / 10 ** math.ceil(math.log10(max(1, layers * magnified))), min(TIGHTEST, self._rtol))
         with planned.expecting(layers):
-            if tolerance == self._rtol or planned.method == "dense":
+            if tolerance == self._rtol or planned.method in ("dense", "masked"):
                 return planned
         if tolerance not in self._tighter:
             self._tighter[tolerance] = self._kernel_sum(
@@ -263,6 +268,7 @@ class SoftmaxOperator:
             ConfigError: if the cost is not symmetric.
         """
         self._known()
+        self._check_mask("the stationary law")
         massive = self.measure.points[self._log_weights > -np.inf]
         spectra.check_symmetric(self.attention, massive, "the stationary law")
         return spectra.stationary_law(self._log_weights, self.log_normalizer())
@@ -270,6 +276,7 @@ class SoftmaxOperator:
     def eigenpairs(self, k: int) -> Eigenpairs:
         """Return the k largest eigenvalues of A, falling, and eigenvectors (N, k); see `spectra.eigenpairs`."""
         self._known()
+        self._check_mask("the spectrum")
         return spectra.eigenpairs(
             self.attention, self.measure.points, self._log_weights, k=k, include_self=self.include_self,
             rtol=self._rtol, sums_over=self._kernel_sum,
@@ -285,11 +292,18 @@ class SoftmaxOperator:
             error / self.attention.bandwidth,
         )
 
+    def _check_mask(self, what: str) -> None:
+        if self.attention.mask is not None and not self.attention.mask.is_symmetric:
+            raise ConfigError(
+                f"{what} needs a symmetric mask, and `mask` = {self.attention.mask!r} is none: j may attend to i where "
+                "i does not attend to j. Use Window(width) or a symmetric Adjacency."
+            )
+
     def _traced_sums(self, values: np.ndarray, at: np.ndarray | None) -> Any:
         keys, excludes = self.measure.points, self._excludes(at)
         return self._averages(self.attention, keys, self._masses, values, at=at, exclude_self=excludes)
 
-    def _known(self, at: np.ndarray | None = None) -> PlannedSum:
+    def _known(self, at: np.ndarray | None = None) -> AnySum:
         """Return the sums, where JAX traces neither what they are over nor the queries."""
         if self._planned is None or is_traced(at):
             raise ConfigError("under jit or grad only `layer`, `generator` and `log_normalizer` can be asked for.")
@@ -302,8 +316,8 @@ class SoftmaxOperator:
         log_weights: np.ndarray,
         method: str | None = None,
         rtol: float | None = None,
-    ) -> PlannedSum:
-        return PlannedSum(
+    ) -> AnySum:
+        return planned_sum(
             attention, points=points, log_weights=log_weights, dtype=self._dtype, rtol=rtol or self._rtol,
             method=method or self._method,
             devices=self._devices,
