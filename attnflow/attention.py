@@ -106,7 +106,8 @@ class Attention(Traceable):
             mask = MASKS[check_choice(mask, "mask", MASKS)]()
         if not (mask is None or isinstance(mask, Mask)):
             raise ConfigError(
-                f'`mask` must be "causal", a Mask or None, got {type(mask).__name__}. Wrap a matrix in Adjacency(matrix).'
+                f'`mask` must be "causal", a Mask or None, got {type(mask).__name__}. Wrap a matrix in '
+                "Adjacency(matrix)."
             )
         freeze(
             self, pseudometric=pseudometric, bandwidth=bandwidth, normalization=normalization, profile=profile,
