@@ -15,6 +15,11 @@ from attnflow.equations.solvers.finite_elements import FiniteElements as FiniteE
 from attnflow.equations.solvers.finite_volume import FiniteVolume as FiniteVolume
 from attnflow.equations.solvers.spectral import Spectral as Spectral
 from attnflow.errors import AttnflowError as AttnflowError
+from attnflow.features.base import FrequencySpectrum as FrequencySpectrum
+from attnflow.features.random_features import RandomFeatures as RandomFeatures
+from attnflow.features.spectra import CauchySpectrum as CauchySpectrum
+from attnflow.features.spectra import GaussianSpectrum as GaussianSpectrum
+from attnflow.features.spectra import MaternSpectrum as MaternSpectrum
 from attnflow.judge.claims import Claim as Claim
 from attnflow.judge.levels import Level as Level
 from attnflow.judge.rates import LimitFit as LimitFit

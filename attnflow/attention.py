@@ -12,6 +12,7 @@ from attnflow._checks import check_choice, check_positive
 from attnflow._tracing import Traceable, is_known, is_traced, primal
 from attnflow._values import freeze, static, value
 from attnflow.errors import ConfigError
+from attnflow.features.random_features import RandomFeatures
 from attnflow.masks.base import Mask
 from attnflow.masks.causal import Causal
 from attnflow.normalizations.base import Normalization
@@ -102,6 +103,11 @@ class Attention(Traceable):
                 f"{type(pseudometric).__name__} does not say of itself. Set `vanishes_on_diagonal=True` if "
                 "D(x, x) = 0 <= D(x, y), or take the Gaussian profile."
             )
+        if isinstance(pseudometric, RandomFeatures) and not (profile == Gaussian() and mask is None):
+            raise ConfigError(
+                f"RandomFeatures is the whole kernel: it goes with no `profile` and no `mask`, got {profile!r} and "
+                f"{mask!r}. Drop them, or choose another spectrum."
+            )
         if isinstance(mask, str):
             mask = MASKS[check_choice(mask, "mask", MASKS)]()
         if not (mask is None or isinstance(mask, Mask)):
@@ -144,17 +150,30 @@ class Attention(Traceable):
     def local(self, dim: int) -> Attention:
         """Return the attention with the Gaussian profile that has the same limit in so many dimensions: of D / c.
 
-        c is mu_2 / (m mu_0), see `Profile`.
+        c is mu_2 / (m mu_0), see `Profile`, or what the spectrum of random features says.
 
         Raises:
-            ConfigError: if there is none, because the second moment of the profile is infinite.
+            ConfigError: if there is none, because the second moment of the profile is infinite, or the density of
+                frequencies at zero is not known.
         """
+        if isinstance(self.pseudometric, RandomFeatures):
+            scale = self.pseudometric.spectrum.scale(dim)
+            return self.replace(pseudometric=Divided(SquaredDistance(), scale))
         if self.profile == Gaussian():
             return self
         return self.replace(pseudometric=Divided(self.pseudometric, self.profile.scale(dim)), profile=Gaussian())
 
     def squared(self) -> Attention:
-        """Return the attention whose kernel is the square of this one: a Gaussian at half the bandwidth."""
+        """Return the attention whose kernel is the square of this one: a Gaussian at half the bandwidth.
+
+        Raises:
+            ConfigError: for random features, whose square has as many features squared.
+        """
+        if isinstance(self.pseudometric, RandomFeatures):
+            raise ConfigError(
+                "the squares of RandomFeatures are no sum of features. Ask for an effective sample size of "
+                "SquaredDistance()."
+            )
         if self.profile == Gaussian():
             return self.replace(bandwidth=self.bandwidth / 2)
         return self.replace(profile=Squared(self.profile))

@@ -12,9 +12,11 @@ import numpy as np
 
 from attnflow.attention import Attention
 from attnflow.errors import ConfigError, DataError
+from attnflow.features.random_features import RandomFeatures
 from attnflow.masks.base import Lists, Mask
 from attnflow.sums.kernel_sums.base import KernelSum, Rows, RowSums
 from attnflow.sums.kernel_sums.dense import DenseSum
+from attnflow.sums.kernel_sums.features import FeatureSum
 from attnflow.sums.kernel_sums.lists import ListSum, nearest_keys
 from attnflow.sums.kernel_sums.products import LEAST_DIM
 from attnflow.sums.kernel_sums.ranges import RangeProducts, RangeSum
@@ -141,9 +143,11 @@ class MaskedSum(KernelSum):
         return RangeSum(self.attention, ranges=ranges, points=self.points, log_weights=self._log_weights, dtype=dtype)
 
 
-AnySum = PlannedSum | MaskedSum
+AnySum = PlannedSum | MaskedSum | FeatureSum
 
 
 def planned_sum(attention: Attention, **given: Any) -> AnySum:
-    """Return the sums of an attention, with or without a mask; arguments as of PlannedSum."""
+    """Return the sums of an attention, whatever its kernel and its mask; arguments as of PlannedSum."""
+    if isinstance(attention.pseudometric, RandomFeatures):
+        return FeatureSum(attention, **given)
     return PlannedSum(attention, **given) if attention.mask is None else MaskedSum(attention, **given)
