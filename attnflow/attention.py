@@ -21,8 +21,7 @@ from attnflow.profiles.base import Profile
 from attnflow.profiles.gaussian import GAUSSIAN
 from attnflow.profiles.kinds import NAMED
 from attnflow.profiles.squared import Squared
-from attnflow.pseudometrics.base import Factors, PseudoMetric
-from attnflow.pseudometrics.divided import Divided
+from attnflow.pseudometrics.base import Factors, Mapped, PseudoMetric
 from attnflow.pseudometrics.exchanged import Exchanged
 from attnflow.pseudometrics.plain import SquaredDistance
 
@@ -158,10 +157,10 @@ class Attention(Traceable):
         """
         if isinstance(self.pseudometric, RandomFeatures):
             scale = self.pseudometric.spectrum.scale(dim)
-            return self.replace(pseudometric=Divided(SquaredDistance(), scale))
+            return self.replace(pseudometric=SquaredDistance() / scale)
         if self.profile == GAUSSIAN:
             return self
-        return self.replace(pseudometric=Divided(self.pseudometric, self.profile.scale(dim)), profile=GAUSSIAN)
+        return self.replace(pseudometric=self.pseudometric / self.profile.scale(dim), profile=GAUSSIAN)
 
     def squared(self) -> Attention:
         """Return the attention whose kernel is the square of this one: a Gaussian at half the bandwidth.
@@ -177,6 +176,20 @@ class Attention(Traceable):
         if self.profile == GAUSSIAN:
             return self.replace(bandwidth=self.bandwidth / 2)
         return self.replace(profile=Squared(self.profile))
+
+    def mapped(self, center: Any) -> tuple[Attention, Mapped] | None:
+        """Return the attention of a plainer cost, and the maps and potentials of points, or None if there is none.
+
+        logit(x, y) = plainer logit(a(x), b(y)) - (r(x) + c(y)) / 2eps; of other profiles than the Gaussian the rounding
+        of maps is not known.
+
+        Args:
+            center: a point (D,) amid the keys.
+        """
+        mapped = self.pseudometric.mapped(center)
+        if mapped is None or self.profile != GAUSSIAN:
+            return None
+        return self.replace(pseudometric=mapped.cost or SquaredDistance()), mapped
 
     def replace(self, **changes: Any) -> Attention:
         """Return the same attention with some fields changed.
