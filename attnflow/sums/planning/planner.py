@@ -236,6 +236,12 @@ class PlannedSum(KernelSum):
         return np.ptp((self._mapped_for("fourier") or self).points, axis=0)
 
     @cached_property
+    def _has_potentials(self) -> bool | None:
+        """Whether the cost is one of mapped points with potentials or without; None if it is none."""
+        found = None if self.attention.is_gaussian else self.attention.mapped(self.points[0])
+        return None if found is None else found[1].has_potentials
+
+    @cached_property
     def _mapped(self) -> MappedKeys:
         return MappedKeys(self.attention, points=self.points, log_weights=self.log_weights)
 
@@ -244,8 +250,7 @@ class PlannedSum(KernelSum):
 
         Potentials make large logits of small ones: sums over all pairs take the cost itself.
         """
-        found = None if self.attention.is_gaussian else self.attention.mapped(self.points[0])
-        if found is None or (method == "dense" and found[1].has_potentials):
+        if self._has_potentials is None or (method == "dense" and self._has_potentials):
             return None
         return self._mapped
 
