@@ -103,6 +103,14 @@ COSTS = {
 }
 
 
+# Profiles by name that give all pairs some weight, and masks that leave every point a key besides itself.
+PROFILES = {"root": "root", "student": af.StudentT(3.0, dim=2)}
+MASKS = {
+    "window": af.Window(9),
+    "graph": af.Adjacency(np.abs(np.subtract.outer(np.arange(len(CLOUD)), np.arange(len(CLOUD)))) % 7 < 3),
+}
+
+
 class Tilted(af.Normalization):
     """A normalisation as a user writes one: a power of the kernel density and a preference."""
 

@@ -23,7 +23,8 @@ class RandomFeatures(PseudoMetric):
     The frequencies w_r are drawn from a spectrum. It is a kernel and no cost: it may be negative, so that it has no
     logit. Sums take time and memory like N R, never like N^2. At R features it differs from that of the whole spectrum
     by R^{-1/2}: the declared errors are those of the arithmetic, of the kernel as it is drawn. A row whose total is
-    below W / sqrt(2R), W the mass of the keys, is no larger than that: DegenerateKernelError. The limits are those of
+    below W / sqrt(2R), W the mass of the keys, is no larger than that: DegenerateKernelError. The errors of many layers
+    are added up as if no layer magnified them, as none does whose kernel is hardly negative. The limits are those of
     the whole spectrum, see FrequencySpectrum.
 
     Args:

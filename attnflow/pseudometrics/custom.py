@@ -17,9 +17,8 @@ from attnflow.pseudometrics.base import PseudoMetric
 class CustomPseudoMetric(PseudoMetric):
     """Any cost written for one pair of points; it need not be symmetric, nor vanish at x = y.
 
-    Weights h(|x - y|^2 / eps) of another profile than exp(-s/2) are the cost -2 eps log h, at this one bandwidth. It
-    varies with eps, so that `LaplaceExpansion` does not see its limit: that is mu_2 / (m mu_0) times the Gaussian one,
-    mu_j = int |z|^j h(|z|^2) dz in dimension m.
+    For weights h(D / eps) of another profile than exp(-s/2) see `Profile`: written as the cost -2 eps log h they would
+    vary with eps, and `LaplaceExpansion` would not see their limit.
 
     Args:
         cost: (x (D,), y (D,)) -> scalar, in jax.numpy, smooth in y [RZ]. Every new function object is compiled anew:

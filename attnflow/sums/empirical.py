@@ -40,6 +40,9 @@ class EmpiricalAttention:
     estimates it from exact sums at some rows, as "dense" does in float32; rows for which that exceeds `rtol` are summed
     again; "auto" takes what is predicted to be the fastest. It knows no manifold.
 
+    Under a mask ("masked") only tiles are visited that hold a key, or lists of keys are gathered; RandomFeatures
+    ("features") take time like N R. Neither is traced by JAX.
+
     No method forms an N x N array, with one exception: `evolve` over 64 layers or more of at most 2048 points holds the
     normalised matrix, of up to 34 MB.
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from instances import CLOUD, COSTS, NORMALIZATIONS, RNG, density
+from instances import CLOUD, COSTS, MASKS, NORMALIZATIONS, PROFILES, RNG, density
 from witnesses import direct
 
 import attnflow as af
@@ -23,13 +23,15 @@ CASES = {
         f"cloud, {name}": (ATTENTION.replace(normalization=normalization), CLOUD)
         for name, (normalization, _) in NORMALIZATIONS.items()
     },
+    **{f"cloud, {name}": (ATTENTION.replace(profile=profile), CLOUD) for name, profile in PROFILES.items()},
 }
+MASKED = {f"cloud, {name}": (ATTENTION.replace(mask=mask), CLOUD) for name, mask in MASKS.items()}
 REVERSIBLE = [name for name in CASES if COSTS.get(name.removeprefix("cloud, "), (None, True))[1]]
 
 
-@pytest.fixture(params=CASES, name="case")
+@pytest.fixture(params=[*CASES, *MASKED], name="case")
 def _case(request):
-    attention, points = CASES[request.param]
+    attention, points = (CASES | MASKED)[request.param]
     return attention, points, np.random.default_rng(4).standard_normal(len(points))
 
 
@@ -57,8 +59,10 @@ def test_permuting_points_permutes_the_result(seed, name):
     np.testing.assert_allclose(permuted, layer[order], rtol=0, atol=1e-12)
 
 
-def test_duplicating_all_points_changes_nothing(case):
-    attention, points, values = case
+@pytest.mark.parametrize("name", CASES)
+def test_duplicating_all_points_changes_nothing(name):
+    attention, points = CASES[name]
+    values = np.random.default_rng(4).standard_normal(len(points))
     twice = af.EmpiricalAttention(attention, np.tile(points, (2, 1))).layer(np.tile(values, 2))
     weighted = af.EmpiricalAttention(attention, af.DiscreteMeasure(points, weights=np.full(len(points), 2.0)))
     layer = af.EmpiricalAttention(attention, points).layer(values)

@@ -8,7 +8,7 @@ import scipy.sparse
 
 import attnflow as af
 from attnflow.errors import ConfigError, DataError
-from attnflow.masks.base import Ranges
+from attnflow.masks.base import Lists, Ranges
 
 N = 700  # more than a tile of keys
 RNG = np.random.default_rng(3)
@@ -282,6 +282,27 @@ def test_a_cost_that_is_no_number_names_the_pair_under_a_mask():
     attention = af.Attention(af.CustomPseudoMetric(cost), bandwidth=0.7, mask=af.Adjacency(pairs))
     with pytest.raises(DataError, match="NaN or -Inf for 1 pairs"):
         af.EmpiricalAttention(attention, FLAT).layer(VALUES)
+
+
+def test_a_mask_of_a_users_own_that_is_amiss_is_refused():
+    class Amiss(af.Mask):
+        def __init__(self, what):
+            self.what = what
+
+        def ranges(self, count):
+            return Ranges(np.zeros(count), np.arange(count)) if self.what == "floats" else None
+
+        def lists(self, count, nearest):
+            keys = np.arange(count) + (1 if self.what == "beyond" else 0)
+            return Lists(np.arange(count + (1 if self.what == "beyond" else 0)), keys)
+
+    for what, words in (
+        ("floats", "one integer"),
+        ("beyond", "lists keys between 1 and 700"),
+        ("short", "each of 700"),
+    ):
+        with pytest.raises(DataError, match=words):
+            af.EmpiricalAttention(af.Attention(af.DotProduct(), bandwidth=1.0, mask=Amiss(what)), FLAT).layer(VALUES)
 
 
 def test_mapped_costs_go_with_masks():

@@ -62,6 +62,8 @@ class MaskedSum(KernelSum):
         self._massive = np.flatnonzero(log_weights > -np.inf)
         self._rtol = rtol
         self._ranges = self._mask.ranges(len(points))
+        if self._ranges is not None:
+            self._check_shape(len(points), *self._ranges)
         self._parts: dict[np.dtype, KernelSum] = {}
         self._recent: tuple[Rows, Lists] | None = None
 
@@ -104,8 +106,22 @@ class MaskedSum(KernelSum):
         if self._recent is None or self._recent[0].points is not rows.points or self._recent[0].own is not rows.own:
             cost = self.attention.pseudometric
             search = functools.partial(nearest_keys, cost, rows, points=self.points, massive=self._massive)
-            self._recent = rows, self._mask.lists(len(self.points), lambda k: search(k=k))
+            found = self._mask.lists(len(self.points), lambda k: search(k=k))
+            self._check_shape(len(rows.points), found.counts)
+            if len(found.keys) and not (found.keys.min() >= 0 and found.keys.max() < len(self.points)):
+                raise DataError(
+                    f"`mask` = {self._mask!r} lists keys between {found.keys.min()} and {found.keys.max()} of "
+                    f"{len(self.points)} points. Count them from 0."
+                )
+            self._recent = rows, found
         return self._recent[1]
+
+    def _check_shape(self, count: int, *parts: np.ndarray) -> None:
+        if any(part.shape != (count,) or part.dtype.kind != "i" for part in parts):
+            raise DataError(
+                f"`mask` = {self._mask!r} must give one integer for each of {count} queries, got "
+                f"{[(part.shape, str(part.dtype)) for part in parts]}. Mend its `ranges` or `lists`."
+            )
 
     def _counts(self, lists: Lists, rows: Rows) -> np.ndarray:
         """Return how many keys with mass each row has, but for its own place where that is left out."""
