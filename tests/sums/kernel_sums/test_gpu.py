@@ -33,6 +33,7 @@ def small_blocks(monkeypatch):
     """The interpreter takes milliseconds for every key."""
     monkeypatch.setattr(pallas, "FLUSH", 8)
     monkeypatch.setattr(pallas, "MOSAIC_QUERIES", {4: 256, 8: 256})
+    monkeypatch.setattr(pallas, "KEYS_AT_ONCE", {4: 4, 8: 4})
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
