@@ -15,7 +15,7 @@ from attnflow.errors import ConfigError
 from attnflow.normalizations.base import Normalization
 from attnflow.normalizations.softmax import Softmax
 from attnflow.profiles import PROFILES
-from attnflow.pseudometrics.base import Factors, PseudoMetric
+from attnflow.pseudometrics.base import Factors, Mapped, PseudoMetric
 from attnflow.pseudometrics.exchanged import Exchanged
 from attnflow.pseudometrics.plain import SquaredDistance
 
@@ -109,6 +109,20 @@ class Attention(Traceable):
     def factors(self, radius: Any) -> Factors | None:
         """Return maps a, b of points to rows with logit(x, y) = a(x) . b(y) / eps, or None, as of the pseudo-metric."""
         return self.pseudometric.factors(radius) if self.profile == "gaussian" else None
+
+    def mapped(self, center: Any) -> tuple[Attention, Mapped] | None:
+        """Return the attention of a plainer cost, and the maps and potentials of points, or None if there is none.
+
+        logit(x, y) = plainer logit(a(x), b(y)) - (r(x) + c(y)) / 2eps; other profiles than the Gaussian take no
+        potentials.
+
+        Args:
+            center: a point (D,) amid the keys.
+        """
+        mapped = self.pseudometric.mapped(center)
+        if mapped is None or (mapped.has_potentials and self.profile != "gaussian"):
+            return None
+        return self.replace(pseudometric=mapped.cost or SquaredDistance()), mapped
 
     def replace(self, **changes: Any) -> Attention:
         """Return the same attention with some fields changed.

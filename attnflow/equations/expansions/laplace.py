@@ -77,7 +77,7 @@ class LaplaceExpansion:
         self.attention = check_attention(attention, known=True)
         self.density = check_density(density)
         self.manifold: Manifold = density.manifold
-        self._at_query = at_query or attention.pseudometric.vanishes_on_diagonal
+        self._at_query = at_query or attention.pseudometric.is_definite
         check_cost(attention.pseudometric, density.manifold.ambient_dim)
         if not at_query and not is_trusted(attention.pseudometric):  # whoever says `at_query` has looked
             check_pairs(attention.pseudometric, nodes_of(density, SEARCHED))
@@ -260,7 +260,7 @@ class LaplaceExpansion:
             ConfigError: if they are not.
         """
         compiled = functools.partial(raw_coefficients, self.attention, self.density, self._extent)
-        local = self.attention.pseudometric.vanishes_on_diagonal
+        local = self.attention.pseudometric.is_definite
         if local or not asks_for_totals(self.attention, self.density):
             return compiled
         nodes = nodes_of(self.density, SEARCHED)

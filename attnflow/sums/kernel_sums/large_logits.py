@@ -11,6 +11,7 @@ from attnflow.pseudometrics.plain import DotProduct
 from attnflow.sums.kernel_sums.base import KernelSum, Rows, RowSums
 from attnflow.sums.kernel_sums.blocks import slices, threads
 from attnflow.sums.kernel_sums.pairs import PLAIN, all_costs
+from attnflow.sums.kernel_sums.rounding import product_sizes
 
 PAIRS = 2**20  # at once
 TERMS = 1024  # added one after another
@@ -89,6 +90,8 @@ class LargeLogitSum(KernelSum):
         else:
             costs = all_costs(metric, rows.points, self._keys).astype(np.longdouble)
             sizes, unit = np.abs(costs), float(np.finfo(np.float64).eps)
+            terms = 2 * self.attention.bandwidth * product_sizes(self.attention, rows.points, self._keys)
+            sizes = np.fmax(sizes, terms[:, None])  # NaN for a cost whose terms do not cancel
         roundings = (dim + 4) / 2 * unit * np.where(np.isinf(sizes), 0.0, sizes)
         if rows.own is not None:
             costs = np.where(rows.own[:, None] == self._massive, np.inf, costs)

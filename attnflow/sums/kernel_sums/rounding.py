@@ -34,11 +34,21 @@ def logit_sizes(attention: Attention, queries: np.ndarray, keys: np.ndarray, log
 
 
 def product_sizes(attention: Attention, queries: np.ndarray, keys: np.ndarray) -> np.ndarray:
-    """Return max_j |a_i| |b_j| / eps of logits a . b / eps, (Q,), which no |logit| exceeds; NaN for other costs."""
+    """Return what no |logit| exceeds of a cost whose terms may cancel, (Q,); NaN for other costs.
+
+    Of logits a . b / eps it is max_j |a_i| |b_j| / eps; of a cost |a - b|^2 + r + c the size of all four terms.
+    """
     factors = None if attention.is_gaussian else attention.factors(1.0)
-    if factors is None:
+    if factors is not None:
+        return largest_products(factors.of_queries(queries), factors.of_keys(keys)) / attention.bandwidth
+    found = None if attention.is_gaussian else attention.mapped(keys[0])
+    if found is None or not found[1].has_potentials:
         return np.full(len(queries), np.nan)
-    return largest_products(factors.of_queries(queries), factors.of_keys(keys)) / attention.bandwidth
+    a, b, row, column, _ = found[1]
+    of_queries, of_keys = 2 * (a(queries) ** 2).sum(axis=1), 2 * (b(keys) ** 2).sum(axis=1)
+    of_queries = of_queries if row is None else of_queries + np.abs(row(queries))
+    of_keys = of_keys if column is None else of_keys + np.abs(column(keys))
+    return (of_queries + of_keys.max()) / (2 * attention.bandwidth)
 
 
 def largest_products(a: np.ndarray, b: np.ndarray) -> np.ndarray:

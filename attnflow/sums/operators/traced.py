@@ -43,6 +43,7 @@ class TracedAverages:
     ) -> Outputs:
         """Return averages (Q, c) and log-normalisers (Q,) at the queries, by default the keys (N, D)."""
         queries, scale = keys if at is None else at, primal(masses).max()
+        attention, queries, keys = _mapped(attention, queries, keys)
         given = queries, keys, masses / scale, values  # averages do not depend on the scale
         if self._plans(attention, *given, known=is_known(attention, given)):
             over = functools.partial(self._kernel_sum, Attention(SquaredDistance(), bandwidth=1.0))
@@ -77,6 +78,17 @@ class TracedAverages:
         costs = planned.plan(queries, columns=channels * dim).costs
         dense = GRADIENT_LAYERS * planned.plan(queries, columns=channels).costs["dense"].first
         return min((cost.first for method, cost in costs.items() if method != "dense"), default=np.inf) < dense
+
+
+def _mapped(attention: Attention, queries: Any, keys: Any) -> tuple[Attention, Any, Any]:
+    """Return the attention that sees mapped points, and these, where its cost is a plainer one without potentials."""
+    found = None if attention.is_gaussian else attention.mapped(primal(keys).mean(axis=0))
+    if found is None or found[1].has_potentials:
+        return attention, queries, keys
+    plainer, mapped = found
+    images = mapped.of_keys(keys)
+    is_one = queries is keys and mapped.of_queries is mapped.of_keys
+    return plainer, images if is_one else mapped.of_queries(queries), images
 
 
 def _refuse_undefined(
