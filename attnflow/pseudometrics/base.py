@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any, NamedTuple
 
 import jax
@@ -297,7 +297,7 @@ def check_cost(cost: PseudoMetric, dim: int) -> None:
     """
     check_dim(cost, dim)
     if not is_trusted(cost):  # of a thousand coordinates such a look takes a second
-        (_check_cost if jax.tree.leaves(cost) else _check_cost_once)(cost, dim)
+        _checked(cost, dim)
 
 
 def check_dim(cost: PseudoMetric, dim: int) -> None:
@@ -321,7 +321,14 @@ def _check_cost(cost: PseudoMetric, dim: int) -> bool:
     return reads_by_position(program.jaxpr)
 
 
-_check_cost_once = functools.lru_cache(maxsize=256)(_check_cost)  # parameters are not kept
+_check_cost_once = functools.lru_cache(maxsize=256)(_check_cost)
+_check_cost_lately = functools.lru_cache(maxsize=8)(_check_cost)  # few parameters are kept, for ladders of bandwidths
+
+
+def _checked(cost: PseudoMetric, dim: int) -> bool:
+    if is_traced(cost) or not isinstance(cost, Hashable):
+        return _check_cost(cost, dim)
+    return (_check_cost_lately if jax.tree.leaves(cost) else _check_cost_once)(cost, dim)
 
 
 def is_trusted(cost: PseudoMetric) -> bool:
@@ -341,7 +348,7 @@ def check_pairs(cost: PseudoMetric, points: Any) -> None:
     cost.check(points)
     if is_trusted(cost):
         return
-    reads = (_check_cost if jax.tree.leaves(cost) else _check_cost_once)(cost, points.shape[1])
+    reads = _checked(cost, points.shape[1])
     if not (reads or cost.vanishes_on_diagonal or cost.is_symmetric):
         return
     few = np.asarray(points)[np.linspace(0, len(points) - 1, _PAIRED).astype(int)]

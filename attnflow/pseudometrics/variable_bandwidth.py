@@ -208,5 +208,5 @@ class _OfNeighbours(InLocalUnits):
     def _units(self, points: Any) -> Any:
         if is_traced(points, self.points):
             return _compiled_units(self, points)
-        distances, _ = cKDTree(self.points).query(points, k=self.k + 1)
+        distances = np.asarray(cKDTree(self.points).query(points, k=self.k + 1)[0])
         return np.where(distances[:, 0] > 0, distances[:, self.k - 1], distances[:, self.k])

@@ -244,7 +244,7 @@ def test_another_error_of_the_compiler_is_not_taken_for_memory(monkeypatch):
 
 def test_what_a_named_method_cannot_do_is_refused_at_once():
     for method in ("cutoff", "fourier"):
-        with pytest.raises(ConfigError, match="needs a squared distance, of points or of mapped points, got Scaled"):
+        with pytest.raises(ConfigError, match="or one that is such of mapped points, got Scaled"):
             planned(sphere(10), 0.1, method=method, cost=-1 * af.DotProduct())
         with pytest.raises(ConfigError, match=f'"{method}" takes DotProduct for a squared distance with key weights'):
             planned(np.vstack([sphere(10), 20 * sphere(10)]), 0.1, method=method, cost=af.DotProduct())
