@@ -12,14 +12,21 @@ from attnflow._checks import check_choice, check_positive
 from attnflow._tracing import Traceable, is_known, is_traced, primal
 from attnflow._values import freeze, static, value
 from attnflow.errors import ConfigError
+from attnflow.features.random_features import RandomFeatures
+from attnflow.masks.base import Mask
+from attnflow.masks.causal import Causal
 from attnflow.normalizations.base import Normalization
 from attnflow.normalizations.softmax import Softmax
-from attnflow.profiles import PROFILES
+from attnflow.profiles.base import Profile
+from attnflow.profiles.gaussian import Gaussian
+from attnflow.profiles.kinds import NAMED
+from attnflow.profiles.squared import Squared
 from attnflow.pseudometrics.base import Factors, Mapped, PseudoMetric
 from attnflow.pseudometrics.exchanged import Exchanged
 from attnflow.pseudometrics.plain import SquaredDistance
 
 NORMALIZATIONS = {"softmax": Softmax}  # those that have no parameters go by their names
+MASKS = {"causal": Causal}
 
 
 @value
@@ -34,11 +41,15 @@ class Attention(Traceable):
         pseudometric: the cost D(x, y).
         bandwidth: eps > 0, in units of D. One layer is the time eps.
         normalization: where the log key weights u come from: "softmax" or a Normalization.
-        profile: h(s): "gaussian", e^{-s/2}.
+        profile: h(s): "gaussian", e^{-s/2}, "exponential", "root", "compact", or a Profile such as
+            StudentT(5.0, dim=2).
+        mask: which keys of a sample a query attends to: "causal", or a Mask such as Window(128), Adjacency(matrix) or
+            Neighbours(k); None for all of them.
 
     Raises:
         ConfigError: if the bandwidth is not positive and finite, the pseudo-metric is not a PseudoMetric, or the
-            normalization or the profile is unknown.
+            normalization, the profile or the mask is unknown; or if the profile is not exponential and the cost may be
+            negative.
 
     Example:
         >>> import attnflow as af
@@ -52,14 +63,16 @@ class Attention(Traceable):
     pseudometric: PseudoMetric
     bandwidth: float
     normalization: Normalization
-    profile: str = static()
+    profile: Profile = static()
+    mask: Mask | None = static()
 
     def __init__(
         self,
         pseudometric: PseudoMetric,
         bandwidth: float,
         normalization: str | Normalization = "softmax",
-        profile: str = "gaussian",
+        profile: str | Profile = "gaussian",
+        mask: str | Mask | None = None,
     ) -> None:
         if not isinstance(pseudometric, PseudoMetric):
             raise ConfigError(
@@ -81,13 +94,36 @@ class Attention(Traceable):
                 f"`normalization` must be {' or '.join(map(repr, NORMALIZATIONS))} or a Normalization such as "
                 f"AlphaNormalization(1.0), got {normalization!r}."
             )
-        profile = check_choice(profile, "profile", PROFILES)
-        freeze(self, pseudometric=pseudometric, bandwidth=bandwidth, normalization=normalization, profile=profile)
+        if not isinstance(profile, Profile):
+            profile = NAMED[check_choice(profile, "profile", NAMED)]()
+        if not (profile.is_exponential or pseudometric.vanishes_on_diagonal):
+            raise ConfigError(
+                f"`profile` = {profile!r} needs a cost that is not negative and zero at x = y, which "
+                f"{type(pseudometric).__name__} does not say of itself. Set `vanishes_on_diagonal=True` if "
+                "D(x, x) = 0 <= D(x, y), or take the Gaussian profile."
+            )
+        if isinstance(pseudometric, RandomFeatures) and not (profile == Gaussian() and mask is None):
+            raise ConfigError(
+                f"RandomFeatures is the whole kernel: it goes with no `profile` and no `mask`, got {profile!r} and "
+                f"{mask!r}. Drop them, or choose another spectrum."
+            )
+        if isinstance(mask, str):
+            mask = MASKS[check_choice(mask, "mask", MASKS)]()
+        if not (mask is None or isinstance(mask, Mask)):
+            raise ConfigError(
+                f'`mask` must be "causal", a Mask or None, got {type(mask).__name__}. Wrap a matrix in '
+                "Adjacency(matrix)."
+            )
+        freeze(
+            self, pseudometric=pseudometric, bandwidth=bandwidth, normalization=normalization, profile=profile,
+            mask=mask,
+        )  # fmt: skip
 
     def __repr__(self) -> str:
         words = [repr(self.pseudometric), f"bandwidth={self.bandwidth!r}"]
         words += [] if self.normalization == Softmax() else [f"normalization={self.normalization!r}"]
-        words += [] if self.profile == "gaussian" else [f"profile={self.profile!r}"]
+        words += [] if self.profile == Gaussian() else [f"profile={self.profile!r}"]
+        words += [] if self.mask is None else [f"mask={self.mask!r}"]
         return f"Attention({', '.join(words)})"
 
     def logit(self, x: jax.Array, y: jax.Array, *, unit: float = 1.0) -> jax.Array:
@@ -98,17 +134,48 @@ class Attention(Traceable):
             y: the key, shape (D,).
             unit: 1 for the natural logarithm; 1 / log 2 makes it the logarithm to base 2.
         """
-        return PROFILES[self.profile](self.pseudometric(x, y), bandwidth=self.bandwidth, unit=unit)
+        return self.profile.logit(self.pseudometric(x, y), bandwidth=self.bandwidth, unit=unit)
 
     @property
     def is_gaussian(self) -> bool:
         """Whether the kernel is exp(-|x - y|^2 / 2eps), for which there are faster sums than over all pairs."""
         # A subclass that writes another cost is another cost.
-        return type(self.pseudometric).__call__ is SquaredDistance.__call__ and self.profile == "gaussian"
+        return type(self.pseudometric).__call__ is SquaredDistance.__call__ and self.profile == Gaussian()
 
     def factors(self, radius: Any) -> Factors | None:
         """Return maps a, b of points to rows with logit(x, y) = a(x) . b(y) / eps, or None, as of the pseudo-metric."""
-        return self.pseudometric.factors(radius) if self.profile == "gaussian" else None
+        return self.pseudometric.factors(radius) if self.profile == Gaussian() else None
+
+    def local(self, dim: int) -> Attention:
+        """Return the attention with the Gaussian profile that has the same limit in so many dimensions: of D / c.
+
+        c is mu_2 / (m mu_0), see `Profile`, or what the spectrum of random features says.
+
+        Raises:
+            ConfigError: if there is none, because the second moment of the profile is infinite, or the density of
+                frequencies at zero is not known.
+        """
+        if isinstance(self.pseudometric, RandomFeatures):
+            scale = self.pseudometric.spectrum.scale(dim)
+            return self.replace(pseudometric=SquaredDistance() / scale)
+        if self.profile == Gaussian():
+            return self
+        return self.replace(pseudometric=self.pseudometric / self.profile.scale(dim), profile=Gaussian())
+
+    def squared(self) -> Attention:
+        """Return the attention whose kernel is the square of this one: a Gaussian at half the bandwidth.
+
+        Raises:
+            ConfigError: for random features, whose square has as many features squared.
+        """
+        if isinstance(self.pseudometric, RandomFeatures):
+            raise ConfigError(
+                "the squares of RandomFeatures are no sum of features. Ask for an effective sample size of "
+                "SquaredDistance()."
+            )
+        if self.profile == Gaussian():
+            return self.replace(bandwidth=self.bandwidth / 2)
+        return self.replace(profile=Squared(self.profile))
 
     def mapped(self, center: Any) -> tuple[Attention, Mapped] | None:
         """Return the attention of a plainer cost, and the maps and potentials of points, or None if there is none.
@@ -120,7 +187,7 @@ class Attention(Traceable):
             center: a point (D,) amid the keys.
         """
         mapped = self.pseudometric.mapped(center)
-        if mapped is None or (mapped.has_potentials and self.profile != "gaussian"):
+        if mapped is None or (mapped.has_potentials and self.profile != Gaussian()):
             return None
         return self.replace(pseudometric=mapped.cost or SquaredDistance()), mapped
 
@@ -144,7 +211,12 @@ class Attention(Traceable):
 
 
 def check_attention(attention: object, *, known: bool = False) -> Attention:
-    """Return an Attention, of `known` numbers if so asked; raise ConfigError for all else, such as a bare cost."""
+    """Return an Attention; raise ConfigError for all else, such as a bare cost.
+
+    Args:
+        attention: what is given.
+        known: whether it is to be of known numbers and without a mask, as the lives of a density need it.
+    """
     if not isinstance(attention, Attention):
         raise ConfigError(
             f"`attention` must be an Attention, got {type(attention).__name__}. "
@@ -154,6 +226,12 @@ def check_attention(attention: object, *, known: bool = False) -> Attention:
         raise ConfigError(
             "`attention` depends on a value which JAX is tracing. Only layers of an EmpiricalAttention can be "
             "differentiated or compiled."
+        )
+    if known and attention.mask is not None:
+        raise ConfigError(
+            f"`mask` = {attention.mask!r} picks keys of a sample. Infinitely many keys have neither positions nor a "
+            "number of nearest ones, so that there is no population and no limit. Use EmpiricalAttention, or drop the "
+            "mask."
         )
     return attention
 

@@ -74,8 +74,8 @@ class LaplaceExpansion:
 
     def __init__(self, attention: Attention, density: Density, *, at_query: bool = False) -> None:
         require_x64()
-        self.attention = check_attention(attention, known=True)
         self.density = check_density(density)
+        self.attention = check_attention(attention, known=True).local(density.manifold.dim)
         self.manifold: Manifold = density.manifold
         self._at_query = at_query or attention.pseudometric.is_definite
         check_cost(attention.pseudometric, density.manifold.ambient_dim)

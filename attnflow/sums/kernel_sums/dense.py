@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from attnflow.attention import Attention
-from attnflow.profiles import PROFILES
 from attnflow.sums.kernel_sums.base import KernelSum, Rows, RowSums
 from attnflow.sums.kernel_sums.blocks import ceil_div, coordinates, in_threads, pack_columns, pad, slices
 from attnflow.sums.kernel_sums.pairs import all_costs
@@ -24,7 +23,7 @@ from attnflow.sums.kernel_sums.rounding import (
     logit_sizes,
     product_sizes,
 )
-from attnflow.sums.kernel_sums.tiles import QUERY_TILE, Coordinates, Schedule, max_tiles, sum_tiles
+from attnflow.sums.kernel_sums.tiles import QUERY_TILE, Coordinates, Schedule, Within, max_tiles, sum_tiles
 
 QUERY_BLOCK, KEY_BLOCK, KEY_TILE = 1024, 16384, 512
 TERM_ROUNDING = 120  # units in the last place: 64 terms on each of 8 lanes of a tile, 32 tiles of a block
@@ -99,8 +98,7 @@ class DenseSum(KernelSum):
     def matrix(self, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
         """Return the averages as a matrix (Q, N) and a bound on the error of one product with it for each row, (Q,)."""
         logits = self._logits(rows.points) + self._log_weights[self._massive]
-        if rows.own is not None:
-            logits[rows.own[:, None] == self._massive] = -np.inf
+        self._leave_out(logits, rows)
         shift = logits.max(axis=1)
         kernel = np.exp(np.subtract(logits, shift[:, None], out=logits), out=logits)
         total = kernel.sum(axis=1)
@@ -109,10 +107,15 @@ class DenseSum(KernelSum):
         # As many additions as keys, half a unit each, in the total and again in the product.
         return matrix, self._rounding(rows, shift, total) + len(self._massive) * np.finfo(np.float64).eps
 
+    def _leave_out(self, logits: np.ndarray, rows: Rows) -> None:
+        """Put minus infinity in the place of what a row does not attend to, in logits (Q, keys with mass)."""
+        if rows.own is not None:
+            logits[rows.own[:, None] == self._massive] = -np.inf
+
     def _logits(self, points: np.ndarray) -> np.ndarray:
         """Return the logits of all pairs, (Q, keys with mass)."""
         costs = all_costs(self.attention.pseudometric, points, self.points[self._massive])
-        return PROFILES[self.attention.profile](costs, bandwidth=self.attention.bandwidth)
+        return self.attention.profile.logit(costs, bandwidth=self.attention.bandwidth)
 
     def _logit_bounds(self, rows: Rows) -> np.ndarray:
         """Return what no |logit| of a row exceeds, (Q,); NaN where that is not known."""
@@ -122,6 +125,8 @@ class DenseSum(KernelSum):
     def _rounding(self, rows: Rows, shift: np.ndarray, total: np.ndarray) -> np.ndarray:
         """Return a bound for every row: `TERM_ROUNDING` additions of error u, and (D + 4) u |logit| in exponentials.
 
+        Where the profile is no exponential, costs that are off by u move logits by |d log h / d log s| u.
+
         The averages weigh a logit with p_j = w_j e^(logit_j) / sum, and sum_j p_j (shift - logit_j) is at most
         log(sum_j w_j / total), because the relative entropy of p with respect to w is not negative. It is infinite for
         a row that cannot be summed in this way.
@@ -129,7 +134,8 @@ class DenseSum(KernelSum):
         eps = self.attention.bandwidth
         logits = logit_sizes(self.attention, rows.points, self.points[self._massive], np.abs(shift))
         logits = logits + np.log(self._weights.sum() / total)
-        roundings = self._term_rounding + len(self._key_rows) + (self.points.shape[1] + 4) * logits
+        steps = logits if self.attention.profile.is_exponential else logits + self.attention.profile.steepness(logits)
+        roundings = self._term_rounding + len(self._key_rows) + (self.points.shape[1] + 4) * steps
         if self.dtype == np.float32:
             roundings += coordinate_rounding(
                 self.points, rows.points, center=self._center, logits=logits, bandwidth=eps
@@ -179,20 +185,25 @@ class DenseSum(KernelSum):
         def run(task: tuple[slice, int]) -> np.ndarray:
             i, j = task
             block = rows.take(i)
-            tiles = np.full(QUERY_BLOCK // self.query_tile, ceil_div(len(self._key_rows[j]), self.key_tile), np.int32)
-            tiles[ceil_div(len(block.points), self.query_tile) :] = 0
-            # Of each query, its own place among the keys of this block.
-            own = (
-                None
-                if block.own is None
-                else pad(self._place[block.own] - j * self._key_block, QUERY_BLOCK, -1, np.dtype("i4"))
-            )
+            schedule, own = self._visits(block, j)
             queries = self._queries_of(block.points)
-            schedule = Schedule(np.zeros_like(tiles), tiles, None)
             return compiled(
                 self._compiled_for, schedule, queries, own, self._keys[j], *arrays(i, j), key_tile=self.key_tile
             )
 
-        tasks = list(itertools.product(slices(len(rows.points), QUERY_BLOCK), range(len(self._keys))))
+        tasks = self._tasks(rows)
         for (i, _), part in zip(tasks, in_threads(run, tasks, dtype=self.dtype), strict=True):
             yield i, part[: i.stop - i.start]
+
+    def _visits(self, block: Rows, j: int) -> tuple[Schedule, Within | np.ndarray | None]:
+        """Return which key tiles of a block each query tile visits, and of each query its own place among its keys."""
+        tiles = np.full(QUERY_BLOCK // self.query_tile, ceil_div(len(self._key_rows[j]), self.key_tile), np.int32)
+        tiles[ceil_div(len(block.points), self.query_tile) :] = 0
+        own = None
+        if block.own is not None:
+            own = pad(self._place[block.own] - j * self._key_block, QUERY_BLOCK, -1, np.dtype("i4"))
+        return Schedule(np.zeros_like(tiles), tiles, None), own
+
+    def _tasks(self, rows: Rows) -> list[tuple[slice, int]]:
+        """Return all (rows of a block of queries, number of a block of keys)."""
+        return list(itertools.product(slices(len(rows.points), QUERY_BLOCK), range(len(self._keys))))

@@ -16,7 +16,6 @@ from attnflow._tracing import is_traced
 from attnflow.attention import Attention
 from attnflow.errors import ConfigError, DataError, PrecisionError
 from attnflow.measures import DiscreteMeasure
-from attnflow.profiles import PROFILES
 from attnflow.pseudometrics.base import check_cost, check_pairs
 from attnflow.sums.kernel_sums.base import RowSums
 from attnflow.sums.kernel_sums.pairs import all_costs
@@ -25,7 +24,7 @@ from attnflow.sums.operators import spectra
 from attnflow.sums.operators.keys import key_potential
 from attnflow.sums.operators.spectra import Eigenfunctions, Eigenpairs
 from attnflow.sums.operators.traced import TracedAverages
-from attnflow.sums.planning.planner import PlannedSum
+from attnflow.sums.planning.masked import AnySum, planned_sum
 from attnflow.trajectories import Spectrum
 
 CONSTANT_KERNEL = 1e-3  # relative spread of the kernel under which a warning is due
@@ -76,8 +75,8 @@ class SoftmaxOperator:
         self._dtype = np.dtype(dtype)
         self._averages = TracedAverages(self._kernel_sum, method=method, spread=devices is not None, dtype=self._dtype)
         self._traced = is_traced(attention, measure.points, measure.masses)
-        self._planned: PlannedSum | None = None
-        self._tighter: dict[float, PlannedSum] = {}
+        self._planned: AnySum | None = None
+        self._tighter: dict[float, AnySum] = {}
         (self._weigh_traced_keys if self._traced else self._weigh_keys)(attention)
 
     @np.errstate(under="ignore")
@@ -89,6 +88,11 @@ class SoftmaxOperator:
         nothing = np.empty((len(self.measure), 0))
 
         def log_totals(log_weights: Any) -> tuple[np.ndarray, float]:
+            if attention.mask is not None:
+                raise ConfigError(
+                    f"{type(attention.normalization).__name__} weighs keys by how much they are attended, and under "
+                    f"`mask` = {attention.mask!r} that is no density. Use softmax or KeyWeights."
+                )
             total = self._kernel_sum(
                 exchanged, self.measure.points, log_masses + np.asarray(log_weights), rtol=self._rtol / 8
             )
@@ -150,7 +154,7 @@ class SoftmaxOperator:
         self._keep_promise(magnified * error)
         return average
 
-    def _average(self, planned: PlannedSum, values: np.ndarray, at: np.ndarray | None) -> tuple[np.ndarray, float]:
+    def _average(self, planned: AnySum, values: np.ndarray, at: np.ndarray | None) -> tuple[np.ndarray, float]:
         """Return A v and a bound on its error relative to the largest value."""
         sums = planned(values.reshape(len(values), -1), at, exclude_self=self._excludes(at))
         error = _largest_error(sums) + self._key_error
@@ -193,7 +197,7 @@ class SoftmaxOperator:
 
     @np.errstate(under="ignore")
     def effective_sample_size(self, at: np.ndarray | None = None) -> np.ndarray:
-        """Return 1 / sum_j a_j^2 for the rows a of A, shape (Q,); sum k^2 is the kernel sum at half the bandwidth."""
+        """Return 1 / sum_j a_j^2 for the rows a of A, shape (Q,); sum k^2 is a kernel sum as well."""
         nothing = np.empty((len(self.measure), 0))
         sums = self._known(at)(nothing, at, exclude_self=self._excludes(at))
         if (2 * self._log_weights[self._log_weights > -np.inf] < np.log(np.finfo(np.float64).tiny)).any():
@@ -201,8 +205,7 @@ class SoftmaxOperator:
                 "an effective sample size squares the masses, and the least is under 1e-150 of the largest. Give "
                 "points of no account the mass 0."
             )
-        half = self.attention.replace(bandwidth=self.attention.bandwidth / 2)
-        double = self._kernel_sum(half, self.measure.points, 2 * self._log_weights)
+        double = self._kernel_sum(self.attention.squared(), self.measure.points, 2 * self._log_weights)
         squares = double(nothing, at, exclude_self=self._excludes(at))
         self._keep_promise(max(_largest_error(sums), _largest_error(squares)) + self._key_error)
         # Equal shifts cancel exactly; in logarithms, because one of the two sums may have been shifted alone.
@@ -242,7 +245,7 @@ class SoftmaxOperator:
         self._keep_promise(worst, layers=max(1, last))
         return np.stack([recorded[n] for n in counts])
 
-    def _planned_for(self, layers: int, *, magnified: float = 1.0) -> PlannedSum:
+    def _planned_for(self, layers: int, *, magnified: float = 1.0) -> AnySum:
         """Return sums whose errors, added up over so many layers and magnified, meet the tolerance of one.
 
         As far as rounding does: sums over all pairs have no other error. Averages do not amplify, so layers add up.
@@ -250,7 +253,7 @@ class SoftmaxOperator:
         planned = self._known()
         tolerance = max(self._rtol / 10 ** math.ceil(math.log10(max(1, layers * magnified))), min(TIGHTEST, self._rtol))
         with planned.expecting(layers):
-            if tolerance == self._rtol or planned.method == "dense":
+            if tolerance == self._rtol or planned.method in ("dense", "masked", "features"):
                 return planned
         if tolerance not in self._tighter:
             self._tighter[tolerance] = self._kernel_sum(
@@ -265,6 +268,7 @@ class SoftmaxOperator:
             ConfigError: if the cost is not symmetric.
         """
         self._known()
+        self._check_mask("the stationary law")
         massive = self.measure.points[self._log_weights > -np.inf]
         spectra.check_symmetric(self.attention, massive, "the stationary law")
         return spectra.stationary_law(self._log_weights, self.log_normalizer())
@@ -272,6 +276,7 @@ class SoftmaxOperator:
     def eigenpairs(self, k: int) -> Eigenpairs:
         """Return the k largest eigenvalues of A, falling, and eigenvectors (N, k); see `spectra.eigenpairs`."""
         self._known()
+        self._check_mask("the spectrum")
         return spectra.eigenpairs(
             self.attention, self.measure.points, self._log_weights, k=k, include_self=self.include_self,
             rtol=self._rtol, sums_over=self._kernel_sum,
@@ -287,11 +292,18 @@ class SoftmaxOperator:
             error / self.attention.bandwidth,
         )
 
+    def _check_mask(self, what: str) -> None:
+        if self.attention.mask is not None and not self.attention.mask.is_symmetric:
+            raise ConfigError(
+                f"{what} needs a symmetric mask, and `mask` = {self.attention.mask!r} is none: j may attend to i where "
+                "i does not attend to j. Use Window(width) or a symmetric Adjacency."
+            )
+
     def _traced_sums(self, values: np.ndarray, at: np.ndarray | None) -> Any:
         keys, excludes = self.measure.points, self._excludes(at)
         return self._averages(self.attention, keys, self._masses, values, at=at, exclude_self=excludes)
 
-    def _known(self, at: np.ndarray | None = None) -> PlannedSum:
+    def _known(self, at: np.ndarray | None = None) -> AnySum:
         """Return the sums, where JAX traces neither what they are over nor the queries."""
         if self._planned is None or is_traced(at):
             raise ConfigError("under jit or grad only `layer`, `generator` and `log_normalizer` can be asked for.")
@@ -304,8 +316,8 @@ class SoftmaxOperator:
         log_weights: np.ndarray,
         method: str | None = None,
         rtol: float | None = None,
-    ) -> PlannedSum:
-        return PlannedSum(
+    ) -> AnySum:
+        return planned_sum(
             attention, points=points, log_weights=log_weights, dtype=self._dtype, rtol=rtol or self._rtol,
             method=method or self._method,
             devices=self._devices,
@@ -320,7 +332,7 @@ class SoftmaxOperator:
             return 0.0
         first = self.measure.points[:1]
         cost = all_costs(self.attention.pseudometric, first, first)[0, 0]
-        return float(PROFILES[self.attention.profile](cost, bandwidth=self.attention.bandwidth))
+        return float(self.attention.profile.logit(cost, bandwidth=self.attention.bandwidth))
 
     @np.errstate(under="ignore")
     def _warn_if_constant(self, sums: RowSums, at: np.ndarray | None) -> None:

@@ -12,12 +12,13 @@ import numpy as np
 from attnflow._tracing import is_known, primal
 from attnflow.attention import Attention
 from attnflow.errors import ConfigError
+from attnflow.features.random_features import RandomFeatures
 from attnflow.pseudometrics.plain import SquaredDistance
 from attnflow.sums.derivatives.planned import Summation, planned_average
 from attnflow.sums.derivatives.traced import Outputs, in_units, softmax_average
 from attnflow.sums.kernel_sums.base import Rows
 from attnflow.sums.kernel_sums.large_logits import LargeLogitSum
-from attnflow.sums.planning.planner import PLANNED_PAIRS, PlannedSum
+from attnflow.sums.planning.planner import PLANNED_PAIRS
 
 GRADIENT_LAYERS = 6  # that a gradient written in JAX takes, in the time of one over all pairs
 
@@ -32,7 +33,7 @@ class TracedAverages:
         dtype: of the arithmetic.
     """
 
-    def __init__(self, kernel_sum: Callable[..., PlannedSum], *, method: str, spread: bool, dtype: np.dtype) -> None:
+    def __init__(self, kernel_sum: Callable[..., Any], *, method: str, spread: bool, dtype: np.dtype) -> None:
         self._kernel_sum = kernel_sum
         self._method = method
         self._spread = spread
@@ -42,6 +43,11 @@ class TracedAverages:
         self, attention: Attention, keys: Any, masses: Any, values: Any, *, at: Any = None, exclude_self: bool = False
     ) -> Outputs:
         """Return averages (Q, c) and log-normalisers (Q,) at the queries, by default the keys (N, D)."""
+        if attention.mask is not None or isinstance(attention.pseudometric, RandomFeatures):
+            what = "RandomFeatures" if attention.mask is None else f"`mask` = {attention.mask!r}"
+            raise ConfigError(
+                f"{what} cannot be traced by JAX. Compute such layers outside of jit and grad, or drop it."
+            )
         queries, scale = keys if at is None else at, primal(masses).max()
         attention, queries, keys = _mapped(attention, queries, keys)
         given = queries, keys, masses / scale, values  # averages do not depend on the scale
@@ -99,5 +105,5 @@ def _refuse_undefined(
     if len(bad):
         with np.errstate(divide="ignore"):
             given = dict(points=np.asarray(keys, np.float64), log_weights=np.log(np.asarray(masses, np.float64)))
-        rows = Rows(np.asarray(queries, np.float64)[bad], bad if exclude_self else None)
+        rows = Rows(np.asarray(queries, np.float64)[bad], bad if exclude_self else None, bad)
         LargeLogitSum(attention, **given).of_rows(np.empty((len(keys), 0)), rows)
