@@ -45,7 +45,11 @@ from attnflow.manifolds.triangulated import TriangulatedSurface as TriangulatedS
 from attnflow.measures import DiscreteMeasure as DiscreteMeasure
 from attnflow.normalizations.alpha import AlphaNormalization as AlphaNormalization
 from attnflow.normalizations.base import Normalization as Normalization
+from attnflow.normalizations.entmax import Entmax as Entmax
 from attnflow.normalizations.key_weights import KeyWeights as KeyWeights
+from attnflow.normalizations.sinkhorn import Sinkhorn as Sinkhorn
+from attnflow.normalizations.unnormalized import Sigmoid as Sigmoid
+from attnflow.normalizations.unnormalized import Unnormalized as Unnormalized
 from attnflow.precision import enable_x64 as enable_x64
 from attnflow.pseudometrics.base import CustomPseudoMetric as CustomPseudoMetric
 from attnflow.pseudometrics.base import PseudoMetric as PseudoMetric

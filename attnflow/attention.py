@@ -13,13 +13,16 @@ from attnflow._tracing import Traceable, is_known, is_traced, primal
 from attnflow._values import freeze, static, value
 from attnflow.errors import ConfigError
 from attnflow.normalizations.base import Normalization
+from attnflow.normalizations.sinkhorn import Sinkhorn
 from attnflow.normalizations.softmax import Softmax
+from attnflow.normalizations.unnormalized import Sigmoid, Unnormalized
 from attnflow.profiles import PROFILES
 from attnflow.pseudometrics.base import Factors, PseudoMetric
 from attnflow.pseudometrics.exchanged import Exchanged
 from attnflow.pseudometrics.plain import SquaredDistance
 
-NORMALIZATIONS = {"softmax": Softmax}  # those that have no parameters go by their names
+# Those that can do without parameters go by their names.
+NORMALIZATIONS = {"softmax": Softmax, "sinkhorn": Sinkhorn, "unnormalized": Unnormalized, "sigmoid": Sigmoid}
 
 
 @value
@@ -33,7 +36,8 @@ class Attention(Traceable):
     Args:
         pseudometric: the cost D(x, y).
         bandwidth: eps > 0, in units of D. One layer is the time eps.
-        normalization: where the log key weights u come from: "softmax" or a Normalization.
+        normalization: where the log key weights u come from, or what is done in place of dividing rows: "softmax",
+            "sinkhorn", "unnormalized", "sigmoid" or a Normalization.
         profile: h(s): "gaussian", e^{-s/2}.
 
     Raises:
@@ -82,6 +86,7 @@ class Attention(Traceable):
                 f"AlphaNormalization(1.0), got {normalization!r}."
             )
         profile = check_choice(profile, "profile", PROFILES)
+        pseudometric, normalization = normalization.absorbed(pseudometric)
         freeze(self, pseudometric=pseudometric, bandwidth=bandwidth, normalization=normalization, profile=profile)
 
     def __repr__(self) -> str:
