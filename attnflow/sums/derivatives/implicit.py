@@ -25,21 +25,21 @@ def traced_fixed_point(update: Callable, start: jax.Array, *, rtol: float, max_s
         """Return the root of a residual whose derivative is near the identity."""
 
         def keeps_on(state: tuple) -> jax.Array:
-            _, change, sweep = state
-            return (jnp.abs(change).max() > rtol) & (sweep < max_sweeps)
+            _, change, count = state
+            return (change > rtol) & (count < max_sweeps)
 
         def sweep(state: tuple) -> tuple:
-            values, change, count = state
-            values = values - change
-            return values, residual(values), count + 1
+            values, _, count = state
+            change = residual(values)
+            return values - change, jnp.abs(change).max(), count + 1
 
-        values, change, _ = jax.lax.while_loop(keeps_on, sweep, (first, residual(first), 0))
-        return jnp.where(jnp.abs(change).max() <= rtol, values, jnp.nan)
+        start = first, jnp.full((), jnp.inf, first.dtype), 0
+        values, change, _ = jax.lax.while_loop(keeps_on, sweep, start)
+        return jnp.where(change <= rtol, values, jnp.nan)
 
     def linear(matvec: Callable, right: Any) -> Any:
-        scale = jnp.maximum(jnp.abs(right).max(), jnp.finfo(right.dtype).tiny)
-
         def solve(product: Callable, given: Any) -> Any:
+            scale = jnp.maximum(jnp.abs(given).max(), jnp.finfo(given.dtype).tiny)
             return scale * swept(lambda x: product(x) - given / scale, given / scale)
 
         return jax.lax.custom_linear_solve(matvec, right, solve, solve)

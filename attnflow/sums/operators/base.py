@@ -50,6 +50,7 @@ class RowOperator(ABC):
         self.measure = measure
         self.include_self = include_self
         self.worst_error = self.last_error = 0.0
+        self._largest_row = np.float64(1.0)  # by which a layer may multiply values and errors; of averages, by one
         self._method = method
         self._rtol = rtol
         self._promise = promise
@@ -139,17 +140,23 @@ class RowOperator(ABC):
 
     def _keep_promise(self, error: float, layers: int = 1) -> None:
         """Warn of an error above what is promised; raise PrecisionError where no digit is left."""
-        self.last_error = layers * error
-        if self._promise is None or self.last_error <= self._promise:
+        relative, grown = layers * error / self._largest_row, self._largest_row**layers
+        self.last_error = relative * grown
+        if not self.last_error < np.inf:
+            raise PrecisionError(
+                f"rows sum to {self._largest_row:.3g}, and after {layers} layers values and errors are beyond 1e308. "
+                "Use fewer layers or a larger `bandwidth`."
+            )
+        if self._promise is None or relative <= self._promise:
             return
         what = f"the errors of {layers} layers add up to" if layers > 1 else "the result is uncertain by"
         words = (
-            f"{what} {self.last_error:.2g} of the largest value, above `rtol` = {self._promise:g}: at bandwidth "
+            f"{what} {relative:.2g} of the largest value, above `rtol` = {self._promise:g}: at bandwidth "
             f"{self._given[0].bandwidth:g} logits are so large, or sums so long, that their rounding is felt."
         )
-        if not self.last_error < NO_DIGIT:
+        if not relative < NO_DIGIT:
             raise PrecisionError(f"{words} Pass a larger `bandwidth`.")
-        warnings.warn(f"{words} Pass a larger `bandwidth`, or rtol={2 * self.last_error:.1g}.", RuntimeWarning, 4)
+        warnings.warn(f"{words} Pass a larger `bandwidth`, or rtol={2 * relative:.1g}.", RuntimeWarning, 4)
 
     def _excludes(self, at: np.ndarray | None) -> bool:
         return at is None and not self.include_self

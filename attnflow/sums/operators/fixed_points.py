@@ -11,6 +11,8 @@ from attnflow.errors import ConvergenceError
 
 DEPTH = 20  # earlier iterates that are extrapolated: 14 sweeps for 30 of a symmetric cost, 25 for thousands of another
 WATCHED = 3  # sweeps at the end, from which is seen what a sweep leaves once all that falls fast has fallen
+NO_DIGIT = 1e-2  # an update that is less certain than this settles nothing
+FARTHEST = 10.0  # from an update, that an extrapolation is followed: weights that have no fixed point run away
 WORSE = 10.0  # times the least change so far, above which an extrapolation starts afresh
 SLOWEST = 1 - 1e-4  # contraction that is still told from one
 
@@ -52,7 +54,7 @@ def fixed_point(
     for sweep in range(1, max_sweeps + 1):
         found, error = update(values)
         change = float(np.abs(found - values).max())
-        if change <= max(rtol, error):
+        if change <= max(rtol, error) and error < NO_DIGIT:
             return _settled(update, found, change=change, sweeps=sweep)
         if not change <= WORSE * least:
             inputs, outputs = [], []
@@ -88,4 +90,5 @@ def _extrapolated(inputs: list[np.ndarray], outputs: list[np.ndarray]) -> np.nda
     differences = np.column_stack([changes[-1] - change for change in changes[:-1]])
     weights = np.linalg.lstsq(differences, changes[-1], rcond=1e-10)[0]
     moved = np.column_stack([outputs[-1] - found for found in outputs[:-1]])
-    return outputs[-1] - moved @ weights
+    far = moved @ weights
+    return outputs[-1] - far if np.abs(far).max() <= FARTHEST else outputs[-1]

@@ -16,13 +16,15 @@ from attnflow.attention import Attention
 from attnflow.errors import ConfigError, DataError, DegenerateKernelError
 from attnflow.measures import DiscreteMeasure
 from attnflow.pseudometrics.base import check_cost, check_pairs
-from attnflow.sums.kernel_sums.blocks import coordinates, slices
+from attnflow.sums.kernel_sums.blocks import ceil_div, coordinates, pad, slices
 from attnflow.sums.kernel_sums.rounding import logit_sizes
 from attnflow.sums.kernel_sums.tiles import LOG2E, Coordinates, compile_tiles, log2_kernel
 from attnflow.sums.operators.base import Layer, RowOperator
 
-BLOCK_PAIRS = 2**20  # held at once: a block of queries with all keys takes a few arrays of 8 MB
+BLOCK_PAIRS = 2**18  # held at once: a few arrays of 2 MB, of a block of queries with all keys
 LARGEST_BLOCK = 256  # queries
+KEY_TILE = 512  # keys are filled up to a multiple of it: few shapes reach the compiler
+NOWHERE = -2  # the place of a key that fills up
 MOST_STEPS = 200  # of Newton's iteration, which rises to the threshold; 20 are many
 
 
@@ -73,12 +75,14 @@ class ThresholdOperator(RowOperator):
         self._power = 1 / (entmax.alpha - 1)
         massive = np.flatnonzero(measure.masses)
         total = 1.0 if entmax.tokens is None else entmax.tokens / measure.mass
+        size, dtype = KEY_TILE * ceil_div(len(massive), KEY_TILE), np.dtype(np.float64)
+        self._massive = massive
         self._keys = _Keys(
-            coordinates(measure.points[massive], len(massive), np.dtype(np.float64)),
-            measure.masses[massive] * total,
-            massive,
+            coordinates(measure.points[massive], size, dtype),
+            pad(measure.masses[massive] * total, size, 0.0, dtype),
+            pad(massive, size, NOWHERE, np.dtype(np.int64)),
         )
-        self._block = int(np.clip(BLOCK_PAIRS // len(massive), 1, LARGEST_BLOCK))
+        self._block = int(np.clip(BLOCK_PAIRS // size, 1, LARGEST_BLOCK))
 
     @property
     def method(self) -> str:
@@ -111,7 +115,8 @@ class ThresholdOperator(RowOperator):
             raise ConfigError("entmax cannot be traced by JAX: rows have thresholds. Leave out jit and grad.")
         queries = self.measure.points if at is None else at
         own = np.arange(len(queries)) if self._excludes(at) else np.full(len(queries), -1)
-        columns = np.asarray(values, dtype=np.float64)[self._keys.places]
+        columns = np.zeros((len(self._keys.masses), values.shape[1]))
+        columns[: len(self._massive)] = values[self._massive]
         attention = self.attention.replace(normalization="softmax")
 
         def block(rows: slice) -> _Rows:
@@ -127,7 +132,7 @@ class ThresholdOperator(RowOperator):
         sizes = logit_sizes(attention, queries, self.measure.points, rows.largest)
         eps = np.finfo(np.float64).eps
         rounding = eps * ((queries.shape[1] + 4) * sizes + 4)  # of logits, and of what is taken from them
-        return rows, float((2 * rows.slopes * rounding + rows.left + len(self._keys.masses) * eps).max())
+        return rows, float((2 * rows.slopes * rounding + rows.left + len(self._massive) * eps).max())
 
     def _refuse_undefined(self, rows: _Rows, queries: np.ndarray) -> None:
         bad = ~np.isfinite(rows.squares)
@@ -163,7 +168,7 @@ def _threshold_rows(
 
     def sums(threshold: jax.Array) -> tuple[jax.Array, jax.Array]:
         excess = jnp.maximum(scaled - threshold[:, None], 0.0)
-        steep = jnp.where(excess > 0, keys.masses[None, :] * excess ** (power - 1), 0.0)
+        steep = jnp.where(excess > 0, keys.masses[None, :] * _raised(excess, power - 1), 0.0)
         return jnp.sum(steep * excess, axis=1), jnp.sum(steep, axis=1)
 
     def keeps_on(state: tuple) -> jax.Array:
@@ -178,7 +183,7 @@ def _threshold_rows(
 
     threshold = jax.lax.while_loop(keeps_on, newton, (start, True, 0))[0]
     excess = jnp.maximum(scaled - threshold[:, None], 0.0)
-    weights = jnp.where(excess > 0, keys.masses[None, :] * excess**power, 0.0)
+    weights = jnp.where(excess > 0, keys.masses[None, :] * _raised(excess, power), 0.0)
     total = weights.sum(axis=1)
     weights /= total[:, None]
     largest = jnp.where(excess > 0, jnp.abs(logits), 0.0).max(axis=1)
@@ -189,3 +194,8 @@ def _threshold_rows(
         jnp.abs(total - 1),
         jnp.where(jnp.isneginf(shift[:, 0]), jnp.inf, largest),
     )
+
+
+def _raised(base: jax.Array, power: float) -> jax.Array:
+    """Return a power; a whole one by products, ten times faster."""
+    return jax.lax.integer_pow(base, int(power)) if power == int(power) else base**power

@@ -40,6 +40,7 @@ class UnnormalizedOperator(KernelOperator):
         logits = logit_sizes(self.attention, points if at is None else at, points, np.abs(sums.shift))
         rounding = (points.shape[1] + 4) * np.finfo(np.float64).eps * (logits + abs(self._offset))
         errors = sizes * (2 * np.nan_to_num(sums.error, nan=np.inf) + rounding)  # of the average, and of the total
+        self._largest_row = np.float64(max(self._largest_row, sizes.max()))
         return sums.weighted * scales[:, None], float(errors.max())
 
     def _of_traced(self, found: Outputs) -> Any:
