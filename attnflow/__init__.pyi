@@ -51,6 +51,11 @@ from attnflow.normalizations.sinkhorn import Sinkhorn as Sinkhorn
 from attnflow.normalizations.unnormalized import Sigmoid as Sigmoid
 from attnflow.normalizations.unnormalized import Unnormalized as Unnormalized
 from attnflow.precision import enable_x64 as enable_x64
+from attnflow.profiles.base import Profile as Profile
+from attnflow.profiles.compact import Compact as Compact
+from attnflow.profiles.exponential import Exponential as Exponential
+from attnflow.profiles.root import Root as Root
+from attnflow.profiles.student_t import StudentT as StudentT
 from attnflow.pseudometrics.base import CustomPseudoMetric as CustomPseudoMetric
 from attnflow.pseudometrics.base import PseudoMetric as PseudoMetric
 from attnflow.pseudometrics.geodesic import SquaredGeodesicDistance as SquaredGeodesicDistance

@@ -16,8 +16,12 @@ from attnflow.normalizations.base import Normalization
 from attnflow.normalizations.sinkhorn import Sinkhorn
 from attnflow.normalizations.softmax import Softmax
 from attnflow.normalizations.unnormalized import Sigmoid, Unnormalized
-from attnflow.profiles import PROFILES
+from attnflow.profiles.base import Profile
+from attnflow.profiles.gaussian import Gaussian
+from attnflow.profiles.kinds import NAMED
+from attnflow.profiles.squared import Squared
 from attnflow.pseudometrics.base import Factors, PseudoMetric
+from attnflow.pseudometrics.divided import Divided
 from attnflow.pseudometrics.exchanged import Exchanged
 from attnflow.pseudometrics.plain import SquaredDistance
 
@@ -38,11 +42,12 @@ class Attention(Traceable):
         bandwidth: eps > 0, in units of D. One layer is the time eps.
         normalization: where the log key weights u come from, or what is done in place of dividing rows: "softmax",
             "sinkhorn", "unnormalized", "sigmoid" or a Normalization.
-        profile: h(s): "gaussian", e^{-s/2}.
+        profile: h(s): "gaussian", e^{-s/2}, "exponential", "root", "compact", or a Profile such as
+            StudentT(5.0, dim=2).
 
     Raises:
         ConfigError: if the bandwidth is not positive and finite, the pseudo-metric is not a PseudoMetric, or the
-            normalization or the profile is unknown.
+            normalization or the profile is unknown; or if the profile is not exponential and the cost may be negative.
 
     Example:
         >>> import attnflow as af
@@ -56,14 +61,14 @@ class Attention(Traceable):
     pseudometric: PseudoMetric
     bandwidth: float
     normalization: Normalization
-    profile: str = static()
+    profile: Profile = static()
 
     def __init__(
         self,
         pseudometric: PseudoMetric,
         bandwidth: float,
         normalization: str | Normalization = "softmax",
-        profile: str = "gaussian",
+        profile: str | Profile = "gaussian",
     ) -> None:
         if not isinstance(pseudometric, PseudoMetric):
             raise ConfigError(
@@ -85,14 +90,27 @@ class Attention(Traceable):
                 f"`normalization` must be {' or '.join(map(repr, NORMALIZATIONS))} or a Normalization such as "
                 f"AlphaNormalization(1.0), got {normalization!r}."
             )
-        profile = check_choice(profile, "profile", PROFILES)
-        pseudometric, normalization = normalization.absorbed(pseudometric)
+        if not isinstance(profile, Profile):
+            profile = NAMED[check_choice(profile, "profile", NAMED)]()
+        if not (profile.is_exponential or pseudometric.vanishes_on_diagonal):
+            raise ConfigError(
+                f"`profile` = {profile!r} needs a cost that is not negative and zero at x = y, which "
+                f"{type(pseudometric).__name__} does not say of itself. Set `vanishes_on_diagonal=True` if "
+                "D(x, x) = 0 <= D(x, y), or take the Gaussian profile."
+            )
+        cost, normalization = normalization.absorbed(pseudometric)
+        if cost is not pseudometric and profile != Gaussian():
+            raise ConfigError(
+                f"weights e^(b/eps) are part of the cost D - 2 b for the Gaussian profile alone, got `profile` = "
+                f"{profile!r}. Write the cost with CustomPseudoMetric."
+            )
+        pseudometric = cost
         freeze(self, pseudometric=pseudometric, bandwidth=bandwidth, normalization=normalization, profile=profile)
 
     def __repr__(self) -> str:
         words = [repr(self.pseudometric), f"bandwidth={self.bandwidth!r}"]
         words += [] if self.normalization == Softmax() else [f"normalization={self.normalization!r}"]
-        words += [] if self.profile == "gaussian" else [f"profile={self.profile!r}"]
+        words += [] if self.profile == Gaussian() else [f"profile={self.profile!r}"]
         return f"Attention({', '.join(words)})"
 
     def logit(self, x: jax.Array, y: jax.Array, *, unit: float = 1.0) -> jax.Array:
@@ -103,17 +121,35 @@ class Attention(Traceable):
             y: the key, shape (D,).
             unit: 1 for the natural logarithm; 1 / log 2 makes it the logarithm to base 2.
         """
-        return PROFILES[self.profile](self.pseudometric(x, y), bandwidth=self.bandwidth, unit=unit)
+        return self.profile.logit(self.pseudometric(x, y), bandwidth=self.bandwidth, unit=unit)
 
     @property
     def is_gaussian(self) -> bool:
         """Whether the kernel is exp(-|x - y|^2 / 2eps), for which there are faster sums than over all pairs."""
         # A subclass that writes another cost is another cost.
-        return type(self.pseudometric).__call__ is SquaredDistance.__call__ and self.profile == "gaussian"
+        return type(self.pseudometric).__call__ is SquaredDistance.__call__ and self.profile == Gaussian()
 
     def factors(self, radius: Any) -> Factors | None:
         """Return maps a, b of points to rows with logit(x, y) = a(x) . b(y) / eps, or None, as of the pseudo-metric."""
-        return self.pseudometric.factors(radius) if self.profile == "gaussian" else None
+        return self.pseudometric.factors(radius) if self.profile == Gaussian() else None
+
+    def local(self, dim: int) -> Attention:
+        """Return the attention with the Gaussian profile that has the same limit in so many dimensions: of D / c.
+
+        c is mu_2 / (m mu_0), see `Profile`.
+
+        Raises:
+            ConfigError: if there is none, because the second moment of the profile is infinite.
+        """
+        if self.profile == Gaussian():
+            return self
+        return self.replace(pseudometric=Divided(self.pseudometric, self.profile.scale(dim)), profile=Gaussian())
+
+    def squared(self) -> Attention:
+        """Return the attention whose kernel is the square of this one: a Gaussian at half the bandwidth."""
+        if self.profile == Gaussian():
+            return self.replace(bandwidth=self.bandwidth / 2)
+        return self.replace(profile=Squared(self.profile))
 
     def replace(self, **changes: Any) -> Attention:
         """Return the same attention with some fields changed.

@@ -120,7 +120,8 @@ def heat_flow(
 
 def heat_equation_of(attention: Attention, density: Density) -> HeatEquation:
     """Return the heat equation that an attention is, as DriftDiffusion.as_heat_flow says."""
-    manifold, cost = density.manifold, attention.pseudometric
+    manifold, attention = density.manifold, attention.local(density.manifold.dim)
+    cost = attention.pseudometric
     if not cost.is_symmetric:
         raise ConfigError(
             f"{type(cost).__name__} is not known to be symmetric, and a heat flow is reversible. Say `is_symmetric` if "

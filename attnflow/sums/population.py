@@ -289,9 +289,13 @@ class PopulationAttention:
                 error = difference + max(fine.worst_error, ROUND_OFF) * rounding
                 self._warn_if_above(error, max(found, answer.size))
                 return _Result(answer.values, error, fine)
+        profile = self.attention.profile
+        remedy = (
+            "a smoother f or a larger tolerance" if profile.is_smooth else f"a larger tolerance: {profile} has a kink"
+        )
         raise ConvergenceError(
             f"the quadrature on {self.density.manifold} does not settle: at {len(fine.first.measure)} nodes it "
-            f"still moves by {difference:.2g}, `rtol` = {self.rtol:g}. Use a smoother f or a larger tolerance."
+            f"still moves by {difference:.2g}, `rtol` = {self.rtol:g}. Use {remedy}."
         )
 
     def _resolutions(
@@ -301,7 +305,8 @@ class PopulationAttention:
 
         With the degree of the quadratures from which the next answer starts.
         """
-        if self._zonal is not None and work is not None and self._is_long(work):
+        kinked = not self.attention.profile.is_smooth
+        if self._zonal is not None and work is not None and (kinked or self._is_long(work)):
             for operators in self._zonal(f):
                 coarse, fine = (Layers(operator, operator) for operator in operators)
                 yield coarse, fine, self._degree

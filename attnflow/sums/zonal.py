@@ -11,15 +11,17 @@ from scipy.special import ive
 
 from attnflow.attention import Attention
 from attnflow.densities.base import Density
-from attnflow.manifolds.base import MAX_NODES
+from attnflow.manifolds.base import MAX_NODES, Manifold
 from attnflow.manifolds.sphere import Sphere
 from attnflow.measures import DiscreteMeasure
+from attnflow.profiles.gaussian import Gaussian
 from attnflow.pseudometrics.plain import DotProduct, SquaredDistance
 from attnflow.sums.harmonics import harmonics_of, has_harmonics
 from attnflow.sums.operators.keys import Totals, key_potential
 from attnflow.sums.operators.lanczos import largest_eigenpairs
 from attnflow.sums.operators.spectra import Eigenfunctions, Eigenpairs
 from attnflow.sums.sharpness import Sharpness
+from attnflow.sums.symbols import profile_symbol
 from attnflow.trajectories import Spectrum
 
 FIRST_DEGREE = 24
@@ -38,7 +40,8 @@ class ZonalOperator:
 
     On a sphere S^m the kernel e^{-|x - y|^2 / 2eps} depends on <x, y> alone: by Funk and Hecke every harmonic of degree
     l is an eigenfunction, with the eigenvalue I_{l + n}(1/eps) / I_n(1/eps), n = (m - 1) / 2, relative to that of
-    constants [DLMF, 10.25]; on a torus these are products of those of circles.
+    constants [DLMF, 10.25]; on a torus these are products of those of circles. Those of another profile on a sphere are
+    integrals, of a kernel with a kink as well.
 
     What is rounded is relative to the largest p e^u, so that averages where K(p e^u) is much smaller lose digits: see
     `worst_error`. Harmonics beyond the largest degree are left out: see `tail`.
@@ -60,15 +63,14 @@ class ZonalOperator:
         self.measure = DiscreteMeasure(rule.points, density.quadrature(degree).masses)
         self._harmonics = harmonics_of(manifold, degree)
         self.limit = self._harmonics.limit
-        angles, order = (1, (manifold.dim - 1) / 2) if isinstance(manifold, Sphere) else (manifold.dim, 0.0)
         self._bandwidth = attention.bandwidth
-        argument = 1 / attention.bandwidth
-        self._symbol = bessel_ratios(order, argument, self.limit)
-        # int e^{(<x, y> - 1)/eps} dvol = (2 pi)^{n + 1} eps^n e^{-1/eps} I_n(1/eps) on a sphere.
-        log_circle = (order + 1) * math.log(2 * math.pi) - order * math.log(argument) + math.log(ive(order, argument))
-        self._log_scale = angles * log_circle - density.manifold.log_volume
-        if isinstance(attention.pseudometric, DotProduct):  # |x|^2 = |y|^2 is one for every angle
-            self._log_scale += angles * argument
+        if attention.profile == Gaussian():
+            self._symbol, log_constant = _gaussian_symbol(attention, manifold, limit=self.limit)
+        else:
+            self._symbol, log_constant = profile_symbol(
+                attention.profile, attention.bandwidth, dim=manifold.dim, limit=self.limit
+            )
+        self._log_scale = log_constant - manifold.log_volume
         self._rounding = ROUND_OFF + GROWTH * self.limit**2
         self._weigh_keys(attention, self.measure.masses / rule.masses * manifold.volume, rtol)
 
@@ -200,7 +202,8 @@ class ZonalResolutions:
 
     def __init__(self, attention: Attention, density: Density, *, rtol: float) -> None:
         self._attention, self._density, self._rtol = attention, density, rtol
-        self._sharpness = Sharpness(attention, density, rtol=rtol)
+        # Harmonics resolve what is averaged; a kink of the kernel is met by its eigenvalues.
+        self._sharpness = Sharpness(attention.replace(profile=Gaussian()), density, rtol=rtol)
         self._degree = 0
         self._operators: dict[int, ZonalOperator] = {}
 
@@ -241,13 +244,29 @@ def finer(degree: int) -> int:
     return math.ceil(1.2 * degree) + 3
 
 
+def _gaussian_symbol(attention: Attention, manifold: Manifold, *, limit: int) -> tuple[np.ndarray, float]:
+    """Return the eigenvalues of a Gaussian kernel relative to that of constants, and the logarithm of that one."""
+    angles, order = (1, (manifold.dim - 1) / 2) if isinstance(manifold, Sphere) else (manifold.dim, 0.0)
+    argument = 1 / attention.bandwidth
+    # int e^{(<x, y> - 1)/eps} dvol = (2 pi)^{n + 1} eps^n e^{-1/eps} I_n(1/eps) on a sphere.
+    log_circle = (order + 1) * math.log(2 * math.pi) - order * math.log(argument) + math.log(ive(order, argument))
+    log_constant = angles * log_circle
+    if isinstance(attention.pseudometric, DotProduct):  # |x|^2 = |y|^2 is one for every angle
+        log_constant += angles * argument
+    return bessel_ratios(order, argument, limit), log_constant
+
+
 def _ratio(number: float, least: float) -> float:
     return float(number / least) if least > 0 else math.inf
 
 
 def is_zonal(attention: Attention, density: Density) -> bool:
     """Return whether `ZonalOperator` serves a cost, on the manifold of a density that uses its rule."""
-    plain = type(attention.pseudometric) in (SquaredDistance, DotProduct) and attention.profile == "gaussian"
+    cost, manifold = type(attention.pseudometric), density.manifold
+    if attention.profile == Gaussian():
+        plain = cost in (SquaredDistance, DotProduct)
+    else:
+        plain = cost is SquaredDistance and isinstance(manifold, Sphere)
     return (
         plain and attention.normalization.rows == "divided" and not density.brings_quadrature
         and has_harmonics(density.manifold) and 1 / attention.bandwidth <= LARGEST_ARGUMENT

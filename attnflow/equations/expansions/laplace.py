@@ -74,9 +74,9 @@ class LaplaceExpansion:
 
     def __init__(self, attention: Attention, density: Density, *, at_query: bool = False) -> None:
         require_x64()
-        self.attention = check_attention(attention, known=True)
-        check_limit(attention)
+        check_limit(check_attention(attention, known=True))
         self.density = check_density(density)
+        self.attention = attention.local(density.manifold.dim)
         self.manifold: Manifold = density.manifold
         self._at_query = at_query or attention.pseudometric.vanishes_on_diagonal
         check_cost(attention.pseudometric, density.manifold.ambient_dim)

@@ -14,13 +14,22 @@ from attnflow.errors import ConfigError
 
 
 class Rows(NamedTuple):
-    """Queries (Q, D) and, where the self-term is left out, the place (Q,) of each among the keys."""
+    """Some of all queries.
+
+    Args:
+        points: x_i, (Q, D).
+        own: where the self-term is left out, the place (Q,) of each among the keys.
+        numbers: which of all queries they are, (Q,); None for all of them in order.
+    """
 
     points: np.ndarray
     own: np.ndarray | None
+    numbers: np.ndarray | None = None
 
     def take(self, rows: slice | np.ndarray) -> Rows:
-        return Rows(self.points[rows], None if self.own is None else self.own[rows])
+        numbers = np.arange(*rows.indices(len(self.points))) if isinstance(rows, slice) else rows
+        numbers = numbers if self.numbers is None else self.numbers[rows]
+        return Rows(self.points[rows], None if self.own is None else self.own[rows], numbers)
 
 
 class RowSums(NamedTuple):

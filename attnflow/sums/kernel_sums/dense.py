@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from attnflow.attention import Attention
-from attnflow.profiles import PROFILES
 from attnflow.sums.kernel_sums.base import KernelSum, Rows, RowSums
 from attnflow.sums.kernel_sums.blocks import ceil_div, coordinates, in_threads, pack_columns, pad, slices
 from attnflow.sums.kernel_sums.pairs import all_costs
@@ -112,7 +111,7 @@ class DenseSum(KernelSum):
     def _logits(self, points: np.ndarray) -> np.ndarray:
         """Return the logits of all pairs, (Q, keys with mass)."""
         costs = all_costs(self.attention.pseudometric, points, self.points[self._massive])
-        return PROFILES[self.attention.profile](costs, bandwidth=self.attention.bandwidth)
+        return self.attention.profile.logit(costs, bandwidth=self.attention.bandwidth)
 
     def _logit_bounds(self, rows: Rows) -> np.ndarray:
         """Return what no |logit| of a row exceeds, (Q,); NaN where that is not known."""
@@ -122,6 +121,8 @@ class DenseSum(KernelSum):
     def _rounding(self, rows: Rows, shift: np.ndarray, total: np.ndarray) -> np.ndarray:
         """Return a bound for every row: `TERM_ROUNDING` additions of error u, and (D + 4) u |logit| in exponentials.
 
+        Where the profile is no exponential, costs that are off by u move logits by |d log h / d log s| u.
+
         The averages weigh a logit with p_j = w_j e^(logit_j) / sum, and sum_j p_j (shift - logit_j) is at most
         log(sum_j w_j / total), because the relative entropy of p with respect to w is not negative. It is infinite for
         a row that cannot be summed in this way.
@@ -129,7 +130,8 @@ class DenseSum(KernelSum):
         eps = self.attention.bandwidth
         logits = logit_sizes(self.attention, rows.points, self.points[self._massive], np.abs(shift))
         logits = logits + np.log(self._weights.sum() / total)
-        roundings = self._term_rounding + len(self._key_rows) + (self.points.shape[1] + 4) * logits
+        steps = logits if self.attention.profile.is_exponential else logits + self.attention.profile.steepness(logits)
+        roundings = self._term_rounding + len(self._key_rows) + (self.points.shape[1] + 4) * steps
         if self.dtype == np.float32:
             roundings += coordinate_rounding(
                 self.points, rows.points, center=self._center, logits=logits, bandwidth=eps

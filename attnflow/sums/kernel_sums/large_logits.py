@@ -6,7 +6,6 @@ import numpy as np
 
 from attnflow.attention import Attention
 from attnflow.errors import DegenerateKernelError
-from attnflow.profiles import PROFILES
 from attnflow.pseudometrics.plain import DotProduct
 from attnflow.sums.kernel_sums.base import KernelSum, Rows, RowSums
 from attnflow.sums.kernel_sums.blocks import slices, threads
@@ -14,6 +13,7 @@ from attnflow.sums.kernel_sums.pairs import PLAIN, all_costs
 
 PAIRS = 2**20  # at once
 TERMS = 1024  # added one after another
+ROUNDED_UP = 1.01  # what is said to work is said in three digits
 
 
 class LargeLogitSum(KernelSum):
@@ -21,6 +21,9 @@ class LargeLogitSum(KernelSum):
 
     Equal costs stay equal, however large, and the limit of a small bandwidth is the mean over the nearest keys. The two
     plain costs are taken in extended precision, 64 bits where the processor has them; another is rounded as it comes.
+    Of a profile that is no exponential logits are taken as they are, and h((D - |dD|) / eps) - h((D + |dD|) / eps) is
+    what each weight may be off by.
+
     With |dD_j| the rounding of a cost and b_j = (|dD_j| + |dD_p|) / 2eps, the averages are off by 2 S / (1 - S) max |v|
     at most, S = sum_j p_j (e^{b_j} - 1). Costs that come out equal to the last digit count as equal: b = 0. It takes
     some twenty times as long as the dense sum, for the few rows that need it.
@@ -56,26 +59,63 @@ class LargeLogitSum(KernelSum):
                 f"{rows.points[np.argmax(least)].tolist()}, have no key with mass at a finite cost: their average is "
                 "0/0. Give more points a positive weight."
             )
-        row = np.arange(len(costs))
+        if self.attention.profile.is_exponential:
+            shift, kernel, moved = self._exponentials(costs, roundings)
+        else:
+            self._check_reach(rows, least[:, 0])
+            shift, kernel, moved = self._profile(costs, roundings)
+        sums = sum(kernel[:, some] @ columns[some] for some in slices(len(self._keys), TERMS))
+        share = moved.sum(axis=1) / sums[:, 0]
+        terms = min(len(self._keys), TERMS) + len(self._keys) // TERMS + np.log(len(self._keys)) + 8
+        error = np.where(share < 0.5, 2 * share / (1 - np.minimum(share, 0.5)), 2.0)
+        return RowSums(shift, sums[:, 0], sums[:, 1:], error + np.finfo(np.float64).eps * terms)
+
+    def _exponentials(self, costs: np.ndarray, roundings: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return shifts (Q,), kernels less by them and what these may be off by, (Q, N), from differences of costs."""
+        row, least = np.arange(len(costs)), costs.min(axis=1, keepdims=True)
         nearest = np.argmax(self._logits(costs - least) + self._logs, axis=1)
         at_nearest = costs[row, nearest, None]
         logits = self._logits(costs - at_nearest) + (self._logs - self._logs[nearest][:, None])
         kernel = np.exp(logits.astype(np.float64))
-        sums = sum(kernel[:, some] @ columns[some] for some in slices(len(self._keys), TERMS))
-
         off = -self._logits(roundings + roundings[row, nearest, None])
         off[costs == at_nearest] = 0.0
         moved = kernel * np.expm1(np.minimum(off, 1.0).astype(np.float64))
         far = off > 1
         moved[far] = np.exp(np.minimum(logits[far] + off[far], 1.0).astype(np.float64))
-        share = moved.sum(axis=1) / sums[:, 0]
-        terms = min(len(self._keys), TERMS) + len(self._keys) // TERMS + np.log(len(self._keys)) + 8
-        error = np.where(share < 0.5, 2 * share / (1 - np.minimum(share, 0.5)), 2.0)
         shift = self._logits(at_nearest[:, 0]) + self._logs[nearest]
-        return RowSums(shift.astype(np.float64), sums[:, 0], sums[:, 1:], error + np.finfo(np.float64).eps * terms)
+        return shift.astype(np.float64), kernel, moved
+
+    def _profile(self, costs: np.ndarray, roundings: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the same of a profile that falls, from its logits."""
+        logits = self._logits(costs) + self._logs
+        shift = logits.max(axis=1, keepdims=True)
+        kernel, nearer, further = (
+            np.exp((each - shift).astype(np.float64))
+            for each in (
+                logits,
+                self._logits(np.maximum(costs - roundings, 0.0)) + self._logs,
+                self._logits(costs + roundings) + self._logs,
+            )
+        )
+        sizes = np.where(np.isfinite(logits), np.abs(logits), 0.0).astype(np.float64) + np.abs(shift).astype(np.float64)
+        return shift[:, 0].astype(np.float64), kernel, nearer - further + 4 * np.finfo(np.float64).eps * sizes * kernel
+
+    def _check_reach(self, rows: Rows, least: np.ndarray) -> None:
+        """Raise DegenerateKernelError, naming the row, where every key is beyond the edge of the profile."""
+        alone = np.flatnonzero(~(least < self.attention.profile.edge * self.attention.bandwidth))
+        if len(alone):
+            row = alone[np.argmax(least[alone])]
+            number = row if rows.numbers is None else rows.numbers[row]
+            edge = self.attention.profile.edge
+            raise DegenerateKernelError(
+                f"row {number}, query {rows.points[row].tolist()}, and {len(alone) - 1} more have no neighbour: the "
+                f"nearest key of this row has the cost {float(least[row]):.4g}, and {self.attention.profile!r} gives "
+                f"no weight from {edge * self.attention.bandwidth:.4g} on. The smallest workable bandwidth is "
+                f"{ROUNDED_UP * float(least[row]) / edge:.3g}."
+            )
 
     def _logits(self, costs: np.ndarray) -> np.ndarray:
-        return PROFILES[self.attention.profile](costs, bandwidth=np.longdouble(self.attention.bandwidth))
+        return self.attention.profile.logit(costs, bandwidth=np.longdouble(self.attention.bandwidth))
 
     def _costs(self, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
         """Return the costs of all pairs, infinite for the self-term, and bounds on their rounding, (Q, N) each."""

@@ -137,7 +137,7 @@ class KernelOperator(RowOperator):
 
     @np.errstate(under="ignore")
     def effective_sample_size(self, at: np.ndarray | None = None) -> np.ndarray:
-        """Return (sum_j a_j)^2 / sum_j a_j^2 for the rows a, shape (Q,); sum k^2 is the sum at half the bandwidth."""
+        """Return (sum_j a_j)^2 / sum_j a_j^2 for the rows a, shape (Q,); sum k^2 is a kernel sum as well."""
         nothing = np.empty((len(self.measure), 0))
         sums = self._known(at)(nothing, at, exclude_self=self._excludes(at))
         if (2 * self._log_weights[self._log_weights > -np.inf] < np.log(np.finfo(np.float64).tiny)).any():
@@ -145,8 +145,7 @@ class KernelOperator(RowOperator):
                 "an effective sample size squares the masses, and the least is under 1e-150 of the largest. Give "
                 "points of no account the mass 0."
             )
-        half = self.attention.replace(bandwidth=self.attention.bandwidth / 2)
-        double = self._kernel_sum(half, self.measure.points, 2 * self._log_weights)
+        double = self._kernel_sum(self.attention.squared(), self.measure.points, 2 * self._log_weights)
         squares = double(nothing, at, exclude_self=self._excludes(at))
         self._keep_promise(max(largest_error(sums), largest_error(squares)) + self._key_error)
         # Equal shifts cancel exactly; in logarithms, because one of the two sums may have been shifted alone.

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from attnflow.profiles import PROFILES
 from attnflow.sums.derivatives.traced import Outputs
 from attnflow.sums.kernel_sums.base import RowSums
 from attnflow.sums.kernel_sums.pairs import all_costs
@@ -84,7 +83,7 @@ class SoftmaxOperator(KernelOperator):
             return 0.0
         first = self.measure.points[:1]
         cost = all_costs(self.attention.pseudometric, first, first)[0, 0]
-        return float(PROFILES[self.attention.profile](cost, bandwidth=self.attention.bandwidth))
+        return float(self.attention.profile.logit(cost, bandwidth=self.attention.bandwidth))
 
     @np.errstate(under="ignore")
     def _warn_if_constant(self, sums: RowSums, at: np.ndarray | None) -> None:

@@ -14,7 +14,6 @@ from attnflow._tracing import is_traced
 from attnflow.attention import Attention
 from attnflow.errors import ConfigError, DegenerateKernelError
 from attnflow.measures import DiscreteMeasure, as_measure
-from attnflow.profiles import PROFILES
 from attnflow.pseudometrics.plain import DotProduct, SquaredDistance
 from attnflow.sums.kernel_sums.blocks import slices
 from attnflow.sums.kernel_sums.pairs import BLOCK, cost_matrix
@@ -174,6 +173,10 @@ def _from_matrix(
         block = matrix[rows]
         log_degrees[rows], weights = _log_totals(block + logs)
         rounding = max(rounding, asymmetry + _logit_rounding(attention, keys, block, rows, weights))
+    if not attention.profile.is_exponential:
+        dilution = np.logaddexp.reduce(logs) - log_degrees
+        slopes = attention.profile.steepness(dilution)
+        rounding += (keys.shape[1] + 4) * np.finfo(np.float64).eps * float(np.nan_to_num(slopes, posinf=0.0).max())
     if np.isneginf(log_degrees).any():
         raise DegenerateKernelError(
             f"point {names[np.argmin(log_degrees)]} has no key with mass at a finite cost: its row is 0/0. "
@@ -235,7 +238,7 @@ def _check_symmetric(
 
 
 def _logits(attention: Attention, costs: np.ndarray) -> np.ndarray:
-    return PROFILES[attention.profile](costs, bandwidth=attention.bandwidth)
+    return attention.profile.logit(costs, bandwidth=attention.bandwidth)
 
 
 def _log_totals(logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -87,5 +87,5 @@ def _refuse_undefined(
     if len(bad):
         with np.errstate(divide="ignore"):
             given = dict(points=np.asarray(keys, np.float64), log_weights=np.log(np.asarray(masses, np.float64)))
-        rows = Rows(np.asarray(queries, np.float64)[bad], bad if exclude_self else None)
+        rows = Rows(np.asarray(queries, np.float64)[bad], bad if exclude_self else None, bad)
         LargeLogitSum(attention, **given).of_rows(np.empty((len(keys), 0)), rows)

@@ -78,7 +78,8 @@ class PlannedSum(KernelSum):
     ) -> None:  # fmt: skip
         self.attention = attention
         self.points = points
-        self.dtype = dtype
+        # What rounding in single precision does to weights is known of exponentials only.
+        self.dtype = dtype if attention.profile.is_exponential else np.dtype(np.float64)
         self._doubles = False  # whether single precision has been seen not to do
         self._layers = 1  # how many sums on the own points are expected: a search or a plan is paid for once
         self._log_weights = log_weights
@@ -91,7 +92,7 @@ class PlannedSum(KernelSum):
         self._own_plans: dict[tuple, Plan] = {}
         self._thin: dict[tuple[str, bool], tuple[np.ndarray, Rows]] = {}
         if method != "auto":
-            self._sum(method, dtype)  # refuses what it cannot do before any work
+            self._sum(method, self.dtype)  # refuses what it cannot do before any work
 
     @property
     def method(self) -> str:
