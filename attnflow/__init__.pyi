@@ -42,6 +42,11 @@ from attnflow.manifolds.sphere import Circle as Circle
 from attnflow.manifolds.sphere import Sphere as Sphere
 from attnflow.manifolds.torus import FlatTorus as FlatTorus
 from attnflow.manifolds.triangulated import TriangulatedSurface as TriangulatedSurface
+from attnflow.masks.adjacency import Adjacency as Adjacency
+from attnflow.masks.base import Mask as Mask
+from attnflow.masks.causal import Causal as Causal
+from attnflow.masks.neighbours import Neighbours as Neighbours
+from attnflow.masks.window import Window as Window
 from attnflow.measures import DiscreteMeasure as DiscreteMeasure
 from attnflow.normalizations.alpha import AlphaNormalization as AlphaNormalization
 from attnflow.normalizations.base import Normalization as Normalization

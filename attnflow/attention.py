@@ -12,6 +12,8 @@ from attnflow._checks import check_choice, check_positive
 from attnflow._tracing import Traceable, is_known, is_traced, primal
 from attnflow._values import freeze, static, value
 from attnflow.errors import ConfigError
+from attnflow.masks.base import Mask
+from attnflow.masks.causal import Causal
 from attnflow.normalizations.base import Normalization
 from attnflow.normalizations.sinkhorn import Sinkhorn
 from attnflow.normalizations.softmax import Softmax
@@ -27,6 +29,7 @@ from attnflow.pseudometrics.plain import SquaredDistance
 
 # Those that can do without parameters go by their names.
 NORMALIZATIONS = {"softmax": Softmax, "sinkhorn": Sinkhorn, "unnormalized": Unnormalized, "sigmoid": Sigmoid}
+MASKS = {"causal": Causal}
 
 
 @value
@@ -44,10 +47,13 @@ class Attention(Traceable):
             "sinkhorn", "unnormalized", "sigmoid" or a Normalization.
         profile: h(s): "gaussian", e^{-s/2}, "exponential", "root", "compact", or a Profile such as
             StudentT(5.0, dim=2).
+        mask: which keys of a sample a query attends to: "causal", or a Mask such as Window(128), Adjacency(matrix) or
+            Neighbours(k); None for all of them.
 
     Raises:
         ConfigError: if the bandwidth is not positive and finite, the pseudo-metric is not a PseudoMetric, or the
-            normalization or the profile is unknown; or if the profile is not exponential and the cost may be negative.
+            normalization, the profile or the mask is unknown; or if the profile is not exponential and the cost may be
+            negative.
 
     Example:
         >>> import attnflow as af
@@ -62,6 +68,7 @@ class Attention(Traceable):
     bandwidth: float
     normalization: Normalization
     profile: Profile = static()
+    mask: Mask | None = static()
 
     def __init__(
         self,
@@ -69,6 +76,7 @@ class Attention(Traceable):
         bandwidth: float,
         normalization: str | Normalization = "softmax",
         profile: str | Profile = "gaussian",
+        mask: str | Mask | None = None,
     ) -> None:
         if not isinstance(pseudometric, PseudoMetric):
             raise ConfigError(
@@ -105,12 +113,23 @@ class Attention(Traceable):
                 f"{profile!r}. Write the cost with CustomPseudoMetric."
             )
         pseudometric = cost
-        freeze(self, pseudometric=pseudometric, bandwidth=bandwidth, normalization=normalization, profile=profile)
+        if isinstance(mask, str):
+            mask = MASKS[check_choice(mask, "mask", MASKS)]()
+        if not (mask is None or isinstance(mask, Mask)):
+            raise ConfigError(
+                f'`mask` must be "causal", a Mask or None, got {type(mask).__name__}. Wrap a matrix in '
+                "Adjacency(matrix)."
+            )
+        freeze(
+            self, pseudometric=pseudometric, bandwidth=bandwidth, normalization=normalization, profile=profile,
+            mask=mask,
+        )  # fmt: skip
 
     def __repr__(self) -> str:
         words = [repr(self.pseudometric), f"bandwidth={self.bandwidth!r}"]
         words += [] if self.normalization == Softmax() else [f"normalization={self.normalization!r}"]
         words += [] if self.profile == Gaussian() else [f"profile={self.profile!r}"]
+        words += [] if self.mask is None else [f"mask={self.mask!r}"]
         return f"Attention({', '.join(words)})"
 
     def logit(self, x: jax.Array, y: jax.Array, *, unit: float = 1.0) -> jax.Array:
@@ -171,7 +190,12 @@ class Attention(Traceable):
 
 
 def check_attention(attention: object, *, known: bool = False) -> Attention:
-    """Return an Attention, of `known` numbers if so asked; raise ConfigError for all else, such as a bare cost."""
+    """Return an Attention; raise ConfigError for all else, such as a bare cost.
+
+    Args:
+        attention: what is given.
+        known: whether it is to be of known numbers and without a mask, as the lives of a density need it.
+    """
     if not isinstance(attention, Attention):
         raise ConfigError(
             f"`attention` must be an Attention, got {type(attention).__name__}. "
@@ -181,6 +205,12 @@ def check_attention(attention: object, *, known: bool = False) -> Attention:
         raise ConfigError(
             "`attention` depends on a value which JAX is tracing. Only layers of an EmpiricalAttention can be "
             "differentiated or compiled."
+        )
+    if known and attention.mask is not None:
+        raise ConfigError(
+            f"`mask` = {attention.mask!r} picks keys of a sample. Infinitely many keys have neither positions nor a "
+            "number of nearest ones, so that there is no population and no limit. Use EmpiricalAttention, or drop the "
+            "mask."
         )
     return attention
 

@@ -97,7 +97,8 @@ def _scale(profile: Profile, dim: int) -> float:
             raise ConfigError(
                 f"the weights of {profile!r} fall like |x - y|^(-{2 * power:.4g}), and in {dim} dimensions have no "
                 "second moment, or hardly one: as the bandwidth vanishes attention jumps far, and its limit is no "
-                f"diffusion. Pass one that falls faster than |x - y|^(-{dim + 2}), such as StudentT(nu, dim={dim}) with nu > 2."
+                f"diffusion. Pass one that falls faster than |x - y|^(-{dim + 2}), such as StudentT(nu, dim={dim}) "
+                "with nu > 2."
             )
     before = math.nan
     for level in range(3, _LEVELS):

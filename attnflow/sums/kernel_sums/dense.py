@@ -23,7 +23,7 @@ from attnflow.sums.kernel_sums.rounding import (
     logit_sizes,
     product_sizes,
 )
-from attnflow.sums.kernel_sums.tiles import QUERY_TILE, Coordinates, Schedule, max_tiles, sum_tiles
+from attnflow.sums.kernel_sums.tiles import QUERY_TILE, Coordinates, Schedule, Within, max_tiles, sum_tiles
 
 QUERY_BLOCK, KEY_BLOCK, KEY_TILE = 1024, 16384, 512
 TERM_ROUNDING = 120  # units in the last place: 64 terms on each of 8 lanes of a tile, 32 tiles of a block
@@ -98,8 +98,7 @@ class DenseSum(KernelSum):
     def matrix(self, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
         """Return the averages as a matrix (Q, N) and a bound on the error of one product with it for each row, (Q,)."""
         logits = self._logits(rows.points) + self._log_weights[self._massive]
-        if rows.own is not None:
-            logits[rows.own[:, None] == self._massive] = -np.inf
+        self._leave_out(logits, rows)
         shift = logits.max(axis=1)
         kernel = np.exp(np.subtract(logits, shift[:, None], out=logits), out=logits)
         total = kernel.sum(axis=1)
@@ -107,6 +106,11 @@ class DenseSum(KernelSum):
         matrix[:, self._massive] = kernel / total[:, None]
         # As many additions as keys, half a unit each, in the total and again in the product.
         return matrix, self._rounding(rows, shift, total) + len(self._massive) * np.finfo(np.float64).eps
+
+    def _leave_out(self, logits: np.ndarray, rows: Rows) -> None:
+        """Put minus infinity in the place of what a row does not attend to, in logits (Q, keys with mass)."""
+        if rows.own is not None:
+            logits[rows.own[:, None] == self._massive] = -np.inf
 
     def _logits(self, points: np.ndarray) -> np.ndarray:
         """Return the logits of all pairs, (Q, keys with mass)."""
@@ -181,20 +185,25 @@ class DenseSum(KernelSum):
         def run(task: tuple[slice, int]) -> np.ndarray:
             i, j = task
             block = rows.take(i)
-            tiles = np.full(QUERY_BLOCK // self.query_tile, ceil_div(len(self._key_rows[j]), self.key_tile), np.int32)
-            tiles[ceil_div(len(block.points), self.query_tile) :] = 0
-            # Of each query, its own place among the keys of this block.
-            own = (
-                None
-                if block.own is None
-                else pad(self._place[block.own] - j * self._key_block, QUERY_BLOCK, -1, np.dtype("i4"))
-            )
+            schedule, own = self._visits(block, j)
             queries = self._queries_of(block.points)
-            schedule = Schedule(np.zeros_like(tiles), tiles, None)
             return compiled(
                 self._compiled_for, schedule, queries, own, self._keys[j], *arrays(i, j), key_tile=self.key_tile
             )
 
-        tasks = list(itertools.product(slices(len(rows.points), QUERY_BLOCK), range(len(self._keys))))
+        tasks = self._tasks(rows)
         for (i, _), part in zip(tasks, in_threads(run, tasks, dtype=self.dtype), strict=True):
             yield i, part[: i.stop - i.start]
+
+    def _visits(self, block: Rows, j: int) -> tuple[Schedule, Within | np.ndarray | None]:
+        """Return which key tiles of a block each query tile visits, and of each query its own place among its keys."""
+        tiles = np.full(QUERY_BLOCK // self.query_tile, ceil_div(len(self._key_rows[j]), self.key_tile), np.int32)
+        tiles[ceil_div(len(block.points), self.query_tile) :] = 0
+        own = None
+        if block.own is not None:
+            own = pad(self._place[block.own] - j * self._key_block, QUERY_BLOCK, -1, np.dtype("i4"))
+        return Schedule(np.zeros_like(tiles), tiles, None), own
+
+    def _tasks(self, rows: Rows) -> list[tuple[slice, int]]:
+        """Return all (rows of a block of queries, number of a block of keys)."""
+        return list(itertools.product(slices(len(rows.points), QUERY_BLOCK), range(len(self._keys))))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from attnflow.attention import Attention
@@ -14,6 +16,14 @@ from attnflow.sums.kernel_sums.pairs import PLAIN, all_costs
 PAIRS = 2**20  # at once
 TERMS = 1024  # added one after another
 ROUNDED_UP = 1.01  # what is said to work is said in three digits
+
+
+class Pairs(NamedTuple):
+    """Costs, infinite for what has no part, bounds on their rounding, and log w of the keys, (Q, K) each."""
+
+    costs: np.ndarray
+    roundings: np.ndarray
+    logs: np.ndarray
 
 
 class LargeLogitSum(KernelSum):
@@ -51,8 +61,13 @@ class LargeLogitSum(KernelSum):
 
     @np.errstate(under="ignore", over="ignore")
     def _block(self, columns: np.ndarray, rows: Rows) -> RowSums:
-        costs, roundings = self._costs(rows)
-        least = costs.min(axis=1, keepdims=True)
+        shift, kernel, error = self._weights(self._pairs(rows), rows)
+        sums = sum(kernel[:, some] @ columns[some] for some in slices(len(self._keys), TERMS))
+        return RowSums(shift, sums[:, 0], sums[:, 1:], error)
+
+    def _weights(self, pairs: Pairs, rows: Rows) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return shifts (Q,), kernels less by them (Q, K), and what averages with them may be off by, (Q,)."""
+        least = pairs.costs.min(axis=1)
         if np.isinf(least).any():
             raise DegenerateKernelError(
                 f"{np.count_nonzero(np.isinf(least))} rows, the first at query "
@@ -60,45 +75,45 @@ class LargeLogitSum(KernelSum):
                 "0/0. Give more points a positive weight."
             )
         if self.attention.profile.is_exponential:
-            shift, kernel, moved = self._exponentials(costs, roundings)
+            shift, kernel, moved = self._exponentials(pairs)
         else:
-            self._check_reach(rows, least[:, 0])
-            shift, kernel, moved = self._profile(costs, roundings)
-        sums = sum(kernel[:, some] @ columns[some] for some in slices(len(self._keys), TERMS))
-        share = moved.sum(axis=1) / sums[:, 0]
-        terms = min(len(self._keys), TERMS) + len(self._keys) // TERMS + np.log(len(self._keys)) + 8
+            self._check_reach(rows, least)
+            shift, kernel, moved = self._profile(pairs)
+        share, count = moved.sum(axis=1) / kernel.sum(axis=1), kernel.shape[1]
+        terms = min(count, TERMS) + count // TERMS + np.log(count) + 8
         error = np.where(share < 0.5, 2 * share / (1 - np.minimum(share, 0.5)), 2.0)
-        return RowSums(shift, sums[:, 0], sums[:, 1:], error + np.finfo(np.float64).eps * terms)
+        return shift.astype(np.float64), kernel, error + np.finfo(np.float64).eps * terms
 
-    def _exponentials(self, costs: np.ndarray, roundings: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return shifts (Q,), kernels less by them and what these may be off by, (Q, N), from differences of costs."""
+    def _exponentials(self, pairs: Pairs) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return shifts, kernels and what these may be off by, (Q, K), from differences of costs."""
+        costs, roundings, logs = pairs
         row, least = np.arange(len(costs)), costs.min(axis=1, keepdims=True)
-        nearest = np.argmax(self._logits(costs - least) + self._logs, axis=1)
-        at_nearest = costs[row, nearest, None]
-        logits = self._logits(costs - at_nearest) + (self._logs - self._logs[nearest][:, None])
+        nearest = np.argmax(self._logits(costs - least) + logs, axis=1)
+        at_nearest, log_nearest = costs[row, nearest, None], logs[row, nearest, None]
+        logits = self._logits(costs - at_nearest) + (logs - log_nearest)
         kernel = np.exp(logits.astype(np.float64))
         off = -self._logits(roundings + roundings[row, nearest, None])
         off[costs == at_nearest] = 0.0
         moved = kernel * np.expm1(np.minimum(off, 1.0).astype(np.float64))
         far = off > 1
         moved[far] = np.exp(np.minimum(logits[far] + off[far], 1.0).astype(np.float64))
-        shift = self._logits(at_nearest[:, 0]) + self._logs[nearest]
-        return shift.astype(np.float64), kernel, moved
+        return (self._logits(at_nearest) + log_nearest)[:, 0], kernel, moved
 
-    def _profile(self, costs: np.ndarray, roundings: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _profile(self, pairs: Pairs) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return the same of a profile that falls, from its logits."""
-        logits = self._logits(costs) + self._logs
+        costs, roundings, logs = pairs
+        logits = self._logits(costs) + logs
         shift = logits.max(axis=1, keepdims=True)
         kernel, nearer, further = (
             np.exp((each - shift).astype(np.float64))
             for each in (
                 logits,
-                self._logits(np.maximum(costs - roundings, 0.0)) + self._logs,
-                self._logits(costs + roundings) + self._logs,
+                self._logits(np.maximum(costs - roundings, 0.0)) + logs,
+                self._logits(costs + roundings) + logs,
             )
         )
         sizes = np.where(np.isfinite(logits), np.abs(logits), 0.0).astype(np.float64) + np.abs(shift).astype(np.float64)
-        return shift[:, 0].astype(np.float64), kernel, nearer - further + 4 * np.finfo(np.float64).eps * sizes * kernel
+        return shift[:, 0], kernel, nearer - further + 4 * np.finfo(np.float64).eps * sizes * kernel
 
     def _check_reach(self, rows: Rows, least: np.ndarray) -> None:
         """Raise DegenerateKernelError, naming the row, where every key is beyond the edge of the profile."""
@@ -117,19 +132,24 @@ class LargeLogitSum(KernelSum):
     def _logits(self, costs: np.ndarray) -> np.ndarray:
         return self.attention.profile.logit(costs, bandwidth=np.longdouble(self.attention.bandwidth))
 
-    def _costs(self, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
-        """Return the costs of all pairs, infinite for the self-term, and bounds on their rounding, (Q, N) each."""
-        metric, dim = self.attention.pseudometric, self.points.shape[1]
+    def _pairs(self, rows: Rows) -> Pairs:
+        """Return the costs of all pairs, infinite for the self-term."""
+        metric = self.attention.pseudometric
         if isinstance(metric, PLAIN):
             x, y = rows.points.astype(np.longdouble), self._keys.astype(np.longdouble)
             costs = all_costs(metric, x, y)
             # The terms of a product may cancel.
             sizes = np.abs(all_costs(metric, abs(x), abs(y))) if isinstance(metric, DotProduct) else costs
-            unit = float(np.finfo(np.longdouble).eps)
         else:
             costs = all_costs(metric, rows.points, self._keys).astype(np.longdouble)
-            sizes, unit = np.abs(costs), float(np.finfo(np.float64).eps)
-        roundings = (dim + 4) / 2 * unit * np.where(np.isinf(sizes), 0.0, sizes)
+            sizes = np.abs(costs)
+        roundings = self._roundings(sizes)
         if rows.own is not None:
             costs = np.where(rows.own[:, None] == self._massive, np.inf, costs)
-        return costs, roundings
+        return Pairs(costs, roundings, np.broadcast_to(self._logs, costs.shape))
+
+    def _roundings(self, sizes: np.ndarray) -> np.ndarray:
+        """Return bounds on the rounding of costs whose terms are of these sizes."""
+        plain = isinstance(self.attention.pseudometric, PLAIN)
+        unit = float(np.finfo(np.longdouble if plain else np.float64).eps)
+        return (self.points.shape[1] + 4) / 2 * unit * np.where(np.isinf(sizes), 0.0, sizes)

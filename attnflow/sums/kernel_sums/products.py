@@ -111,8 +111,7 @@ class ProductSum(DenseSum):
         largest = summed[np.argpartition(-sums.error[summed], half - 1)[:half]]
         some = np.union1d(largest, rng.choice(summed, half))
         logits = self._logits(rows.points[some]) - sums.shift[some, None]
-        if rows.own is not None:
-            logits[rows.own[some, None] == self._massive] = -np.inf
+        self._leave_out(logits, rows.take(some))
         kernel = np.zeros((len(some), len(self._weights)))
         kernel[:, self._massive] = np.exp(logits) * self._weights[self._massive]
         total = kernel.sum(axis=1)

@@ -93,11 +93,22 @@ def tile(arrays: Any, index: jax.Array, size: int) -> Any:
     return jax.tree.map(lambda array: jax.lax.dynamic_slice_in_dim(array, index * size, size), arrays)
 
 
-def without_self(exponents: jax.Array, own: jax.Array | None, key_tile: jax.Array) -> jax.Array:
-    """Put minus infinity at the place `own` (q,) of each query among the keys."""
+class Within(NamedTuple):
+    """Of each query the first and the last key that is kept, (q,), and its own place where that is left out."""
+
+    first: np.ndarray | jax.Array
+    last: np.ndarray | jax.Array
+    own: np.ndarray | jax.Array | None
+
+
+def without_self(exponents: jax.Array, own: Any, key_tile: jax.Array) -> jax.Array:
+    """Put minus infinity at the place `own` (q,) of each query among the keys, or at all that are not `Within`."""
     if own is None:
         return exponents
-    place = key_tile * exponents.shape[1] + jnp.arange(exponents.shape[1], dtype=own.dtype)
+    place = key_tile * exponents.shape[1] + jnp.arange(exponents.shape[1], dtype=np.int32)
+    if isinstance(own, Within):
+        kept = (own.first[:, None] <= place[None, :]) & (place[None, :] <= own.last[:, None])
+        return without_self(jnp.where(kept, exponents, -jnp.inf), own.own, key_tile)
     return jnp.where(own[:, None] == place[None, :], -jnp.inf, exponents)
 
 
@@ -117,7 +128,7 @@ def walk(schedule: Schedule, start: jax.Array, visit: Callable) -> jax.Array:
 
 @functools.partial(compile_tiles, static_argnames="key_tile")
 def sum_tiles(
-    attention: Attention, schedule: Schedule, queries: Coordinates, own: jax.Array | None, keys: Coordinates,
+    attention: Attention, schedule: Schedule, queries: Coordinates, own: Within | jax.Array | None, keys: Coordinates,
     columns: jax.Array, shift: jax.Array, *, key_tile: int,
 ) -> jax.Array:  # fmt: skip
     """Return sum_j exp(logit_ij - s_i) columns_j over the scheduled tiles, (Q, C); shift (Q,)."""
@@ -134,7 +145,7 @@ def sum_tiles(
 
 @functools.partial(compile_tiles, static_argnames="key_tile")
 def max_tiles(
-    attention: Attention, schedule: Schedule, queries: Coordinates, own: jax.Array | None, keys: Coordinates,
+    attention: Attention, schedule: Schedule, queries: Coordinates, own: Within | jax.Array | None, keys: Coordinates,
     log_weights: jax.Array, *, key_tile: int,
 ) -> jax.Array:  # fmt: skip
     """Return max_j log w_j + logit_ij over the scheduled tiles, (Q,); infinite where a key with mass has NaN."""

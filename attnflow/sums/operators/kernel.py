@@ -23,7 +23,7 @@ from attnflow.sums.operators.base import Layer, RowOperator
 from attnflow.sums.operators.keys import Totals, key_potential, traced_key_potential
 from attnflow.sums.operators.totals import MeasureTotals, largest_error
 from attnflow.sums.operators.traced import TracedAverages
-from attnflow.sums.planning.planner import PlannedSum
+from attnflow.sums.planning.masked import AnySum, planned_sum
 
 TIGHTEST = 1e-12  # tolerance of one of many layers; rounding is below it
 SHARE = 8  # of the tolerance, to which log totals at the keys are summed
@@ -44,16 +44,15 @@ class KernelOperator(RowOperator):
             self._kernel_sum, method=self._method, spread=self._devices is not None, dtype=self._dtype
         )
         self._traced = is_traced(attention, measure.points, measure.masses)
-        self._planned: PlannedSum | None = None
-        self._tighter: dict[float, PlannedSum] = {}
+        self._planned: AnySum | None = None
+        self._tighter: dict[float, AnySum] = {}
         (self._weigh_traced_keys if self._traced else self._weigh_keys)(attention)
 
     @np.errstate(under="ignore")
     def _weigh_keys(self, attention: Attention) -> None:
         def totals_of(kernel: Attention) -> MeasureTotals:
             return MeasureTotals(
-                kernel.replace(normalization="softmax"), self.measure, self._kernel_sum,
-                exclude_self=not self.include_self, rtol=self._rtol / SHARE,
+                kernel, self.measure, self._kernel_sum, exclude_self=not self.include_self, rtol=self._rtol / SHARE,
             )  # fmt: skip
 
         columns = totals_of(attention.exchanged())
@@ -109,7 +108,7 @@ class KernelOperator(RowOperator):
         self._keep_promise(magnified * error)
         return result
 
-    def _summed(self, planned: PlannedSum, values: np.ndarray, at: np.ndarray | None) -> tuple[np.ndarray, float]:
+    def _summed(self, planned: AnySum, values: np.ndarray, at: np.ndarray | None) -> tuple[np.ndarray, float]:
         """Return A v and a bound on its error relative to the largest value."""
         sums = planned(values.reshape(len(values), -1), at, exclude_self=self._excludes(at))
         result, error = self._of_sums(sums, at)
@@ -158,7 +157,7 @@ class KernelOperator(RowOperator):
         with planned.expecting(layers):
             yield lambda values, at: self._summed(planned, values, at)
 
-    def _planned_for(self, layers: int, *, magnified: float = 1.0) -> PlannedSum:
+    def _planned_for(self, layers: int, *, magnified: float = 1.0) -> AnySum:
         """Return sums whose errors, added up over so many layers and magnified, meet the tolerance of one.
 
         As far as rounding does: sums over all pairs have no other error. Averages do not amplify, so layers add up.
@@ -166,7 +165,7 @@ class KernelOperator(RowOperator):
         planned = self._known()
         tolerance = max(self._rtol / 10 ** math.ceil(math.log10(max(1, layers * magnified))), min(TIGHTEST, self._rtol))
         with planned.expecting(layers):
-            if tolerance == self._rtol or planned.method == "dense":
+            if tolerance == self._rtol or planned.method in ("dense", "masked"):
                 return planned
         if tolerance not in self._tighter:
             self._tighter[tolerance] = self._kernel_sum(
@@ -178,7 +177,7 @@ class KernelOperator(RowOperator):
         keys, excludes = self.measure.points, self._excludes(at)
         return self._averages(self.attention, keys, self._masses, values, at=at, exclude_self=excludes)
 
-    def _known(self, at: np.ndarray | None = None) -> PlannedSum:
+    def _known(self, at: np.ndarray | None = None) -> AnySum:
         """Return the sums, where JAX traces neither what they are over nor the queries."""
         if self._planned is None or is_traced(at):
             raise ConfigError("under jit or grad only `layer`, `generator` and `log_normalizer` can be asked for.")
@@ -191,8 +190,8 @@ class KernelOperator(RowOperator):
         log_weights: np.ndarray,
         method: str | None = None,
         rtol: float | None = None,
-    ) -> PlannedSum:
-        return PlannedSum(
+    ) -> AnySum:
+        return planned_sum(
             attention, points=points, log_weights=log_weights, dtype=self._dtype, rtol=rtol or self._rtol,
             method=method or self._method,
             devices=self._devices,

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from attnflow.errors import ConfigError
 from attnflow.sums.derivatives.traced import Outputs
 from attnflow.sums.kernel_sums.base import RowSums
 from attnflow.sums.kernel_sums.pairs import all_costs
@@ -55,6 +56,7 @@ class SoftmaxOperator(KernelOperator):
             ConfigError: if the cost is not symmetric.
         """
         self._known()
+        self._check_mask("the stationary law")
         massive = self.measure.points[self._log_weights > -np.inf]
         spectra.check_symmetric(self.attention, massive, "the stationary law")
         return spectra.stationary_law(self._log_weights, self.log_normalizer())
@@ -62,6 +64,7 @@ class SoftmaxOperator(KernelOperator):
     def eigenpairs(self, k: int) -> Eigenpairs:
         """Return the k largest eigenvalues of A, falling, and eigenvectors (N, k); see `spectra.eigenpairs`."""
         self._known()
+        self._check_mask("the spectrum")
         return spectra.eigenpairs(
             self.attention, self.measure.points, self._log_weights, k=k, include_self=self.include_self,
             rtol=self._rtol, sums_over=self._kernel_sum,
@@ -76,6 +79,13 @@ class SoftmaxOperator(KernelOperator):
             Eigenfunctions(self, self.measure, self.include_self, pairs),
             error / self.attention.bandwidth,
         )
+
+    def _check_mask(self, what: str) -> None:
+        if self.attention.mask is not None and not self.attention.mask.is_symmetric:
+            raise ConfigError(
+                f"{what} needs a symmetric mask, and `mask` = {self.attention.mask!r} is none: j may attend to i where "
+                "i does not attend to j. Use Window(width) or a symmetric Adjacency."
+            )
 
     def _common_logit(self, sums: RowSums) -> float:
         """Return what all logits are if they are alike and small, and were not shifted; 0 if they were, or vanish."""

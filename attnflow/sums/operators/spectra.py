@@ -13,13 +13,14 @@ from attnflow._checks import check_integer
 from attnflow._tracing import is_traced
 from attnflow.attention import Attention
 from attnflow.errors import ConfigError, DegenerateKernelError
+from attnflow.masks.base import Lists, Mask
 from attnflow.measures import DiscreteMeasure, as_measure
 from attnflow.pseudometrics.plain import DotProduct, SquaredDistance
 from attnflow.sums.kernel_sums.blocks import slices
 from attnflow.sums.kernel_sums.pairs import BLOCK, cost_matrix
 from attnflow.sums.kernel_sums.rounding import logit_sizes
 from attnflow.sums.operators.lanczos import largest_eigenpairs
-from attnflow.sums.planning.planner import PlannedSum
+from attnflow.sums.planning.masked import AnySum
 
 MAX_DENSE_POINTS = 4096  # of a matrix: it takes 128 MB, its eigenvectors about ten seconds
 EXPECTED_SUMS = 32  # of three vectors; ten eigenvalues on a sphere take 30 at bandwidth .05 and 70 at .01
@@ -92,7 +93,7 @@ def stationary_law(log_weights: np.ndarray, log_degrees: np.ndarray) -> np.ndarr
 
 def eigenpairs(
     attention: Attention, points: np.ndarray, log_weights: np.ndarray, *, k: int, include_self: bool, rtol: float,
-    sums_over: Callable[..., PlannedSum],
+    sums_over: Callable[..., AnySum],
 ) -> Eigenpairs:  # fmt: skip
     """Return the k largest eigenvalues of A, falling, and eigenvectors (N, k) with unit norm in the stationary law.
 
@@ -120,8 +121,10 @@ def eigenpairs(
         raise ConfigError(f"`k` must be at most the number of points{without}, {len(massive)}, got {k}.")
     keys, logs = points[massive], log_weights[massive]
     if len(massive) <= MAX_DENSE_POINTS:
-        pairs = _from_matrix(attention, keys, logs, k=k, include_self=include_self, names=massive)
+        pairs = _from_matrix(attention, keys, logs, k=k, include_self=include_self, names=massive, count=len(points))
     else:
+        if attention.mask is not None and len(massive) < len(points):
+            raise ConfigError("under a mask all points need mass for a spectrum. Leave those without it out.")
         check_symmetric(attention, keys, "the spectrum")
         # An eigenfunction of norm one has values of three or four, by which errors of averages are multiplied.
         planned = sums_over(attention, keys, logs, rtol=rtol / 6)
@@ -133,7 +136,7 @@ def eigenpairs(
 
 
 @np.errstate(under="ignore")
-def _from_sums(planned: PlannedSum, logs: np.ndarray, *, k: int, include_self: bool, tolerance: float) -> Eigenpairs:
+def _from_sums(planned: AnySum, logs: np.ndarray, *, k: int, include_self: bool, tolerance: float) -> Eigenpairs:
     """Return eigenpairs by Lanczos.
 
     With residuals R of orthonormal U the eigenvalues of A are within |R| of those found. Sums whose rows are off by
@@ -158,14 +161,23 @@ def _from_sums(planned: PlannedSum, logs: np.ndarray, *, k: int, include_self: b
 
 @np.errstate(under="ignore")
 def _from_matrix(
-    attention: Attention, keys: np.ndarray, logs: np.ndarray, *, k: int, include_self: bool, names: np.ndarray
+    attention: Attention,
+    keys: np.ndarray,
+    logs: np.ndarray,
+    *,
+    k: int,
+    include_self: bool,
+    names: np.ndarray,
+    count: int,
 ) -> Eigenpairs:
-    """Return eigenpairs from all pairs; `names` are the numbers of the points for their user.
+    """Return eigenpairs from all pairs; `names` are the numbers of the points for their user, of `count` of them.
 
     With d_i = sum_j v_j k_ij and S = (v/d)^(1/2) k (v/d)^(1/2) symmetric, A (dv)^(-1/2) s = lambda (dv)^(-1/2) s.
     """
     matrix = _logits(attention, cost_matrix(attention.pseudometric, keys, keys))
     asymmetry = _check_symmetric(attention, "the spectrum", lambda rows: (matrix[rows], matrix[:, rows].T), keys)
+    if attention.mask is not None:
+        matrix[~_allowed(attention.mask, names, count)] = -np.inf
     if not include_self:
         np.fill_diagonal(matrix, -np.inf)
     log_degrees, rounding = np.empty(len(matrix)), asymmetry
@@ -192,6 +204,18 @@ def _from_matrix(
     with np.errstate(divide="ignore", invalid="ignore"):
         vectors = np.where(law[:, None] > 0, found / np.sqrt(law)[:, None], 0.0)[:, ::-1]
     return Eigenpairs(eigenvalues[::-1], vectors, rounding + n * np.finfo(np.float64).eps)
+
+
+def _allowed(mask: Mask, names: np.ndarray, count: int) -> np.ndarray:
+    """Return which of some points attend to which under a symmetric mask, (n, n)."""
+
+    def nearest(k: int) -> Lists:
+        raise ConfigError(f"`mask` = {mask!r} is not symmetric. Use Window(width) or a symmetric Adjacency.")
+
+    lists = mask.lists(count, nearest)
+    whole = np.zeros((count, count), bool)
+    whole[np.repeat(np.arange(count), lists.counts), lists.keys] = True
+    return whole[np.ix_(names, names)]
 
 
 def check_symmetric(attention: Attention, points: np.ndarray, what: str) -> None:

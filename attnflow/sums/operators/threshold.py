@@ -64,6 +64,8 @@ class ThresholdOperator(RowOperator):
         super().__init__(attention, measure, **options)
         if is_traced(attention, measure.points, measure.masses):
             raise ConfigError("entmax cannot be traced by JAX: rows have thresholds. Leave out jit and grad.")
+        if attention.mask is not None:
+            raise ConfigError(f"entmax looks at all keys, got `mask` = {attention.mask!r}. Drop one of the two.")
         if self._method not in ("auto", "dense") or self._devices is not None:
             raise ConfigError(
                 f'entmax looks at all pairs on one processor, got `method` = "{self._method}" and `devices` = '

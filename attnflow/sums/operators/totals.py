@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from attnflow.attention import Attention
+from attnflow.errors import ConfigError
 from attnflow.measures import DiscreteMeasure
 from attnflow.sums.kernel_sums.base import RowSums
 from attnflow.sums.kernel_sums.rounding import logit_sizes
-from attnflow.sums.planning.planner import PlannedSum
+from attnflow.sums.planning.masked import AnySum
 
 NEAR = 1.0  # log key weights that have moved by less are summed as values over the same weighed points
 EXPECTED_SWEEPS = 16  # of a fixed point
@@ -21,7 +22,7 @@ class MeasureTotals:
     """log sum_j w_j e^{u_j} k(y_i, y_j) at the points y_i of a measure, for any u, with a bound on the error.
 
     Args:
-        attention: the kernel k.
+        attention: the kernel k, and the normalisation that asks.
         measure: y_j and w_j.
         kernel_sum: makes a planned sum from an attention, points, log weights and a tolerance.
         exclude_self: whether j = i is left out.
@@ -29,10 +30,11 @@ class MeasureTotals:
     """
 
     def __init__(
-        self, attention: Attention, measure: DiscreteMeasure, kernel_sum: Callable[..., PlannedSum], *,
+        self, attention: Attention, measure: DiscreteMeasure, kernel_sum: Callable[..., AnySum], *,
         exclude_self: bool, rtol: float,
     ) -> None:  # fmt: skip
-        self._attention = attention
+        self._attention = attention.replace(normalization="softmax")
+        self._asked_by = type(attention.normalization).__name__
         self._measure = measure
         self._kernel_sum = kernel_sum
         self._exclude_self = exclude_self
@@ -40,7 +42,7 @@ class MeasureTotals:
         self._log_scale = np.log(measure.masses.max())  # sums could underflow
         with np.errstate(divide="ignore"):
             self._log_masses = np.log(measure.masses) - self._log_scale
-        self._held: tuple[PlannedSum, np.ndarray] | None = None
+        self._held: tuple[AnySum, np.ndarray] | None = None
 
     @np.errstate(under="ignore")
     def __call__(self, log_weights: Any) -> tuple[np.ndarray, float]:
@@ -64,7 +66,12 @@ class MeasureTotals:
         logs = self._log_scale + sums.shift + np.log(sums.weighted[:, 0])
         return logs, 2 * error + self._rounding(sums)  # that of the total on top
 
-    def _sum(self, log_weights: np.ndarray, rtol: float) -> PlannedSum:
+    def _sum(self, log_weights: np.ndarray, rtol: float) -> AnySum:
+        if self._attention.mask is not None:
+            raise ConfigError(
+                f"{self._asked_by} weighs keys by how much they are attended, and under `mask` = "
+                f"{self._attention.mask!r} that is no density. Use softmax or KeyWeights."
+            )
         return self._kernel_sum(self._attention, self._measure.points, log_weights, rtol=rtol)
 
     def _rounding(self, sums: RowSums) -> float:

@@ -17,7 +17,7 @@ from attnflow.sums.derivatives.planned import Summation, planned_average
 from attnflow.sums.derivatives.traced import Outputs, in_units, softmax_average
 from attnflow.sums.kernel_sums.base import Rows
 from attnflow.sums.kernel_sums.large_logits import LargeLogitSum
-from attnflow.sums.planning.planner import PLANNED_PAIRS, PlannedSum
+from attnflow.sums.planning.planner import PLANNED_PAIRS
 
 GRADIENT_LAYERS = 6  # that a gradient written in JAX takes, in the time of one over all pairs
 
@@ -32,7 +32,7 @@ class TracedAverages:
         dtype: of the arithmetic.
     """
 
-    def __init__(self, kernel_sum: Callable[..., PlannedSum], *, method: str, spread: bool, dtype: np.dtype) -> None:
+    def __init__(self, kernel_sum: Callable[..., Any], *, method: str, spread: bool, dtype: np.dtype) -> None:
         self._kernel_sum = kernel_sum
         self._method = method
         self._spread = spread
@@ -42,6 +42,11 @@ class TracedAverages:
         self, attention: Attention, keys: Any, masses: Any, values: Any, *, at: Any = None, exclude_self: bool = False
     ) -> Outputs:
         """Return averages (Q, c) and log-normalisers (Q,) at the queries, by default the keys (N, D)."""
+        if attention.mask is not None:
+            raise ConfigError(
+                f"`mask` = {attention.mask!r} cannot be traced by JAX. Compute such layers outside of jit and grad, or "
+                "drop the mask."
+            )
         queries, scale = keys if at is None else at, primal(masses).max()
         given = queries, keys, masses / scale, values  # averages do not depend on the scale
         if self._plans(attention, *given, known=is_known(attention, given)):

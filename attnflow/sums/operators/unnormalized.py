@@ -52,8 +52,9 @@ class SigmoidOperator(UnnormalizedOperator):
 
     def __init__(self, attention: Attention, measure: DiscreteMeasure, **options: Any) -> None:
         sigmoid: Any = attention.normalization
-        cost = LogSigmoid(attention.replace(normalization="softmax"), sigmoid.bias)
-        super().__init__(Attention(cost, bandwidth=1.0, normalization="unnormalized"), measure, **options)
+        cost = LogSigmoid(attention.replace(normalization="softmax", mask=None), sigmoid.bias)
+        kernel = Attention(cost, bandwidth=1.0, normalization="unnormalized", mask=attention.mask)
+        super().__init__(kernel, measure, **options)
         self._offset = sigmoid.bias
         self._normalization = type(sigmoid).__name__
         self._given = attention, *self._given[1:]

@@ -1,0 +1,1 @@
+"""Masks: which keys of a sample a query attends to."""
