@@ -55,7 +55,11 @@ from attnflow.masks.window import Window as Window
 from attnflow.measures import DiscreteMeasure as DiscreteMeasure
 from attnflow.normalizations.alpha import AlphaNormalization as AlphaNormalization
 from attnflow.normalizations.base import Normalization as Normalization
+from attnflow.normalizations.entmax import Entmax as Entmax
 from attnflow.normalizations.key_weights import KeyWeights as KeyWeights
+from attnflow.normalizations.sinkhorn import Sinkhorn as Sinkhorn
+from attnflow.normalizations.unnormalized import Sigmoid as Sigmoid
+from attnflow.normalizations.unnormalized import Unnormalized as Unnormalized
 from attnflow.precision import enable_x64 as enable_x64
 from attnflow.profiles.base import Profile as Profile
 from attnflow.profiles.compact import Compact as Compact

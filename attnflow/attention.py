@@ -16,7 +16,9 @@ from attnflow.features.random_features import RandomFeatures
 from attnflow.masks.base import Mask
 from attnflow.masks.causal import Causal
 from attnflow.normalizations.base import Normalization
+from attnflow.normalizations.sinkhorn import Sinkhorn
 from attnflow.normalizations.softmax import Softmax
+from attnflow.normalizations.unnormalized import Sigmoid, Unnormalized
 from attnflow.profiles.base import Profile
 from attnflow.profiles.gaussian import Gaussian
 from attnflow.profiles.kinds import NAMED
@@ -25,7 +27,8 @@ from attnflow.pseudometrics.base import Factors, Mapped, PseudoMetric
 from attnflow.pseudometrics.exchanged import Exchanged
 from attnflow.pseudometrics.plain import SquaredDistance
 
-NORMALIZATIONS = {"softmax": Softmax}  # those that have no parameters go by their names
+# Those that can do without parameters go by their names.
+NORMALIZATIONS = {"softmax": Softmax, "sinkhorn": Sinkhorn, "unnormalized": Unnormalized, "sigmoid": Sigmoid}
 MASKS = {"causal": Causal}
 
 
@@ -40,7 +43,8 @@ class Attention(Traceable):
     Args:
         pseudometric: the cost D(x, y).
         bandwidth: eps > 0, in units of D. One layer is the time eps.
-        normalization: where the log key weights u come from: "softmax" or a Normalization.
+        normalization: where the log key weights u come from, or what is done in place of dividing rows: "softmax",
+            "sinkhorn", "unnormalized", "sigmoid" or a Normalization.
         profile: h(s): "gaussian", e^{-s/2}, "exponential", "root", "compact", or a Profile such as
             StudentT(5.0, dim=2).
         mask: which keys of a sample a query attends to: "causal", or a Mask such as Window(128), Adjacency(matrix) or
@@ -107,6 +111,13 @@ class Attention(Traceable):
                 f"RandomFeatures is the whole kernel: it goes with no `profile` and no `mask`, got {profile!r} and "
                 f"{mask!r}. Drop them, or choose another spectrum."
             )
+        cost, normalization = normalization.absorbed(pseudometric)
+        if cost is not pseudometric and profile != Gaussian():
+            raise ConfigError(
+                f"weights e^(b/eps) are part of the cost D - 2 b for the Gaussian profile alone, got `profile` = "
+                f"{profile!r}. Write the cost with CustomPseudoMetric."
+            )
+        pseudometric = cost
         if isinstance(mask, str):
             mask = MASKS[check_choice(mask, "mask", MASKS)]()
         if not (mask is None or isinstance(mask, Mask)):

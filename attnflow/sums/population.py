@@ -21,7 +21,8 @@ from attnflow.measures import DiscreteMeasure, as_measure
 from attnflow.normalizations.softmax import Softmax
 from attnflow.precision import require_x64
 from attnflow.sums.layers import Layers
-from attnflow.sums.operators.softmax import SoftmaxOperator
+from attnflow.sums.operators.base import RowOperator
+from attnflow.sums.operators.kinds import operator_of
 from attnflow.sums.operators.spectra import Eigenpairs
 from attnflow.sums.sharpness import Sharpness
 from attnflow.sums.zonal import ZonalOperator, ZonalResolutions, finer, is_zonal
@@ -111,7 +112,7 @@ class PopulationAttention:
         self._least_degree = math.ceil(math.sqrt(-2 * math.log(rtol) / attention.bandwidth)) + 12
         self._degree = self._least_degree
         self._is_settled = False  # whether that degree is known to resolve the density and the cost
-        self._operators: dict[int, SoftmaxOperator] = {}
+        self._operators: dict[int, RowOperator] = {}
         self._look()
 
     def _look(self) -> None:
@@ -356,12 +357,12 @@ class PopulationAttention:
     def _layers(self, first: int, rest: int) -> Layers:
         return Layers(self._operator(first), self._operator(rest))
 
-    def _operator(self, degree: int) -> SoftmaxOperator:
+    def _operator(self, degree: int) -> RowOperator:
         if degree not in self._operators:
             nodes, masses = self.density.quadrature(degree)
             massive = masses > 0  # of a peaked density most nodes have none
             measure = DiscreteMeasure(nodes[massive], masses[massive])
-            self._operators[degree] = SoftmaxOperator(self.attention, measure, rtol=self.rtol / 10)
+            self._operators[degree] = operator_of(self.attention, measure, rtol=self.rtol / 10)
             for oldest in list(self._operators)[:-_KEPT]:
                 del self._operators[oldest]
         return self._operators[degree]
@@ -378,7 +379,7 @@ class _OnManifold:
         return self.functions(self.manifold.check(points, "points"))
 
 
-def _size(own: np.ndarray, queried: np.ndarray, operator: SoftmaxOperator | ZonalOperator) -> float:
+def _size(own: np.ndarray, queried: np.ndarray, operator: RowOperator | ZonalOperator) -> float:
     """How large f is: its largest value where asked, or its norm in L2(p), the larger."""
     largest = float(np.abs(own).max()) or 1.0  # its square may be no number
     with np.errstate(under="ignore"):

@@ -22,7 +22,7 @@ from attnflow.equations.expansions.coefficients import (
     raw_coefficients,
 )
 from attnflow.equations.expansions.geodesics import check_rays, shoot
-from attnflow.equations.expansions.key_density import asks_for_totals, log_weighed_densities
+from attnflow.equations.expansions.key_density import asks_for_totals, check_limit, log_weighed_densities
 from attnflow.equations.expansions.minimizers import SAME_POINT, Cover, Minimizers, nodes_of, search
 from attnflow.equations.expansions.smoothness import require_smooth_minimum
 from attnflow.errors import ConfigError
@@ -74,8 +74,9 @@ class LaplaceExpansion:
 
     def __init__(self, attention: Attention, density: Density, *, at_query: bool = False) -> None:
         require_x64()
+        check_limit(check_attention(attention, known=True))
         self.density = check_density(density)
-        self.attention = check_attention(attention, known=True).local(density.manifold.dim)
+        self.attention = attention.local(density.manifold.dim)
         self.manifold: Manifold = density.manifold
         self._at_query = at_query or attention.pseudometric.is_definite
         check_cost(attention.pseudometric, density.manifold.ambient_dim)
