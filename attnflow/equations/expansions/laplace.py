@@ -15,11 +15,13 @@ from attnflow.attention import Attention, check_attention
 from attnflow.densities.base import Density, check_density
 from attnflow.densities.pulled_back import PulledBack
 from attnflow.equations.expansions.coefficients import (
+    MANY_ROWS,
     AmbientCoefficients,
     RawCoefficients,
     applied,
     drifts,
     raw_coefficients,
+    raw_coefficients_of_many,
 )
 from attnflow.equations.expansions.geodesics import check_rays, shoot
 from attnflow.equations.expansions.key_density import asks_for_totals, log_weighed_densities
@@ -77,6 +79,7 @@ class LaplaceExpansion:
         self.attention = check_attention(attention, known=True)
         self.density = check_density(density)
         self.manifold: Manifold = density.manifold
+        self._are_weights_known = False
         self._at_query = at_query or attention.pseudometric.vanishes_on_diagonal
         check_cost(attention.pseudometric, density.manifold.ambient_dim)
         if not at_query and not is_trusted(attention.pseudometric):  # whoever says `at_query` has looked
@@ -239,7 +242,10 @@ class LaplaceExpansion:
         return Cover.of(self.density)
 
     def _raw(self, points: np.ndarray, minimizers: np.ndarray) -> RawCoefficients:
-        found: RawCoefficients = map_blocks(self._compiled, points, minimizers)
+        self._require_weights_by_surroundings()
+        program = raw_coefficients if len(points) <= MANY_ROWS else raw_coefficients_of_many
+        compiled = functools.partial(program, self.attention, self.density, self._extent)
+        found: RawCoefficients = map_blocks(compiled, points, minimizers)
         require_smooth_minimum(found.faults, self._cost_name, points)
         return found
 
@@ -249,20 +255,19 @@ class LaplaceExpansion:
         nodes = nodes_of(self.density, 64)
         return np.linalg.norm(nodes - nodes.mean(axis=0), axis=1).max()
 
-    @functools.cached_property
-    def _compiled(self) -> Callable[..., RawCoefficients]:
-        """The coefficients at queries and minimisers, once it is clear that keys are weighed by their surroundings.
+    def _require_weights_by_surroundings(self) -> None:
+        """Raise ConfigError, once, if keys are weighed by more than their surroundings.
 
         Where they are weighed by how much they are attended, the total of a key y is that of the cost x -> D(x, y): it
         must be least at x = y, and alike for all keys.
-
-        Raises:
-            ConfigError: if they are not.
         """
-        compiled = functools.partial(raw_coefficients, self.attention, self.density, self._extent)
-        local = self.attention.pseudometric.vanishes_on_diagonal
-        if local or not asks_for_totals(self.attention, self.density):
-            return compiled
+        if self._are_weights_known:
+            return
+        if asks_for_totals(self.attention, self.density) and not self.attention.pseudometric.vanishes_on_diagonal:
+            self._require_alike_totals()
+        self._are_weights_known = True
+
+    def _require_alike_totals(self) -> None:
         nodes = nodes_of(self.density, SEARCHED)
         depth = evaluate_compiled(functools.partial(_on_diagonal, self.attention), nodes, name=self._cost_name)
         if np.ptp(depth) > _LEVEL * max(1.0, np.abs(depth).max()):
@@ -273,7 +278,6 @@ class LaplaceExpansion:
             )
         exchanged = self.attention.exchanged().replace(normalization="softmax")
         LaplaceExpansion(exchanged, self.density).require_fixed_minimizer(nodes)
-        return compiled
 
 
 @jax.jit

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.spatial import cKDTree
 
+from attnflow._compiling import compile_roughly
 from attnflow._lifting import map_blocks
 from attnflow.densities.base import Density
 from attnflow.equations.expansions.smoothness import derivative_and_value
@@ -163,7 +164,7 @@ def _half(pseudometric: PseudoMetric, x: jax.Array, y: jax.Array) -> jax.Array:
     return jnp.asarray(0.5 * pseudometric(x, y), x.dtype)
 
 
-@jax.jit
+@compile_roughly
 def _step(
     pseudometric: PseudoMetric, density: Density, queries: jax.Array, flat: jax.Array, points: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
@@ -175,7 +176,7 @@ def _step(
     return jax.vmap(step)(queries, flat, points)
 
 
-@jax.jit
+@compile_roughly
 def _pick(pseudometric: PseudoMetric, queries: jax.Array, points: jax.Array, are_candidates: jax.Array) -> Minimizers:
     """Return the lowest of the candidates (Q, n, D) at queries (Q, D)."""
 
