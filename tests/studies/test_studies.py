@@ -29,6 +29,7 @@ LONG = (
 )
 LONG += ("particles", "sampled_spectrum", "stationary")
 LONG += ("boundary", "clusters", "curved", "new_metric")  # which compile for many manifolds
+LONG += ("next_term", "query_key", "several_minimizers")  # and for many costs
 
 RUN = """
 import sys

@@ -10,7 +10,7 @@ from attnflow.lab.loading import find_studies
 STUDY = {study.name: study for study in find_studies(STUDIES)}
 # Their smallest cases take more than a few seconds each, most of it compiling: `make wrong-lives` has them all.
 SLOW = {"alpha", "depth_noise", "depth_noise_limit", "depth_sphere", "generator", "heat_flow", "key_weights", "scale"}
-SLOW |= {"three_lives", "curved", "new_metric"}
+SLOW |= {"three_lives", "curved", "new_metric", "next_term", "query_key", "several_minimizers"}
 
 
 def surprises(study):
