@@ -12,6 +12,7 @@ STUDY = {study.name: study for study in find_studies(STUDIES)}
 SLOW = {"alpha", "depth_noise", "depth_noise_limit", "depth_sphere", "generator", "heat_flow", "key_weights", "scale"}
 SLOW |= {"three_lives", "curved", "new_metric"}
 SLOW |= {"graph_attention", "kernel_norms", "local_units", "pullbacks", "self_tuned"}
+SLOW |= {"next_term", "query_key", "several_minimizers"}
 
 
 def surprises(study):
