@@ -65,7 +65,7 @@ def numbers():
             for name in PROGRAMS:
                 sums = np.asarray(program_of(name)(*given), np.float64)
 
-                def total(x, y, f, name=name):
+                def total(x, y, f, name=name, change=change):
                     return (gpu.gaussian_sums(name, x, y, f) * jnp.asarray(change, x.dtype)).sum()
 
                 gradient = np.asarray(jax.jit(jax.grad(total))(*given), np.float64)

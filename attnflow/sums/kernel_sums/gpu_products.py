@@ -77,8 +77,8 @@ class GpuProductSum(ProductSum):
         return sums * scales
 
     def _largest(self, rows: Rows) -> np.ndarray:
-        weights = pad(self._log_weights[self._massive] * LOG2E, self._blocks * KEYS, -np.inf, self.dtype)
-        weights = self._put(weights.reshape(self._blocks, KEYS))
+        log_weights = pad(self._log_weights[self._massive] * LOG2E, self._blocks * KEYS, -np.inf, self.dtype)
+        weights = self._put(log_weights.reshape(self._blocks, KEYS))
         largest = np.empty(len(rows.points))
         for chunk, size in self._chunks(rows):
             found = _largest_of_blocks(*self._given(rows, chunk, size), self._on_device, len(self._b), weights)
@@ -86,7 +86,7 @@ class GpuProductSum(ProductSum):
         return largest / LOG2E
 
 
-def _exponents(a: jax.Array, own: jax.Array | None, b: jax.Array, block: jax.Array, count: jax.Array) -> jax.Array:
+def _exponents(a: jax.Array, own: jax.Array | None, b: jax.Array, block: jax.Array, count: int) -> jax.Array:
     """Return the logits over log 2 of one block of keys, minus infinity at the own place of each query and beyond N."""
     place = block * len(b) + jnp.arange(len(b), dtype=jnp.int32)
     left_out = place >= count if own is None else (place >= count) | (own[:, None] == place)
