@@ -113,4 +113,4 @@ class MappedSum(KernelSum):
         return matrix, errors + self._mapped.finished(sums, rows).error - sums.error
 
     def _images(self, rows: Rows) -> Rows:
-        return Rows(self._mapped.of(rows.points), rows.own)
+        return rows._replace(points=self._mapped.of(rows.points))
