@@ -124,9 +124,12 @@ def test_the_gradient_of_tokens_is_that_of_the_sum_of_squares_of_a_layer(monkeyp
     direction = np.random.default_rng(1).standard_normal(drawn.points.shape)
 
     def loss(points):
-        squares = (
-            ((points[:, None] - points) ** 2).sum(axis=-1) if cost == "squared distance" else -2 * points @ points.T
-        )
+        costs = {
+            "squared distance": ((points[:, None] - points) ** 2).sum(axis=-1),
+            "dot product": -2 * points @ points.T,
+            "queries and keys": -2 * points @ drawn.of_queries.T @ drawn.of_keys @ points.T,
+        }
+        squares = costs[cost]
         kernel = np.exp(squares / (-2 * drawn.bandwidth))
         return ((kernel @ drawn.values / kernel.sum(axis=1, keepdims=True)) ** 2).sum()
 
