@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterator, Sequence
 
 import jax
@@ -64,16 +65,24 @@ class FeatureSum(KernelSum):
         columns = self._weights[:, None] * np.column_stack([np.ones(len(values)), values])
         moments = np.zeros((2 * len(self._frequencies), columns.shape[1]))
         for some in slices(len(self.points), self._block):
-            moments += self._features(self.points[some]).T @ columns[some]
-        sums = np.concatenate(
-            [self._features(rows.points[some]) @ moments for some in slices(len(rows.points), self._block)]
-        )
+            moments += self._features(self.points, some).T @ columns[some]
+        blocks = slices(len(rows.points), self._block)
+        sums = np.concatenate([self._features(rows.points, some) @ moments for some in blocks])
         if rows.own is not None:
             sums -= columns[rows.own]  # kappa(0) = 1
         return RowSums(np.zeros(len(sums)), sums[:, 0], sums[:, 1:], self._errors(rows, sums[:, 0]))
 
-    def _features(self, points: np.ndarray) -> np.ndarray:
-        """Return Phi, (n, 2R)."""
+    def _features(self, points: np.ndarray, some: slice) -> np.ndarray:
+        """Return Phi at some points, (n, 2R); those of few own points are kept."""
+        if points is self.points and len(points) <= self._block:
+            return self._own_features
+        return self._features_at(points[some])
+
+    @functools.cached_property
+    def _own_features(self) -> np.ndarray:
+        return self._features_at(self.points)
+
+    def _features_at(self, points: np.ndarray) -> np.ndarray:
         phases = (points - self._center) @ self._frequencies.T
         return np.hstack([np.cos(phases), np.sin(phases)]) / np.sqrt(len(self._frequencies))
 

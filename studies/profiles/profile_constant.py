@@ -163,7 +163,7 @@ def student(name: str, nu: float) -> list[af.Claim]:
 
 
 study = af.Study(
-    name="profile",
+    name="profile_constant",
     measure=measure,
     ladder=[{"bandwidth": 0.02 * 2 ** (-k / 2)} for k in range(10)],
     quick=8,
