@@ -15,6 +15,7 @@ from attnflow.equations.solvers.finite_elements import FiniteElements as FiniteE
 from attnflow.equations.solvers.finite_volume import FiniteVolume as FiniteVolume
 from attnflow.equations.solvers.spectral import Spectral as Spectral
 from attnflow.errors import AttnflowError as AttnflowError
+from attnflow.heads import MultiHead as MultiHead
 from attnflow.judge.claims import Claim as Claim
 from attnflow.judge.levels import Level as Level
 from attnflow.judge.rates import LimitFit as LimitFit

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 ORDER = [
     *["errors", "_checks", "_values", "_tracing", "precision", "_reads", "_programs", "_lifting", "_optional"],
     *["distributed", "trajectories", "measures", "manifolds", "resolution", "densities", "pseudometrics"],
-    *["profiles", "normalizations", "masks", "attention"],
+    *["profiles", "normalizations", "masks", "attention", "heads"],
     *["sums", "equations", "comparison"],
     *["judge", "lab", "cli", "__main__"],
 ]
