@@ -20,6 +20,7 @@ from attnflow.features.random_features import RandomFeatures as RandomFeatures
 from attnflow.features.spectra import CauchySpectrum as CauchySpectrum
 from attnflow.features.spectra import GaussianSpectrum as GaussianSpectrum
 from attnflow.features.spectra import MaternSpectrum as MaternSpectrum
+from attnflow.heads import MultiHead as MultiHead
 from attnflow.judge.claims import Claim as Claim
 from attnflow.judge.levels import Level as Level
 from attnflow.judge.rates import LimitFit as LimitFit

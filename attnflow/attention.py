@@ -32,8 +32,24 @@ NORMALIZATIONS = {"softmax": Softmax, "sinkhorn": Sinkhorn, "unnormalized": Unno
 MASKS = {"causal": Causal}
 
 
+class Attending(Traceable):
+    """What the three lives take: one attention, or several heads.
+
+    Attributes:
+        bandwidth: eps, the time of one layer.
+        rows: what is done with rows, by which a life chooses how it sums, see `Normalization.rows`.
+        heads: the attentions that it is made of.
+        mask: which keys of a sample are attended to.
+    """
+
+    bandwidth: Any
+    rows: Any
+    heads: Any
+    mask: Any
+
+
 @value
-class Attention(Traceable):
+class Attention(Attending):
     """Attention with the logit log h(D(x, y) / eps), h the profile [RZ].
 
         A f(x) = sum_j a_j(x) f(X_j),   a_j(x) = e^{u_j} h(D(x, X_j)/eps) / sum_k e^{u_k} h(D(x, X_k)/eps)
@@ -130,6 +146,16 @@ class Attention(Traceable):
             mask=mask,
         )  # fmt: skip
 
+    @property
+    def rows(self) -> str:
+        """What its normalisation does with rows."""
+        return self.normalization.rows
+
+    @property
+    def heads(self) -> tuple[Attention, ...]:
+        """Itself alone."""
+        return (self,)
+
     def __repr__(self) -> str:
         words = [repr(self.pseudometric), f"bandwidth={self.bandwidth!r}"]
         words += [] if self.normalization == Softmax() else [f"normalization={self.normalization!r}"]
@@ -221,14 +247,14 @@ class Attention(Traceable):
         return self.replace(pseudometric=Exchanged(self.pseudometric))
 
 
-def check_attention(attention: object, *, known: bool = False) -> Attention:
-    """Return an Attention; raise ConfigError for all else, such as a bare cost.
+def check_attention(attention: object, *, known: bool = False) -> Any:
+    """Return an Attention, or several heads; raise ConfigError for all else, such as a bare cost.
 
     Args:
         attention: what is given.
         known: whether it is to be of known numbers and without a mask, as the lives of a density need it.
     """
-    if not isinstance(attention, Attention):
+    if not isinstance(attention, Attending):
         raise ConfigError(
             f"`attention` must be an Attention, got {type(attention).__name__}. "
             "Pass Attention(SquaredDistance(), bandwidth=0.05)."

@@ -209,3 +209,12 @@ def entmax_of_another_power(monkeypatch):
 
 def half_the_weights_per_bandwidth(monkeypatch):
     monkeypatch.setattr(tilted.Tilted, "__call__", lambda self, x, y: self.pseudometric(x, y) - self.potential(y))
+
+
+def heads_mixed_by_transposes(monkeypatch):
+    right = af.MultiHead.__init__
+
+    def wrong(self, heads, output):
+        right(self, heads, [matrix.T for matrix in output])
+
+    monkeypatch.setattr(af.MultiHead, "__init__", wrong)

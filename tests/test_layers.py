@@ -22,7 +22,7 @@ ORDER = [
         "_optional",
     ],
     *["distributed", "trajectories", "measures", "manifolds", "resolution", "densities", "pseudometrics"],
-    *["features", "profiles", "normalizations", "masks", "attention"],
+    *["features", "profiles", "normalizations", "masks", "attention", "heads"],
     *["sums", "equations", "comparison"],
     *["judge", "lab", "cli", "__main__"],
 ]

@@ -61,7 +61,30 @@ def jump_claim():
     return verdict(measure, kind="identity", predicted=0.0, margin=1e-7)
 
 
-CLAIMS = [sinkhorn_claim, sinkhorn_limit_claim, unnormalized_claim, sigmoid_claim, entmax_claim, jump_claim]
+def heads_claim():
+    """A layer of two heads on a cloud is known by hand."""
+    matrix = np.array([[0.7, 0.2], [0.1, 0.6]])
+
+    def measure(bandwidth):
+        attention = af.Attention(af.SquaredDistance(), bandwidth=50 * bandwidth)
+        heads = [attention, attention.replace(normalization="unnormalized")]
+        kernel = np.exp(direct.distance_logits(CLOUD, CLOUD, bandwidth=50 * bandwidth))
+        first, second = kernel / kernel.sum(axis=1, keepdims=True) @ CLOUD, kernel @ CLOUD / len(CLOUD)
+        found = af.EmpiricalAttention(af.MultiHead(heads, output=[matrix, np.eye(2) - matrix]), CLOUD).layer(CLOUD)
+        return np.abs(found - first @ matrix - second @ (np.eye(2) - matrix)).max()
+
+    return verdict(measure, kind="identity", predicted=0.0, margin=1e-12)
+
+
+CLAIMS = [
+    sinkhorn_claim,
+    sinkhorn_limit_claim,
+    unnormalized_claim,
+    sigmoid_claim,
+    entmax_claim,
+    jump_claim,
+    heads_claim,
+]
 
 
 @pytest.fixture
@@ -86,6 +109,7 @@ def test_without_a_defect_each_claim_is_supported(claimed):
         (plants.sums_where_means_are_due, unnormalized_claim),
         (plants.a_sigmoid_without_its_bias, sigmoid_claim),
         (plants.entmax_of_another_power, entmax_claim),
+        (plants.heads_mixed_by_transposes, heads_claim),
         (plants.half_the_weights_per_bandwidth, jump_claim),
     ],
 )

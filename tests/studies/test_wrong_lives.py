@@ -13,7 +13,7 @@ SLOW = {"alpha", "depth_noise", "depth_noise_limit", "depth_sphere", "generator"
 SLOW |= {"three_lives", "curved", "new_metric"}
 SLOW |= {"graph_attention", "kernel_norms", "local_units", "pullbacks", "self_tuned"}
 SLOW |= {"next_term", "query_key", "several_minimizers"}
-SLOW |= {"three_lives", "curved", "new_metric", "profile_constant", "signed_kernel"}
+SLOW |= {"profile_constant", "signed_kernel"}
 
 
 def surprises(study):

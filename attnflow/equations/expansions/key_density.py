@@ -68,6 +68,11 @@ class LimitKeys(Keys):
 
 def check_limit(attention: Attention) -> None:
     """Raise ConfigError, with the reason, where a normalisation leaves no differential operator as eps vanishes."""
+    if len(attention.heads) > 1:
+        raise ConfigError(
+            "LaplaceExpansion expands one attention, and several heads have several metrics. Ask it for each head, or "
+            "DriftDiffusion for all of them."
+        )
     reason = attention.normalization.without_limit(attention.pseudometric)
     if reason:
         raise ConfigError(f"{attention!r} has no limit of vanishing bandwidth at a point: {reason}")

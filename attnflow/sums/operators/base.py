@@ -12,7 +12,6 @@ from typing import Any, NoReturn
 import jax
 import numpy as np
 
-from attnflow.attention import Attention
 from attnflow.errors import ConfigError, PrecisionError
 from attnflow.measures import DiscreteMeasure
 from attnflow.sums.operators.spectra import Eigenpairs
@@ -28,7 +27,7 @@ class RowOperator(ABC):
     """A v(x) = sum_j a_j(x) v_j for values v at the points y_j of a measure, rows a as a family makes them.
 
     Args:
-        attention: the cost, the bandwidth and the normalisation.
+        attention: the cost, the bandwidth and the normalisation; or several heads.
         measure: the points y_j (N, D) and their masses w_j.
         include_self: whether the row of y_i keeps j = i, where the operator acts on its own points.
         dtype: of the arithmetic.
@@ -43,7 +42,7 @@ class RowOperator(ABC):
     """
 
     def __init__(
-        self, attention: Attention, measure: DiscreteMeasure, *, include_self: bool = True, dtype: str = "float64",
+        self, attention: Any, measure: DiscreteMeasure, *, include_self: bool = True, dtype: str = "float64",
         method: str = "auto", rtol: float, promise: float | None = None, devices: Sequence[jax.Device] | None = None,
     ) -> None:  # fmt: skip
         self.attention = attention
@@ -56,7 +55,7 @@ class RowOperator(ABC):
         self._promise = promise
         self._devices = devices
         self._dtype = np.dtype(dtype)
-        self._normalization = type(attention.normalization).__name__
+        self._name = type(attention.heads[0].normalization).__name__ if len(attention.heads) == 1 else "MultiHead"
         self._given = attention, measure, include_self, dtype, method, rtol, promise, devices
 
     def __reduce__(self) -> tuple:
@@ -134,9 +133,10 @@ class RowOperator(ABC):
         self._refuse("spectrum that is known to be real")
 
     _reason = ""  # why what is refused is: a clause
+    _remedy = "Use softmax for that"
 
     def _refuse(self, what: str) -> NoReturn:
-        raise ConfigError(f"{self._normalization} has no {what}: {self._reason}. Use softmax for that.")
+        raise ConfigError(f"{self._name} has no {what}: {self._reason}. {self._remedy}.")
 
     def _keep_promise(self, error: float, layers: int = 1) -> None:
         """Warn of an error above what is promised; raise PrecisionError where no digit is left."""

@@ -56,7 +56,7 @@ class SigmoidOperator(UnnormalizedOperator):
         kernel = Attention(cost, bandwidth=1.0, normalization="unnormalized", mask=attention.mask)
         super().__init__(kernel, measure, **options)
         self._offset = sigmoid.bias
-        self._normalization = type(sigmoid).__name__
+        self._name = type(sigmoid).__name__
         self._given = attention, *self._given[1:]
 
 
