@@ -7,9 +7,9 @@ of law p with the cost |x - y|^2 satisfies, for n layers with t = n eps,
 
 with the Laplacian of the triangles: e^{tL} comes from finite elements on the same mesh, not from the smooth surface.
 
-Measured at t = 1/4 on a mesh of the ellipsoid with half axes 1, 1.3, .7, 2048 triangles with edges of some .1, for 4 to 8
-layers, of bandwidths whose roots go from .25 to .18, and at full size for up to 15, .13: the root mean square over the
-middles of 128 triangles of A^n f - e^{tL} f. The control takes half the time.
+Measured at t = 1/4 on a mesh of the ellipsoid with half axes 1, 1.3, .7, 2048 triangles with edges of some .1, for 4 to
+8 layers, of bandwidths whose roots go from .25 to .18, and at full size for up to 15, .13: the root mean square over
+the middles of 128 triangles of A^n f - e^{tL} f. The control takes half the time.
 """
 
 import functools
