@@ -52,11 +52,11 @@ class Minimizers(NamedTuple):
         if not regular.any():
             return f"Minimizers({found})"
         gap, curvature = self.gaps[regular].min(), self.curvatures[regular].min()
-        reach = self.largest_bandwidth()[regular].min()
-        return (
-            f"Minimizers({found}; gap >= {gap:.3g}: less than 1e-8 of A f from others for bandwidths up to "
-            f"{reach:.3g}; curvature >= {curvature:.3g})"
-        )
+        others = "no others found"
+        if np.isfinite(gap):
+            reach = self.largest_bandwidth()[regular].min()
+            others = f"gap >= {gap:.3g}: less than 1e-8 of A f from others for bandwidths up to {reach:.3g}"
+        return f"Minimizers({found}; {others}; curvature >= {curvature:.3g})"
 
 
 def refusals_of_place(
