@@ -171,10 +171,17 @@ def test_on_a_closed_curve_graph_attention_has_two_minimisers():
         af.LaplaceExpansion(af.Attention(first, bandwidth=0.1), circle).minimizer(np.array([0.6, 0.8]))
 
 
-def test_self_tuning_makes_the_density_uniform_in_its_metric():
-    cost = af.SelfTuned(SPHERE)
-    log_p = SPHERE.log_density(X)
-    assert float(cost._unit(X)) == pytest.approx(float(np.exp(-(log_p + np.log(4 * np.pi)) / 2)), rel=1e-13)
+def test_self_tuned_the_circle_has_the_spectrum_of_one_with_uniform_points():
+    # In the arc length 2 pi p dt the circle is as long as before: half the squares of whole numbers, whatever p.
+    density = af.VonMisesFisher(af.Circle(), mean_direction=[1, 2], concentration=0.5)
+    limit = af.DriftDiffusion(af.Attention(af.SelfTuned(density), bandwidth=0.1), density)
+    np.testing.assert_allclose(limit.spectrum(5).eigenvalues, [0, 0.5, 0.5, 2, 2], rtol=0, atol=1e-8)
+
+
+def test_self_tuning_counts_in_the_spacing_of_uniform_points():
+    cost, y = af.SelfTuned(SPHERE), np.array([0.6, 0.0, 0.8])
+    densities = np.exp(SPHERE.log_densities(np.stack([X, y])))
+    assert float(cost(X, y)) == pytest.approx(squares(X, y) * 4 * np.pi * np.sqrt(densities.prod()), rel=1e-13)
 
 
 # --- what is refused

@@ -246,6 +246,12 @@ class PlannedSum(KernelSum):
         return np.ptp((self._mapped_for("fourier") or self).points, axis=0)
 
     @cached_property
+    def _has_potentials(self) -> bool | None:
+        """Whether the cost is one of mapped points with potentials or without; None if it is none."""
+        found = None if self.attention.is_gaussian else self.attention.mapped(self.points[0])
+        return None if found is None else found[1].has_potentials
+
+    @cached_property
     def _mapped(self) -> MappedKeys:
         return MappedKeys(self.attention, points=self.points, log_weights=self.log_weights)
 
@@ -254,9 +260,8 @@ class PlannedSum(KernelSum):
 
         Potentials make large logits of small ones: sums over all pairs take the cost itself.
         """
-        found = None if self.attention.is_gaussian else self.attention.mapped(self.points[0])
         as_they_are = method == "dense" or (method == "gpu" and self._has_gpu_products)
-        if found is None or (as_they_are and found[1].has_potentials):
+        if self._has_potentials is None or (as_they_are and self._has_potentials):
             return None
         return self._mapped
 
