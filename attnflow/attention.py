@@ -20,7 +20,7 @@ from attnflow.normalizations.sinkhorn import Sinkhorn
 from attnflow.normalizations.softmax import Softmax
 from attnflow.normalizations.unnormalized import Sigmoid, Unnormalized
 from attnflow.profiles.base import Profile
-from attnflow.profiles.gaussian import Gaussian
+from attnflow.profiles.gaussian import GAUSSIAN
 from attnflow.profiles.kinds import NAMED
 from attnflow.profiles.squared import Squared
 from attnflow.pseudometrics.base import Factors, Mapped, PseudoMetric
@@ -115,20 +115,20 @@ class Attention(Attending):
                 f"AlphaNormalization(1.0), got {normalization!r}."
             )
         if not isinstance(profile, Profile):
-            profile = NAMED[check_choice(profile, "profile", NAMED)]()
+            profile = NAMED[check_choice(profile, "profile", NAMED)]
         if not (profile.is_exponential or pseudometric.vanishes_on_diagonal):
             raise ConfigError(
                 f"`profile` = {profile!r} needs a cost that is not negative and zero at x = y, which "
                 f"{type(pseudometric).__name__} does not say of itself. Set `vanishes_on_diagonal=True` if "
                 "D(x, x) = 0 <= D(x, y), or take the Gaussian profile."
             )
-        if isinstance(pseudometric, RandomFeatures) and not (profile == Gaussian() and mask is None):
+        if isinstance(pseudometric, RandomFeatures) and not (profile == GAUSSIAN and mask is None):
             raise ConfigError(
                 f"RandomFeatures is the whole kernel: it goes with no `profile` and no `mask`, got {profile!r} and "
                 f"{mask!r}. Drop them, or choose another spectrum."
             )
         cost, normalization = normalization.absorbed(pseudometric)
-        if cost is not pseudometric and profile != Gaussian():
+        if cost is not pseudometric and profile != GAUSSIAN:
             raise ConfigError(
                 f"weights e^(b/eps) are part of the cost D - 2 b for the Gaussian profile alone, got `profile` = "
                 f"{profile!r}. Write the cost with CustomPseudoMetric."
@@ -159,7 +159,7 @@ class Attention(Attending):
     def __repr__(self) -> str:
         words = [repr(self.pseudometric), f"bandwidth={self.bandwidth!r}"]
         words += [] if self.normalization == Softmax() else [f"normalization={self.normalization!r}"]
-        words += [] if self.profile == Gaussian() else [f"profile={self.profile!r}"]
+        words += [] if self.profile == GAUSSIAN else [f"profile={self.profile!r}"]
         words += [] if self.mask is None else [f"mask={self.mask!r}"]
         return f"Attention({', '.join(words)})"
 
@@ -177,11 +177,11 @@ class Attention(Attending):
     def is_gaussian(self) -> bool:
         """Whether the kernel is exp(-|x - y|^2 / 2eps), for which there are faster sums than over all pairs."""
         # A subclass that writes another cost is another cost.
-        return type(self.pseudometric).__call__ is SquaredDistance.__call__ and self.profile == Gaussian()
+        return type(self.pseudometric).__call__ is SquaredDistance.__call__ and self.profile == GAUSSIAN
 
     def factors(self, radius: Any) -> Factors | None:
         """Return maps a, b of points to rows with logit(x, y) = a(x) . b(y) / eps, or None, as of the pseudo-metric."""
-        return self.pseudometric.factors(radius) if self.profile == Gaussian() else None
+        return self.pseudometric.factors(radius) if self.profile == GAUSSIAN else None
 
     def local(self, dim: int) -> Attention:
         """Return the attention with the Gaussian profile that has the same limit in so many dimensions: of D / c.
@@ -195,9 +195,9 @@ class Attention(Attending):
         if isinstance(self.pseudometric, RandomFeatures):
             scale = self.pseudometric.spectrum.scale(dim)
             return self.replace(pseudometric=SquaredDistance() / scale)
-        if self.profile == Gaussian():
+        if self.profile == GAUSSIAN:
             return self
-        return self.replace(pseudometric=self.pseudometric / self.profile.scale(dim), profile=Gaussian())
+        return self.replace(pseudometric=self.pseudometric / self.profile.scale(dim), profile=GAUSSIAN)
 
     def squared(self) -> Attention:
         """Return the attention whose kernel is the square of this one: a Gaussian at half the bandwidth.
@@ -210,7 +210,7 @@ class Attention(Attending):
                 "the squares of RandomFeatures are no sum of features. Ask for an effective sample size of "
                 "SquaredDistance()."
             )
-        if self.profile == Gaussian():
+        if self.profile == GAUSSIAN:
             return self.replace(bandwidth=self.bandwidth / 2)
         return self.replace(profile=Squared(self.profile))
 
@@ -224,7 +224,7 @@ class Attention(Attending):
             center: a point (D,) amid the keys.
         """
         mapped = self.pseudometric.mapped(center)
-        if mapped is None or (mapped.has_potentials and self.profile != Gaussian()):
+        if mapped is None or (mapped.has_potentials and self.profile != GAUSSIAN):
             return None
         return self.replace(pseudometric=mapped.cost or SquaredDistance()), mapped
 

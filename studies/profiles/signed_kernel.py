@@ -19,6 +19,7 @@ without its negative part but for the constant: the distance then tends to 1 - M
 """
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -34,7 +35,7 @@ SHARE = 0.2  # of |z|^2 in kappa
 class Risen(af.Profile):
     """The weights s e^{-s/2}: none at the query itself."""
 
-    def log_weight(self, s):
+    def log_weight(self, s: Any) -> Any:
         """Return log h(s)."""
         library = jnp if isinstance(s, jax.Array) else np
         present = s > 0
@@ -44,11 +45,11 @@ class Risen(af.Profile):
 class SignedSpectrum(af.FrequencySpectrum):
     """The frequencies of kappa, known by their density on tangent spaces."""
 
-    def sample(self, key, count, dim):
+    def sample(self, key: jax.Array, count: int, dim: int) -> jax.Array:
         """Draw nothing: only the limit is asked."""
         raise NotImplementedError
 
-    def log_density(self, frequency):
+    def log_density(self, frequency: jax.Array) -> jax.Array:
         """Return log s(w)."""
         square = jnp.sum(frequency**2)
         return jnp.log(1 - SHARE * frequency.size + SHARE * square) - square / 2
