@@ -233,6 +233,9 @@ def test_a_minimum_beyond_an_end_is_refused():
     with pytest.raises(ConfigError, match=r"least beyond the end .* for the query \[0.8\]"):
         limit.leading_order(lambda y: y[0], at=[[0.8]])
     assert limit.leading_order(lambda y: y[0] ** 2, at=[[0.2]]).values[0] == pytest.approx(0.49, abs=1e-12)
+    twice = limit_of(lambda x, y: ((y[0] - 0.4) * (y[0] - 1.1)) ** 2, af.Uniform(af.Interval(0.0, 1.0)))
+    with pytest.raises(ConfigError, match=r"beyond the end of Interval"):
+        twice.leading_order(lambda y: y[0], at=[[0.8]])
 
 
 NO_NUMBERS = {
