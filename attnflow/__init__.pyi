@@ -9,7 +9,9 @@ from attnflow.densities.uniform import Uniform as Uniform
 from attnflow.densities.von_mises_fisher import VonMisesFisher as VonMisesFisher
 from attnflow.distributed import join_processes as join_processes
 from attnflow.equations.continuum import DriftDiffusion as DriftDiffusion
+from attnflow.equations.expansions.certificates import Minimizers as Minimizers
 from attnflow.equations.expansions.laplace import LaplaceExpansion as LaplaceExpansion
+from attnflow.equations.expansions.leading_order import LeadingOrder as LeadingOrder
 from attnflow.equations.heat_flow import heat_flow as heat_flow
 from attnflow.equations.solvers.finite_elements import FiniteElements as FiniteElements
 from attnflow.equations.solvers.finite_volume import FiniteVolume as FiniteVolume

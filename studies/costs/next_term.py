@@ -22,6 +22,7 @@ the control divides its first part by m0 = 2 pi / s. Measured is the root mean s
 """
 
 import functools
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -67,7 +68,7 @@ def on_sphere(x: jax.Array) -> jax.Array:
     return x[0] + x[1] * x[2]
 
 
-COSTS = {
+COSTS: dict[str, Callable] = {
     "circle": jax.tree_util.Partial(cost_on_circle, THIRD),
     "symmetric": jax.tree_util.Partial(cost_on_circle, 0.0),
     "sphere": cost_on_sphere,
@@ -92,7 +93,7 @@ def attention(name: str, eps: float) -> af.Attention:
 def limit(name: str) -> tuple[np.ndarray, np.ndarray]:
     """Return f(y*) and L f(y*) as the expansion has them, at the queries."""
     expansion = af.LaplaceExpansion(attention(name, 1.0), density(name))
-    now = jax.vmap(FUNCTIONS[name])(expansion.minimizer(QUERIES[name]))
+    now = jax.vmap(FUNCTIONS[name])(jnp.asarray(expansion.minimizer(QUERIES[name])))
     return np.asarray(now), expansion.generator(FUNCTIONS[name], at=QUERIES[name])
 
 

@@ -75,12 +75,12 @@ def leading(name: str) -> np.ndarray:
 def of_the_control(name: str) -> np.ndarray:
     """Return f(x) on the circle, and on S^2 the mean of f under p over the parallel through x."""
     if name == "circle":
-        return np.asarray(jax.vmap(function)(QUERIES["circle"]))
+        return np.asarray(jax.vmap(function)(jnp.asarray(QUERIES["circle"])))
     turns = 2 * np.pi * np.arange(256) / 256
     means = []
     for height in HEIGHTS:
         ring = np.column_stack([np.cos(turns), np.sin(turns), 0 * turns]) * np.sqrt(1 - height**2)
-        weights = np.exp(jax.vmap(log_weight)(ring))
+        weights = np.exp(jax.vmap(log_weight)(jnp.asarray(ring)))
         means.append(weights @ np.asarray(jax.vmap(function)(jnp.asarray(ring))) / weights.sum())
     return np.array(means)
 

@@ -34,7 +34,7 @@ class Minimizers(NamedTuple):
     def largest_bandwidth(self, tolerance: float = 1e-8) -> np.ndarray:
         """Return the largest eps (Q,) with e^{-gap/eps} <= tolerance: what the next minimum adds to A f is that small.
 
-        Zero where the minimiser is not regular, infinite where no other was found.
+        That holds for the Gaussian profile. Zero where the minimiser is not regular, infinite where no other was found.
 
         Args:
             tolerance: between 0 and 1.

@@ -58,12 +58,14 @@ class LaplaceExpansion:
     The minimiser is looked for from the nodes of a cover, so a well narrower than their distance may be missed: on the
     unit circle, the unit sphere and the flat torus T^2 Gaussian wells of a standard deviation of 0.001, 0.015 and 0.02
     are seen, on S^3 and T^3 of about 0.1. At the minimiser the cost is compared on both sides with its derivatives.
+    `minimizers` says what is known of it; where there are several, `leading_order` answers what A f tends to.
 
     Raises:
         ConfigError: from any method, where the minimiser is not unique or degenerate (G not positive definite), the
             cost is not smooth there, or the normalisation weighs keys by how much they are attended and it is not by
             their own surroundings.
-        DataError: if the cost is not a scalar function of two points, or not what its class says between some points.
+        DataError: if the cost is not a scalar function of two points, not what its class says between some points, or,
+            from any method, no number for a query and a key.
 
     Example:
         >>> import numpy as np, attnflow as af

@@ -116,6 +116,7 @@ class MinimizerAverages:
         tied = found.heights <= (heights + ties)[:, None]
         rows, places = np.nonzero(tied)
         points = found.points[rows, places]
+        self._require_inside(queries[rows], points)
         curvatures = map_blocks(functools.partial(_curvatures, self._cost, self._density), queries[rows], points)
         is_flat = curvatures <= found.flats[rows, None]
         dimensions = np.where(found.spans <= found.roundings, self._manifold.dim, 0)
@@ -134,6 +135,11 @@ class MinimizerAverages:
             gaps=np.where(tied, np.inf, found.heights).min(axis=1) - heights,
             error=max(average.error for average in averages),
         )
+
+    def _require_inside(self, queries: np.ndarray, points: np.ndarray) -> None:
+        """Raise ConfigError if one of the minimisers is beyond an end of M."""
+        if self._manifold.has_boundary and (beyond := self._manifold.residual(points) > SAME_POINT).any():
+            raise self._refusal(queries[np.argmax(beyond)], f"one is beyond the end of {self._manifold}")
 
     def _over_points(
         self, queries: np.ndarray, ties: np.ndarray, rows: np.ndarray, points: np.ndarray, curvatures: np.ndarray

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.spatial import cKDTree
 
-from attnflow._compiling import compile_roughly
+from attnflow._compiling import compile_promptly, compile_roughly
 from attnflow._lifting import map_blocks, shown
 from attnflow.densities.base import Density
 from attnflow.equations.expansions.smoothness import derivative_and_value
@@ -183,7 +183,7 @@ class Starts(NamedTuple):
     are_numbers: Any
 
 
-@functools.partial(jax.jit, static_argnames="most")
+@functools.partial(compile_promptly, static_argnames="most")
 def _starts(
     pseudometric: PseudoMetric, nodes: jax.Array, neighbours: jax.Array, most: int, queries: jax.Array
 ) -> Starts:
