@@ -53,7 +53,8 @@ class FiniteElements(Discretization):
     behaves like the power 2 pi / a of the distance, so that errors end up falling by no more than 2^(2 pi / a) per
     level; where a is above 2 pi, more than the difference is declared. At most 200000 functions are taken: a tolerance
     that asks for more is refused, with one that is within reach. The default of 1e-8 mostly is not; 1e-3 to 1e-5 are.
-    Constants are kept and masses conserved to round-off; positivity is not promised.
+    Constants are kept and masses conserved to round-off; positivity is not promised. Obtuse triangles are taken as they
+    are: they cost functions, not the truth of what is declared.
 
     In time, rational Krylov approximations are taken until a bound by their residual is a thousandth of the tolerance.
     f is seen at 9 nodes of each of the finer triangles, 16 for degree 2; narrower features may be missed.

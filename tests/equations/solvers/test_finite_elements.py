@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.linalg
-from surfaces import box, bracket, lopsided, on_sphere, rectangle
+from surfaces import box, bracket, lopsided, needles, on_sphere, rectangle
 from witnesses import disphenoid
 
 import attnflow as af
@@ -253,6 +253,19 @@ def test_a_corner_that_looks_inwards_is_declared():
     spectrum = limit(af.Uniform(surface), rtol=0.01).spectrum(5)
     expected = np.array([0, 1.47562182408, 3.53403136678, np.pi**2, np.pi**2]) / 2
     assert np.abs(spectrum.eigenvalues - expected).max() < spectrum.solver_error
+
+
+def test_obtuse_triangles_cost_functions_and_not_the_truth_of_what_is_declared():
+    surface = needles()  # angles up to 136 degrees, for which entries of S have the wrong sign
+    system = finite_elements.System(
+        af.LaplaceExpansion(PLAIN, af.Uniform(surface)), Elements(patches_of(surface), 0, 1)
+    )
+    diagonal = system.stiffness.diagonal()
+    assert (system.stiffness.toarray() - np.diag(diagonal)).max() > 0.05 * np.median(diagonal)
+    rough = limit(af.Uniform(surface), rtol=0.02, degree=1).spectrum(5)
+    fine = limit(af.Uniform(surface), rtol=1e-3).spectrum(5)
+    error = np.abs(rough.eigenvalues - fine.eigenvalues).max()
+    assert 0.1 * rough.solver_error < error < rough.solver_error
 
 
 def test_a_mesh_too_fine_to_be_cut_is_refused(monkeypatch):
