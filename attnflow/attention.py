@@ -217,14 +217,14 @@ class Attention(Attending):
     def mapped(self, center: Any) -> tuple[Attention, Mapped] | None:
         """Return the attention of a plainer cost, and the maps and potentials of points, or None if there is none.
 
-        logit(x, y) = plainer logit(a(x), b(y)) - (r(x) + c(y)) / 2eps; other profiles than the Gaussian take no
-        potentials.
+        logit(x, y) = plainer logit(a(x), b(y)) - (r(x) + c(y)) / 2eps; of other profiles than the Gaussian the rounding
+        of maps is not known.
 
         Args:
             center: a point (D,) amid the keys.
         """
         mapped = self.pseudometric.mapped(center)
-        if mapped is None or (mapped.has_potentials and self.profile != GAUSSIAN):
+        if mapped is None or self.profile != GAUSSIAN:
             return None
         return self.replace(pseudometric=mapped.cost or SquaredDistance()), mapped
 

@@ -83,7 +83,9 @@ COSTS: dict[str, Callable[[Tokens], PseudoMetric]] = {
     "dot product": lambda tokens: DotProduct(),
     "squared distance": lambda tokens: SquaredDistance(),
     "queries and keys": lambda tokens: QueryKey(tokens.of_queries, tokens.of_keys),
+    "queries and keys, causal": lambda tokens: QueryKey(tokens.of_queries, tokens.of_keys),
 }
+CAUSAL = {"queries and keys, causal"}  # whose layers are timed alone: masks have no gradient
 
 
 class Passes(NamedTuple):
@@ -94,14 +96,14 @@ class Passes(NamedTuple):
 
 
 def token_rows(*, quick: bool = False) -> Iterator[TokenRow]:
-    """Yield rows for all costs and precisions, a layer and a gradient each, at more and more points."""
+    """Yield rows for all costs and precisions, a layer and mostly a gradient each, at more and more points."""
     torch = optional("torch")
     for count, dtype, cost in itertools.product(COUNTS[:1] if quick else COUNTS, ("float64", "float32"), COSTS):
         tokens = Tokens.draw(count, dtype=dtype)
         own = _own(tokens, cost, dtype)
         peer = None if torch is None else _torch(torch, tokens, cost)
         exact, rows = _direct(tokens, cost)
-        for direction in Passes._fields:
+        for direction in ("layer",) if cost in CAUSAL else Passes._fields:
             run, other = getattr(own, direction), None if peer is None else getattr(peer, direction)
             start = time.process_time()
             run()
@@ -139,7 +141,7 @@ def _in_turn(run: Callable[[], np.ndarray], other: Callable[[], np.ndarray] | No
 
 def _own(tokens: Tokens, cost: str, dtype: str) -> Passes:
     """Return a layer and a gradient through the public face."""
-    attention = Attention(COSTS[cost](tokens), bandwidth=tokens.bandwidth)
+    attention = Attention(COSTS[cost](tokens), bandwidth=tokens.bandwidth, mask="causal" if cost in CAUSAL else None)
     options: dict[str, Any] = dict(dtype=dtype) if dtype == "float64" else dict(dtype=dtype, rtol=SINGLE_RTOL)
 
     def layer(points: Any, values: Any) -> Any:
@@ -160,14 +162,14 @@ def _torch(torch: Any, tokens: Tokens, cost: str) -> Passes:
 
     def forward() -> Any:
         queries, keys, channels = points, points, values
-        if cost == "queries and keys":
+        if cost.startswith("queries and keys"):
             queries, keys = points @ of_queries.T, points @ of_keys.T
         elif cost == "squared distance":
             one = torch.ones_like(points[:, :1])
             queries, keys = torch.hstack([points, one]), torch.hstack([points, -(points**2).sum(1, keepdim=True) / 2])
             channels = torch.hstack([values, one])  # as wide as the keys, else torch keeps all pairs
         packed = (array[None, None] for array in (queries, keys, channels))
-        return attend(*packed, scale=1 / tokens.bandwidth)[0, 0, :, : values.shape[1]]
+        return attend(*packed, scale=1 / tokens.bandwidth, is_causal=cost in CAUSAL)[0, 0, :, : values.shape[1]]
 
     def layer() -> np.ndarray:
         with torch.no_grad():
@@ -192,6 +194,8 @@ def _direct(tokens: Tokens, cost: str) -> tuple[np.ndarray, np.ndarray]:
     else:
         matrices = tokens.of_queries.astype(np.float64), tokens.of_keys.astype(np.float64)
         logits = points[rows] @ matrices[0].T @ (points @ matrices[1].T).T / tokens.bandwidth
+    if cost in CAUSAL:
+        logits[np.arange(len(points)) > rows[:, None]] = -np.inf
     kernel = np.exp(logits - logits.max(axis=1, keepdims=True))
     return kernel @ values / kernel.sum(axis=1, keepdims=True), rows
 
