@@ -9,7 +9,9 @@ from attnflow.densities.uniform import Uniform as Uniform
 from attnflow.densities.von_mises_fisher import VonMisesFisher as VonMisesFisher
 from attnflow.distributed import join_processes as join_processes
 from attnflow.equations.continuum import DriftDiffusion as DriftDiffusion
+from attnflow.equations.expansions.certificates import Minimizers as Minimizers
 from attnflow.equations.expansions.laplace import LaplaceExpansion as LaplaceExpansion
+from attnflow.equations.expansions.leading_order import LeadingOrder as LeadingOrder
 from attnflow.equations.heat_flow import heat_flow as heat_flow
 from attnflow.equations.solvers.finite_elements import FiniteElements as FiniteElements
 from attnflow.equations.solvers.finite_volume import FiniteVolume as FiniteVolume
@@ -20,6 +22,7 @@ from attnflow.features.random_features import RandomFeatures as RandomFeatures
 from attnflow.features.spectra import CauchySpectrum as CauchySpectrum
 from attnflow.features.spectra import GaussianSpectrum as GaussianSpectrum
 from attnflow.features.spectra import MaternSpectrum as MaternSpectrum
+from attnflow.heads import MultiHead as MultiHead
 from attnflow.judge.claims import Claim as Claim
 from attnflow.judge.levels import Level as Level
 from attnflow.judge.rates import LimitFit as LimitFit
@@ -55,7 +58,11 @@ from attnflow.masks.window import Window as Window
 from attnflow.measures import DiscreteMeasure as DiscreteMeasure
 from attnflow.normalizations.alpha import AlphaNormalization as AlphaNormalization
 from attnflow.normalizations.base import Normalization as Normalization
+from attnflow.normalizations.entmax import Entmax as Entmax
 from attnflow.normalizations.key_weights import KeyWeights as KeyWeights
+from attnflow.normalizations.sinkhorn import Sinkhorn as Sinkhorn
+from attnflow.normalizations.unnormalized import Sigmoid as Sigmoid
+from attnflow.normalizations.unnormalized import Unnormalized as Unnormalized
 from attnflow.precision import enable_x64 as enable_x64
 from attnflow.profiles.base import Profile as Profile
 from attnflow.profiles.compact import Compact as Compact

@@ -16,7 +16,9 @@ from attnflow.features.random_features import RandomFeatures
 from attnflow.masks.base import Mask
 from attnflow.masks.causal import Causal
 from attnflow.normalizations.base import Normalization
+from attnflow.normalizations.sinkhorn import Sinkhorn
 from attnflow.normalizations.softmax import Softmax
+from attnflow.normalizations.unnormalized import Sigmoid, Unnormalized
 from attnflow.profiles.base import Profile
 from attnflow.profiles.gaussian import GAUSSIAN
 from attnflow.profiles.kinds import NAMED
@@ -25,12 +27,29 @@ from attnflow.pseudometrics.base import Factors, Mapped, PseudoMetric
 from attnflow.pseudometrics.exchanged import Exchanged
 from attnflow.pseudometrics.plain import SquaredDistance
 
-NORMALIZATIONS = {"softmax": Softmax}  # those that have no parameters go by their names
+# Those that can do without parameters go by their names.
+NORMALIZATIONS = {"softmax": Softmax, "sinkhorn": Sinkhorn, "unnormalized": Unnormalized, "sigmoid": Sigmoid}
 MASKS = {"causal": Causal}
 
 
+class Attending(Traceable):
+    """What the three lives take: one attention, or several heads.
+
+    Attributes:
+        bandwidth: eps, the time of one layer.
+        rows: what is done with rows, by which a life chooses how it sums, see `Normalization.rows`.
+        heads: the attentions that it is made of.
+        mask: which keys of a sample are attended to.
+    """
+
+    bandwidth: Any
+    rows: Any
+    heads: Any
+    mask: Any
+
+
 @value
-class Attention(Traceable):
+class Attention(Attending):
     """Attention with the logit log h(D(x, y) / eps), h the profile [RZ].
 
         A f(x) = sum_j a_j(x) f(X_j),   a_j(x) = e^{u_j} h(D(x, X_j)/eps) / sum_k e^{u_k} h(D(x, X_k)/eps)
@@ -40,7 +59,8 @@ class Attention(Traceable):
     Args:
         pseudometric: the cost D(x, y).
         bandwidth: eps > 0, in units of D. One layer is the time eps.
-        normalization: where the log key weights u come from: "softmax" or a Normalization.
+        normalization: where the log key weights u come from, or what is done in place of dividing rows: "softmax",
+            "sinkhorn", "unnormalized", "sigmoid" or a Normalization.
         profile: h(s): "gaussian", e^{-s/2}, "exponential", "root", "compact", or a Profile such as
             StudentT(5.0, dim=2).
         mask: which keys of a sample a query attends to: "causal", or a Mask such as Window(128), Adjacency(matrix) or
@@ -107,6 +127,13 @@ class Attention(Traceable):
                 f"RandomFeatures is the whole kernel: it goes with no `profile` and no `mask`, got {profile!r} and "
                 f"{mask!r}. Drop them, or choose another spectrum."
             )
+        cost, normalization = normalization.absorbed(pseudometric)
+        if cost is not pseudometric and profile != GAUSSIAN:
+            raise ConfigError(
+                f"weights e^(b/eps) are part of the cost D - 2 b for the Gaussian profile alone, got `profile` = "
+                f"{profile!r}. Write the cost with CustomPseudoMetric."
+            )
+        pseudometric = cost
         if isinstance(mask, str):
             mask = MASKS[check_choice(mask, "mask", MASKS)]()
         if not (mask is None or isinstance(mask, Mask)):
@@ -118,6 +145,16 @@ class Attention(Traceable):
             self, pseudometric=pseudometric, bandwidth=bandwidth, normalization=normalization, profile=profile,
             mask=mask,
         )  # fmt: skip
+
+    @property
+    def rows(self) -> str:
+        """What its normalisation does with rows."""
+        return self.normalization.rows
+
+    @property
+    def heads(self) -> tuple[Attention, ...]:
+        """Itself alone."""
+        return (self,)
 
     def __repr__(self) -> str:
         words = [repr(self.pseudometric), f"bandwidth={self.bandwidth!r}"]
@@ -210,14 +247,14 @@ class Attention(Traceable):
         return self.replace(pseudometric=Exchanged(self.pseudometric))
 
 
-def check_attention(attention: object, *, known: bool = False) -> Attention:
-    """Return an Attention; raise ConfigError for all else, such as a bare cost.
+def check_attention(attention: object, *, known: bool = False) -> Any:
+    """Return an Attention, or several heads; raise ConfigError for all else, such as a bare cost.
 
     Args:
         attention: what is given.
         known: whether it is to be of known numbers and without a mask, as the lives of a density need it.
     """
-    if not isinstance(attention, Attention):
+    if not isinstance(attention, Attending):
         raise ConfigError(
             f"`attention` must be an Attention, got {type(attention).__name__}. "
             "Pass Attention(SquaredDistance(), bandwidth=0.05)."

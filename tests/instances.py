@@ -135,6 +135,7 @@ NORMALIZATIONS = {
     "alpha 0.7": (af.AlphaNormalization(0.7), lambda log_p, y: 0.3 * log_p),
     "alpha 1": (af.AlphaNormalization(1.0), lambda log_p, y: 0.0 * log_p),
     "key weights": (af.KeyWeights(lambda y: 0.4 * y[-1]), lambda log_p, y: log_p + 0.4 * y[-1]),
+    "sinkhorn": ("sinkhorn", lambda log_p, y: 0.5 * log_p),
     "a user's": (Tilted(0.6), lambda log_p, y: 0.5 * log_p + 0.6 * y[0]),
     "a user's, twice": (Twice(), lambda log_p, y: 0.5 * log_p),
 }

@@ -9,9 +9,10 @@ from attnflow.equations.expansions import coefficients as expansions
 from attnflow.equations.expansions import key_density, laplace, smoothness
 from attnflow.equations.semigroups import dense as semigroups
 from attnflow.measures import DiscreteMeasure
+from attnflow.pseudometrics import tilted
 from attnflow.sums import empirical, population
 from attnflow.sums.kernel_sums.dense import DenseSum
-from attnflow.sums.operators import keys
+from attnflow.sums.operators import keys, kinds, unnormalized
 from attnflow.sums.planning import planner
 from attnflow.trajectories import count_layers
 
@@ -182,3 +183,38 @@ def no_density_in_the_limit_of_totals(monkeypatch):
 def totals_of_one_key_for_all(monkeypatch):
     right = keys.MeasureKeys.log_total
     monkeypatch.setattr(keys.MeasureKeys, "log_total", lambda self, u: np.full_like(right(self, u), right(self, u)[0]))
+
+
+def sinkhorn_that_stops_at_once(monkeypatch):
+    monkeypatch.setattr(af.Sinkhorn, "log_key_weights", lambda self, keys: -0.3 * keys.log_total(0.0))
+
+
+def rows_divided_all_the_same(monkeypatch):
+    monkeypatch.setitem(kinds.OPERATORS, "undivided", kinds.OPERATORS["divided"])
+
+
+def sums_where_means_are_due(monkeypatch):
+    monkeypatch.setattr(DiscreteMeasure, "mass", 1.0)
+
+
+def a_sigmoid_without_its_bias(monkeypatch):
+    right = unnormalized.LogSigmoid
+    monkeypatch.setattr(unnormalized, "LogSigmoid", lambda attention, bias: right(attention, 0.0 * bias))
+
+
+def entmax_of_another_power(monkeypatch):
+    right = af.Entmax.__init__
+    monkeypatch.setattr(af.Entmax, "__init__", lambda self, alpha: right(self, alpha - 0.05))
+
+
+def half_the_weights_per_bandwidth(monkeypatch):
+    monkeypatch.setattr(tilted.Tilted, "__call__", lambda self, x, y: self.pseudometric(x, y) - self.potential(y))
+
+
+def heads_mixed_by_transposes(monkeypatch):
+    right = af.MultiHead.__init__
+
+    def wrong(self, heads, output):
+        right(self, heads, [matrix.T for matrix in output])
+
+    monkeypatch.setattr(af.MultiHead, "__init__", wrong)

@@ -95,6 +95,10 @@ class WrongEquation(Wrong):
     def generator(self, f, at=None):
         return (1 + self.amount) * self.right.generator(f, at=at)
 
+    def leading_order(self, f, at=None):
+        found = self.right.leading_order(f, at=at)
+        return found._replace(values=(1 + self.amount) * found.values)
+
 
 @contextlib.contextmanager
 def wrong(lives, amount):

@@ -6,6 +6,7 @@ The generator comes from the Laplace expansion alone. Nothing here knows a sum o
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -17,9 +18,11 @@ from attnflow.equations.diffusion import Diffusion
 from attnflow.equations.discretizations.base import Basis
 from attnflow.equations.expansions.laplace import SEARCHED, LaplaceExpansion
 from attnflow.equations.expansions.minimizers import nodes_of
+from attnflow.equations.heads import HeadsDiffusion
 from attnflow.equations.heat_flow import HeatEquation, heat_equation_of
 from attnflow.equations.solvers.base import Discretization
 from attnflow.equations.solvers.kinds import choose_discretization
+from attnflow.heads import MultiHead
 
 
 class DriftDiffusion(Diffusion):
@@ -41,7 +44,8 @@ class DriftDiffusion(Diffusion):
     answered at times that have smoothed it.
 
     Args:
-        attention: its pseudo-metric, whose minimiser must be the query; the bandwidth is only read by `layer`.
+        attention: its pseudo-metric, whose minimiser must be the query; the bandwidth is only read by `layer`. Of a
+            MultiHead L f = sum_h (L_h f) W_h, for a vector f.
         density: p, the law of the keys.
         rtol: max |error| <= rtol max |u|, over the times asked and the initial time.
         discretization: how it is solved, such as Spectral(); "auto" takes the first that serves the density. The name
@@ -60,6 +64,12 @@ class DriftDiffusion(Diffusion):
         >>> np.round(flow.values[:, 0] / 0.8, 6)  # e^{-t/2}
         array([1.      , 0.367879])
     """
+
+    def __new__(cls, attention: Attention | MultiHead, *given: Any, **options: Any) -> Any:
+        """Return the limit of one attention, or of several heads."""
+        if isinstance(attention, MultiHead):
+            return HeadsDiffusion(attention, *given, **options)
+        return super().__new__(cls)
 
     def __init__(
         self,

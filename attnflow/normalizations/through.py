@@ -19,9 +19,16 @@ class _Mapped(Keys):
     def __init__(self, keys: Keys, image: EmbeddedManifold) -> None:
         self._keys = keys
         self._image = image
+        self.is_symmetric = keys.is_symmetric
 
     def log_total(self, log_weights: Any) -> Any:
         return self._keys.log_total(log_weights)
+
+    def log_row_total(self, log_weights: Any) -> Any:
+        return self._keys.log_row_total(log_weights)
+
+    def fixed_point(self, update: Callable, *, rtol: float | None = None, max_sweeps: int = 1000) -> Any:
+        return self._keys.fixed_point(update, rtol=rtol, max_sweeps=max_sweeps)
 
     def evaluate(self, potential: Callable) -> Any:
         def mapped(theta: jax.Array) -> jax.Array:

@@ -16,7 +16,7 @@ from attnflow.errors import ConfigError, DataError, PrecisionError
 from attnflow.measures import DiscreteMeasure, as_measure
 from attnflow.precision import require_device, require_x64
 from attnflow.sums.kernel_sums.devices import choose_devices
-from attnflow.sums.operators.softmax import SoftmaxOperator
+from attnflow.sums.operators.kinds import operator_of
 from attnflow.sums.planning.planner import METHODS
 from attnflow.trajectories import Spectrum, Trajectory, count_layers
 
@@ -108,7 +108,7 @@ class EmpiricalAttention:
         self.attention = check_attention(attention)
         self.measure = measure
         self.include_self = bool(include_self)
-        self._operator = SoftmaxOperator(
+        self._operator = operator_of(
             attention, measure, include_self=self.include_self, dtype=dtype, method=method, rtol=rtol,
             promise=rtol, devices=None if devices is None else choose_devices(devices),
         )  # fmt: skip

@@ -6,15 +6,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from attnflow.sums.operators.softmax import SoftmaxOperator
+from attnflow.sums.operators.base import RowOperator
 from attnflow.sums.zonal import ZonalOperator
 
 
 class Layers(NamedTuple):
     """The operator on two quadratures: one that resolves f, for the first layer, and one for what comes out of it."""
 
-    first: SoftmaxOperator | ZonalOperator
-    rest: SoftmaxOperator | ZonalOperator
+    first: RowOperator | ZonalOperator
+    rest: RowOperator | ZonalOperator
 
     def iterate(self, own: np.ndarray, *, counts: list[int], at: np.ndarray, at_zero: np.ndarray | None) -> np.ndarray:
         """Return A^n f at points for several n, from the values of f at the nodes of the first layer."""

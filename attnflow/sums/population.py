@@ -20,8 +20,10 @@ from attnflow.manifolds.base import MAX_NODES, Manifold
 from attnflow.measures import DiscreteMeasure, as_measure
 from attnflow.normalizations.softmax import Softmax
 from attnflow.precision import require_x64
+from attnflow.profiles.gaussian import Gaussian
 from attnflow.sums.layers import Layers
-from attnflow.sums.operators.softmax import SoftmaxOperator
+from attnflow.sums.operators.base import RowOperator
+from attnflow.sums.operators.kinds import operator_of
 from attnflow.sums.operators.spectra import Eigenpairs
 from attnflow.sums.sharpness import Sharpness
 from attnflow.sums.zonal import ZonalOperator, ZonalResolutions, finer, is_zonal
@@ -106,18 +108,21 @@ class PopulationAttention:
             raise PrecisionError(f"`rtol` must be at least {BEST_RTOL:g} in float64, got {rtol:g}.")
         self.attention = check_attention(attention, known=True)
         self.density = check_density(density)
+        if len(self.attention.heads) > 1 and not density.manifold.is_compact:
+            raise ConfigError(f"the population of several heads needs a compact manifold, got {density.manifold}.")
         self.rtol = rtol
         # A Gaussian kernel of variance eps keeps the modes up to sqrt(2 log(1/rtol) / eps); some more for f and p.
         self._least_degree = math.ceil(math.sqrt(-2 * math.log(rtol) / attention.bandwidth)) + 12
         self._degree = self._least_degree
         self._is_settled = False  # whether that degree is known to resolve the density and the cost
-        self._operators: dict[int, SoftmaxOperator] = {}
+        self._operators: dict[int, RowOperator] = {}
         self._look()
 
     def _look(self) -> None:
-        given = self.attention, self.density
-        self._sharpness = Sharpness(*given, rtol=self.rtol)
-        self._zonal = ZonalResolutions(*given, rtol=self.rtol) if is_zonal(*given) else None
+        heads, density = self.attention.heads, self.density
+        self._sharpness = [Sharpness(head, density, rtol=self.rtol) for head in heads]
+        zonal = self.attention.rows == "divided" and is_zonal(heads[0], density)
+        self._zonal = ZonalResolutions(heads[0], density, rtol=self.rtol) if zonal else None
 
     def __getstate__(self) -> dict:
         return vars(self) | {"_operators": {}, "_sharpness": None, "_zonal": None}
@@ -288,7 +293,7 @@ class PopulationAttention:
                 error = difference + max(fine.worst_error, ROUND_OFF) * rounding
                 self._warn_if_above(error, max(found, answer.size))
                 return _Result(answer.values, error, fine)
-        profile = self.attention.profile
+        profile = next((head.profile for head in self.attention.heads if not head.profile.is_smooth), Gaussian())
         remedy = (
             "a smoother f or a larger tolerance" if profile.is_smooth else f"a larger tolerance: {profile} has a kink"
         )
@@ -304,13 +309,15 @@ class PopulationAttention:
 
         With the degree of the quadratures from which the next answer starts.
         """
-        kinked = not self.attention.profile.is_smooth
+        kinked = not all(head.profile.is_smooth for head in self.attention.heads)
         if self._zonal is not None and work is not None and (kinked or self._is_long(work)):
             for operators in self._zonal(f):
                 coarse, fine = (Layers(operator, operator) for operator in operators)
                 yield coarse, fine, self._degree
         degree = self._settled_degree(nodes)
-        first = degree if f is None else self._sharpness.of_function(f, degree)
+        first = degree
+        for sharpness in self._sharpness:
+            first = first if f is None else sharpness.of_function(f, first)
         for _ in range(MAX_REFINEMENTS if first == self._least_degree else MAX_SHARP_REFINEMENTS):
             yield self._layers(first, degree), self._layers(finer(first), finer(degree)), degree
             degree, first = finer(degree), finer(first)
@@ -347,7 +354,8 @@ class PopulationAttention:
     def _settled_degree(self, nodes: int) -> int:
         """Return a degree that resolves the density and the cost, and at which there are at least so many nodes."""
         if not self._is_settled:
-            self._degree = self._sharpness.of_operator(self._degree)
+            for sharpness in self._sharpness:
+                self._degree = sharpness.of_operator(self._degree)
             self._is_settled = True
         while self.density.quadrature_size(self._degree) < nodes:
             self._degree = finer(self._degree)
@@ -356,12 +364,12 @@ class PopulationAttention:
     def _layers(self, first: int, rest: int) -> Layers:
         return Layers(self._operator(first), self._operator(rest))
 
-    def _operator(self, degree: int) -> SoftmaxOperator:
+    def _operator(self, degree: int) -> RowOperator:
         if degree not in self._operators:
             nodes, masses = self.density.quadrature(degree)
             massive = masses > 0  # of a peaked density most nodes have none
             measure = DiscreteMeasure(nodes[massive], masses[massive])
-            self._operators[degree] = SoftmaxOperator(self.attention, measure, rtol=self.rtol / 10)
+            self._operators[degree] = operator_of(self.attention, measure, rtol=self.rtol / 10)
             for oldest in list(self._operators)[:-_KEPT]:
                 del self._operators[oldest]
         return self._operators[degree]
@@ -378,7 +386,7 @@ class _OnManifold:
         return self.functions(self.manifold.check(points, "points"))
 
 
-def _size(own: np.ndarray, queried: np.ndarray, operator: SoftmaxOperator | ZonalOperator) -> float:
+def _size(own: np.ndarray, queried: np.ndarray, operator: RowOperator | ZonalOperator) -> float:
     """How large f is: its largest value where asked, or its norm in L2(p), the larger."""
     largest = float(np.abs(own).max()) or 1.0  # its square may be no number
     with np.errstate(under="ignore"):

@@ -17,7 +17,7 @@ from attnflow.features.random_features import RandomFeatures
 from attnflow.manifolds.base import rule_of
 from attnflow.measures import DiscreteMeasure
 from attnflow.resolution import close_nodes, close_rule
-from attnflow.sums.operators.keys import MeasureKeys
+from attnflow.sums.operators.keys import MeasureKeys, Totals
 
 AGREEMENT = 1e-11  # of integrals, relative; sums of 1e5 terms reach 1e-14
 TEMPERED = 8.0  # e-foldings to which densities and kernels are flattened, so that what is small shows as well
@@ -207,7 +207,7 @@ def _close_channels(f: Callable, fixed: Fixed) -> np.ndarray:
 
 def _potential(attention: Attention, nodes: np.ndarray) -> np.ndarray:
     """Return the log key weights as far as they are functions of the key: the log totals, smooth as k, are left out."""
-    keys = MeasureKeys(nodes, lambda _: (np.zeros(len(nodes)), 0.0))
+    keys = MeasureKeys(nodes, Totals(lambda _: (np.zeros(len(nodes)), 0.0)))
     return np.broadcast_to(np.asarray(attention.normalization.log_key_weights(keys), dtype=float), len(nodes))
 
 

@@ -17,7 +17,7 @@ from attnflow.measures import DiscreteMeasure
 from attnflow.profiles.gaussian import GAUSSIAN
 from attnflow.pseudometrics.plain import DotProduct, SquaredDistance
 from attnflow.sums.harmonics import harmonics_of, has_harmonics
-from attnflow.sums.operators.keys import key_potential
+from attnflow.sums.operators.keys import Totals, key_potential
 from attnflow.sums.operators.lanczos import largest_eigenpairs
 from attnflow.sums.operators.spectra import Eigenfunctions, Eigenpairs
 from attnflow.sums.sharpness import Sharpness
@@ -50,6 +50,7 @@ class ZonalOperator:
         attention: a squared distance or a dot product, and the bandwidth.
         density: p on a sphere or torus.
         degree: of the rule of the manifold; harmonics reach up to half of it.
+        rtol: tolerance of the averages, of which key weights that are iterated take a share.
 
     Attributes:
         worst_error: what rounding may do to any average so far, relative to the largest value.
@@ -57,7 +58,7 @@ class ZonalOperator:
     """
 
     @np.errstate(under="ignore")
-    def __init__(self, attention: Attention, density: Density, *, degree: int) -> None:
+    def __init__(self, attention: Attention, density: Density, *, degree: int, rtol: float = 1e-8) -> None:
         manifold, rule = density.manifold, density.manifold.quadrature(degree)
         self.measure = DiscreteMeasure(rule.points, density.quadrature(degree).masses)
         self._harmonics = harmonics_of(manifold, degree)
@@ -71,9 +72,9 @@ class ZonalOperator:
             )
         self._log_scale = log_constant - manifold.log_volume
         self._rounding = ROUND_OFF + GROWTH * self.limit**2
-        self._weigh_keys(attention, self.measure.masses / rule.masses * manifold.volume)
+        self._weigh_keys(attention, self.measure.masses / rule.masses * manifold.volume, rtol)
 
-    def _weigh_keys(self, attention: Attention, density: np.ndarray) -> None:
+    def _weigh_keys(self, attention: Attention, density: np.ndarray, rtol: float) -> None:
         def log_totals(log_weights: Any) -> tuple[np.ndarray, float]:
             sizes = density * np.exp(log_weights)
             totals = self._harmonics.synthesise(self._convolve(sizes[:, None]))[:, 0]
@@ -81,7 +82,7 @@ class ZonalOperator:
             totals = np.maximum(totals, rounding)  # what is less has no digit
             return self._log_scale + np.log(totals), rounding / float(totals.min())
 
-        potential = key_potential(attention.normalization, self.measure.points, log_totals)
+        potential = key_potential(attention.normalization, self.measure.points, Totals(log_totals, rtol=rtol))
         self._peak = float(np.max(potential.values))
         self._weights = density * np.exp(potential.values - self._peak)
         self._key_error = 2 * potential.error
@@ -228,7 +229,7 @@ class ZonalResolutions:
 
     def _operator(self, degree: int) -> ZonalOperator:
         if degree not in self._operators:
-            self._operators[degree] = ZonalOperator(self._attention, self._density, degree=degree)
+            self._operators[degree] = ZonalOperator(self._attention, self._density, degree=degree, rtol=self._rtol)
             for oldest in list(self._operators)[:-KEPT]:
                 del self._operators[oldest]
         self._operators[degree].begin()
@@ -267,8 +268,8 @@ def is_zonal(attention: Attention, density: Density) -> bool:
     else:
         plain = cost is SquaredDistance and isinstance(manifold, Sphere)
     return (
-        plain and not density.brings_quadrature and has_harmonics(density.manifold)
-        and 1 / attention.bandwidth <= LARGEST_ARGUMENT
+        plain and attention.normalization.rows == "divided" and not density.brings_quadrature
+        and has_harmonics(density.manifold) and 1 / attention.bandwidth <= LARGEST_ARGUMENT
     )  # fmt: skip
 
 

@@ -6,6 +6,7 @@ volume of the induced metric. With that in place of a sum the normalisation itse
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -16,8 +17,10 @@ from attnflow._programs import at_point
 from attnflow.attention import Attention
 from attnflow.densities.base import Density
 from attnflow.equations.expansions.matrices import log_volume
-from attnflow.errors import DataError
+from attnflow.errors import ConfigError, DataError
 from attnflow.normalizations.base import Keys
+
+_SETTLED = 1e-9  # of a fixed point, which one step of Newton finds where totals enter as they should
 
 
 class LimitKeys(Keys):
@@ -37,20 +40,42 @@ class LimitKeys(Keys):
 
     def log_total(self, log_weights: Any) -> jax.Array:
         self.are_totals_asked = True
-        return log_weights + self._density.log_density(self._key) - self._log_induced_volume()
+        return log_weights + self._log_local_density
+
+    def fixed_point(self, update: Callable, *, rtol: float | None = None, max_sweeps: int = 1000) -> jax.Array:
+        """Return u = update(u) by one step of Newton: a total is affine in u; NaN if that is not the answer."""
+        self.are_totals_asked = True
+        start = self._log_local_density * 0.0
+        first, slope = jax.jvp(update, (start,), (start + 1.0,))
+        found = start + (first - start) / (1.0 - slope)
+        return jnp.where(jnp.abs(update(found) - found) <= _SETTLED * (1.0 + jnp.abs(found)), found, jnp.nan)
 
     def evaluate(self, potential: Callable) -> Any:
         return at_point(potential, self._key, name="log_weight", scalar=True)
 
-    def _log_induced_volume(self) -> jax.Array:
-        """Return log sqrt(det G / det g), G = 1/2 Hess_y D, in a frame that is orthonormal for g."""
+    @functools.cached_property
+    def _log_local_density(self) -> jax.Array:
+        """Log p_G = log p - log sqrt(det G / det g), G = 1/2 Hess_y D, in a frame that is orthonormal for g."""
         manifold = self._density.manifold
         chart = manifold.chart_at(self._key)
 
         def cost(u: jax.Array) -> jax.Array:
             return 0.5 * self._attention.pseudometric(self._key, chart(u))
 
-        return log_volume(jax.hessian(cost)(jnp.zeros(manifold.dim, self._key.dtype)))
+        log_induced_volume = log_volume(jax.hessian(cost)(jnp.zeros(manifold.dim, self._key.dtype)))
+        return self._density.log_density(self._key) - log_induced_volume
+
+
+def check_limit(attention: Attention) -> None:
+    """Raise ConfigError, with the reason, where a normalisation leaves no differential operator as eps vanishes."""
+    if len(attention.heads) > 1:
+        raise ConfigError(
+            "LaplaceExpansion expands one attention, and several heads have several metrics. Ask it for each head, or "
+            "DriftDiffusion for all of them."
+        )
+    reason = attention.normalization.without_limit(attention.pseudometric)
+    if reason:
+        raise ConfigError(f"{attention!r} has no limit of vanishing bandwidth at a point: {reason}")
 
 
 def log_key_weight(attention: Attention, density: Density, key: jax.Array) -> jax.Array | float:

@@ -22,6 +22,7 @@ from attnflow.sums.kernel_sums.dense import DenseSum
 from attnflow.sums.kernel_sums.devices import DevicesSum
 from attnflow.sums.kernel_sums.fourier import MAX_DIM, FourierSum
 from attnflow.sums.kernel_sums.gpu import GpuSum, has_gpu
+from attnflow.sums.kernel_sums.gpu_products import MOST_BY_PAIRS, GpuProductSum
 from attnflow.sums.kernel_sums.large_logits import LargeLogitSum
 from attnflow.sums.kernel_sums.mapped import MOST_SPAN, MappedKeys, MappedSum
 from attnflow.sums.kernel_sums.products import LEAST_DIM, ProductSum
@@ -212,6 +213,9 @@ class PlannedSum(KernelSum):
         predicted = {"dense": costs.dense_cost(work, machine)} if "dense" in methods else {}
         if pairs < PLANNED_PAIRS and "dense" in methods:
             return predicted
+        has_gpu_products = "gpu" in methods and self._has_gpu_products
+        if has_gpu_products and (len(methods) == 1 or has_gpu()):
+            predicted["gpu"] = costs.gpu_cost(work._replace(products=True), machine)
         mapped = self._mapped_for("cutoff")
         if (mapped or self).attention.is_gaussian and (mapped is None or mapped.fits):
             weights, images = np.exp((mapped or self).log_weights), mapped.of(queries) if mapped else queries
@@ -220,7 +224,7 @@ class PlannedSum(KernelSum):
             given: dict[str, Any] = dict(sample=sample, bandwidth=self.attention.bandwidth, rtol=self._rtol)
             if "cutoff" in methods:
                 predicted["cutoff"] = costs.cutoff_cost(work, machine, **given)
-            if "gpu" in methods and (len(methods) == 1 or has_gpu()):
+            if "gpu" in methods and not has_gpu_products and (len(methods) == 1 or has_gpu()):
                 predicted["gpu"] = costs.gpu_cost(work, machine)
             if "fourier" in methods and work.dim <= MAX_DIM:
                 predicted["fourier"] = costs.fourier_cost(work, machine, width=self._width, **given)
@@ -230,6 +234,12 @@ class PlannedSum(KernelSum):
     def _has_products(self) -> bool:
         seen = self._mapped_for("dense") or self
         return self._devices is None and seen.points.shape[1] >= LEAST_DIM and seen.attention.factors(1.0) is not None
+
+    @cached_property
+    def _has_gpu_products(self) -> bool:
+        """Whether logits are products of matrices on a GPU: of few coordinates pairs one by one are faster there."""
+        seen = self._mapped_for("dense") or self
+        return seen.points.shape[1] > MOST_BY_PAIRS and seen.attention.factors(1.0) is not None
 
     @cached_property
     def _width(self) -> np.ndarray:
@@ -250,7 +260,8 @@ class PlannedSum(KernelSum):
 
         Potentials make large logits of small ones: sums over all pairs take the cost itself.
         """
-        if self._has_potentials is None or (method == "dense" and self._has_potentials):
+        as_they_are = method == "dense" or (method == "gpu" and self._has_gpu_products)
+        if self._has_potentials is None or (as_they_are and self._has_potentials):
             return None
         return self._mapped
 
@@ -283,6 +294,8 @@ class PlannedSum(KernelSum):
             return DenseSum(attention, **given)
         if method == "cutoff":
             return CutoffSum(attention, rtol=self._rtol, **given)
+        if method == "gpu" and self._has_gpu_products:
+            return GpuProductSum(attention, rtol=self._rtol, **given)
         if method == "gpu":
             return GpuSum(attention, **given)
         return FourierSum(attention, rtol=self._rtol, **given)
