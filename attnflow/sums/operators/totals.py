@@ -16,6 +16,7 @@ from attnflow.sums.planning.masked import AnySum
 
 NEAR = 1.0  # log key weights that have moved by less are summed as values over the same weighed points
 EXPECTED_SWEEPS = 16  # of a fixed point
+TIGHTEST = 1e-12  # tolerance of a sweep; below it rounding would have every row summed once more, with care
 
 
 class MeasureTotals:
@@ -56,7 +57,7 @@ class MeasureTotals:
     def again(self, log_weights: np.ndarray) -> tuple[np.ndarray, float]:
         """Return the same for one of many u that settle, (N,): points are sorted and planned for once."""
         if self._held is None or not np.abs(log_weights - self._held[1]).max() <= NEAR:
-            self._held = self._sum(self._log_masses + log_weights, self._rtol / 8), log_weights
+            self._held = self._sum(self._log_masses + log_weights, max(self._rtol / 8, TIGHTEST)), log_weights
         planned, known = self._held
         changes = np.exp(log_weights - known)
         with planned.expecting(EXPECTED_SWEEPS):
