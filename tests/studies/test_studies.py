@@ -29,6 +29,7 @@ LONG = (
 )
 LONG += ("particles", "sampled_spectrum", "stationary")
 LONG += ("boundary", "clusters", "curved", "new_metric")  # which compile for many manifolds
+LONG += ("heads", "sinkhorn", "sinkhorn_boundary", "wrapped_gaussian")  # which compile their own kernels
 
 RUN = """
 import sys

@@ -11,6 +11,7 @@ STUDY = {study.name: study for study in find_studies(STUDIES)}
 # Their smallest cases take more than a few seconds each, most of it compiling: `make wrong-lives` has them all.
 SLOW = {"alpha", "depth_noise", "depth_noise_limit", "depth_sphere", "generator", "heat_flow", "key_weights", "scale"}
 SLOW |= {"three_lives", "curved", "new_metric"}
+SLOW |= {"heads", "sinkhorn", "sinkhorn_boundary"}
 
 
 def surprises(study):
