@@ -4,7 +4,7 @@ BIN := .venv/bin
 # One BLAS thread: the time of a run depends less on what else the machine does.
 export OPENBLAS_NUM_THREADS := 1
 
-.PHONY: verify verify-full wrong-lives mutate test lint types figures report gpu-compile clean
+.PHONY: verify verify-full wrong-lives mutate test lint types figures report gpu-measure gpu-compile clean
 
 verify: .venv/installed  ## the main job: run every study at quick size and print the verdicts
 	$(BIN)/attnflow verify --quick
@@ -44,6 +44,9 @@ report: .venv/installed  ## one HTML page with every claim, the summary in the R
 
 clean:
 	rm -rf .venv .venv-gpu .attnflow mutants
+
+gpu-measure: .venv/installed  ## time the GPU sums on a GPU that is here, with their errors; the table in docs/gpu.md
+	$(BIN)/python tests/gpu_measure.py
 
 gpu-compile:  ## compile the GPU programs for a GPU that need not be here; registers and spills
 	test -x .venv-gpu/bin/python || $(PYTHON) -m venv .venv-gpu

@@ -12,6 +12,7 @@ from attnflow._checks import check_choice, check_positive
 from attnflow._tracing import Traceable, is_known, is_traced, primal
 from attnflow._values import freeze, static, value
 from attnflow.errors import ConfigError
+from attnflow.features.random_features import RandomFeatures
 from attnflow.masks.base import Mask
 from attnflow.masks.causal import Causal
 from attnflow.normalizations.base import Normalization
@@ -19,11 +20,10 @@ from attnflow.normalizations.sinkhorn import Sinkhorn
 from attnflow.normalizations.softmax import Softmax
 from attnflow.normalizations.unnormalized import Sigmoid, Unnormalized
 from attnflow.profiles.base import Profile
-from attnflow.profiles.gaussian import Gaussian
+from attnflow.profiles.gaussian import GAUSSIAN
 from attnflow.profiles.kinds import NAMED
 from attnflow.profiles.squared import Squared
-from attnflow.pseudometrics.base import Factors, PseudoMetric
-from attnflow.pseudometrics.divided import Divided
+from attnflow.pseudometrics.base import Factors, Mapped, PseudoMetric
 from attnflow.pseudometrics.exchanged import Exchanged
 from attnflow.pseudometrics.plain import SquaredDistance
 
@@ -115,15 +115,20 @@ class Attention(Attending):
                 f"AlphaNormalization(1.0), got {normalization!r}."
             )
         if not isinstance(profile, Profile):
-            profile = NAMED[check_choice(profile, "profile", NAMED)]()
+            profile = NAMED[check_choice(profile, "profile", NAMED)]
         if not (profile.is_exponential or pseudometric.vanishes_on_diagonal):
             raise ConfigError(
                 f"`profile` = {profile!r} needs a cost that is not negative and zero at x = y, which "
                 f"{type(pseudometric).__name__} does not say of itself. Set `vanishes_on_diagonal=True` if "
                 "D(x, x) = 0 <= D(x, y), or take the Gaussian profile."
             )
+        if isinstance(pseudometric, RandomFeatures) and not (profile == GAUSSIAN and mask is None):
+            raise ConfigError(
+                f"RandomFeatures is the whole kernel: it goes with no `profile` and no `mask`, got {profile!r} and "
+                f"{mask!r}. Drop them, or choose another spectrum."
+            )
         cost, normalization = normalization.absorbed(pseudometric)
-        if cost is not pseudometric and profile != Gaussian():
+        if cost is not pseudometric and profile != GAUSSIAN:
             raise ConfigError(
                 f"weights e^(b/eps) are part of the cost D - 2 b for the Gaussian profile alone, got `profile` = "
                 f"{profile!r}. Write the cost with CustomPseudoMetric."
@@ -154,7 +159,7 @@ class Attention(Attending):
     def __repr__(self) -> str:
         words = [repr(self.pseudometric), f"bandwidth={self.bandwidth!r}"]
         words += [] if self.normalization == Softmax() else [f"normalization={self.normalization!r}"]
-        words += [] if self.profile == Gaussian() else [f"profile={self.profile!r}"]
+        words += [] if self.profile == GAUSSIAN else [f"profile={self.profile!r}"]
         words += [] if self.mask is None else [f"mask={self.mask!r}"]
         return f"Attention({', '.join(words)})"
 
@@ -172,29 +177,56 @@ class Attention(Attending):
     def is_gaussian(self) -> bool:
         """Whether the kernel is exp(-|x - y|^2 / 2eps), for which there are faster sums than over all pairs."""
         # A subclass that writes another cost is another cost.
-        return type(self.pseudometric).__call__ is SquaredDistance.__call__ and self.profile == Gaussian()
+        return type(self.pseudometric).__call__ is SquaredDistance.__call__ and self.profile == GAUSSIAN
 
     def factors(self, radius: Any) -> Factors | None:
         """Return maps a, b of points to rows with logit(x, y) = a(x) . b(y) / eps, or None, as of the pseudo-metric."""
-        return self.pseudometric.factors(radius) if self.profile == Gaussian() else None
+        return self.pseudometric.factors(radius) if self.profile == GAUSSIAN else None
 
     def local(self, dim: int) -> Attention:
         """Return the attention with the Gaussian profile that has the same limit in so many dimensions: of D / c.
 
-        c is mu_2 / (m mu_0), see `Profile`.
+        c is mu_2 / (m mu_0), see `Profile`, or what the spectrum of random features says.
 
         Raises:
-            ConfigError: if there is none, because the second moment of the profile is infinite.
+            ConfigError: if there is none, because the second moment of the profile is infinite, or the density of
+                frequencies at zero is not known.
         """
-        if self.profile == Gaussian():
+        if isinstance(self.pseudometric, RandomFeatures):
+            scale = self.pseudometric.spectrum.scale(dim)
+            return self.replace(pseudometric=SquaredDistance() / scale)
+        if self.profile == GAUSSIAN:
             return self
-        return self.replace(pseudometric=Divided(self.pseudometric, self.profile.scale(dim)), profile=Gaussian())
+        return self.replace(pseudometric=self.pseudometric / self.profile.scale(dim), profile=GAUSSIAN)
 
     def squared(self) -> Attention:
-        """Return the attention whose kernel is the square of this one: a Gaussian at half the bandwidth."""
-        if self.profile == Gaussian():
+        """Return the attention whose kernel is the square of this one: a Gaussian at half the bandwidth.
+
+        Raises:
+            ConfigError: for random features, whose square has as many features squared.
+        """
+        if isinstance(self.pseudometric, RandomFeatures):
+            raise ConfigError(
+                "the squares of RandomFeatures are no sum of features. Ask for an effective sample size of "
+                "SquaredDistance()."
+            )
+        if self.profile == GAUSSIAN:
             return self.replace(bandwidth=self.bandwidth / 2)
         return self.replace(profile=Squared(self.profile))
+
+    def mapped(self, center: Any) -> tuple[Attention, Mapped] | None:
+        """Return the attention of a plainer cost, and the maps and potentials of points, or None if there is none.
+
+        logit(x, y) = plainer logit(a(x), b(y)) - (r(x) + c(y)) / 2eps; of other profiles than the Gaussian the rounding
+        of maps is not known.
+
+        Args:
+            center: a point (D,) amid the keys.
+        """
+        mapped = self.pseudometric.mapped(center)
+        if mapped is None or self.profile != GAUSSIAN:
+            return None
+        return self.replace(pseudometric=mapped.cost or SquaredDistance()), mapped
 
     def replace(self, **changes: Any) -> Attention:
         """Return the same attention with some fields changed.

@@ -83,12 +83,23 @@ class Weighted(af.PseudoMetric):
         return jnp.sum((self.matrix @ (x - y)) ** 2)
 
 
+MATRIX = np.array([[1.0, 0.2, 0.1], [0.0, 0.8, 0.3]])
 # Costs by name, with whether they are symmetric; all take points of three coordinates.
 COSTS = {
     "squared distance": (af.SquaredDistance(), True),
     "dot product": (af.DotProduct(), True),
     "weighted": (Weighted(np.array([[1.0, 0.2, 0.0], [0.0, 0.8, 0.1], [0.3, 0.0, 1.1]])), True),
     "asymmetric": (af.CustomPseudoMetric(lambda x, y: jnp.sum((x - 1.2 * y) ** 2) + 0.3 * y[0]), False),
+    "queries and keys": (af.QueryKey(MATRIX, MATRIX[::-1]), False),
+    "distance of queries and keys": (af.QueryKeyDistance(MATRIX, 1.1 * MATRIX), False),
+    "linear map": (af.Mahalanobis(MATRIX), True),
+    "graph": (af.GraphAttention(MATRIX, np.array([0.5, -1.0])), True),
+    "map": (af.LearnedMap(lambda x: jnp.stack([x[0], x[1] + 0.2 * jnp.sin(x[0]), 2 * x[2]])), True),
+    "local units": (af.VariableBandwidth(lambda x: 1 + 0.1 * x[0] ** 2), True),
+    "units of neighbours": (af.SelfTuned.of_neighbours(CLOUD, k=5), True),
+    "divergence": (af.Bregman(lambda x: jnp.sum(x**2) + jnp.logaddexp(x[0], x[1])), False),
+    "kernel times norm": (af.KernelTimesNorm(2.5, coefficient=0.01), False),
+    "sum": (0.5 * af.SquaredDistance() + af.Mahalanobis(MATRIX) / 3, True),
 }
 
 

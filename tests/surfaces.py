@@ -43,3 +43,19 @@ def bracket():
     corners = [[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0], [-1, 1, 0], [-1, 0, 0], [-1, -1, 0], [0, -1, 0]]
     faces = [[0, 1, 2], [0, 2, 3], [0, 3, 4], [0, 4, 5], [0, 5, 6], [0, 6, 7]]
     return af.TriangulatedSurface(np.array(corners, dtype=float), faces, with_boundary=True)
+
+
+def needles():
+    """A mesh of the unit sphere by five rings of thirty vertices, each turned by half a radian: long, obtuse ones."""
+    heights, turns = np.pi * np.arange(1, 6) / 6, 2 * np.pi * np.arange(30) / 30
+    ring, turn = np.meshgrid(np.arange(5), turns, indexing="ij")
+    longitudes, latitudes = turn + ring / 2, heights[ring]
+    rings = np.stack(
+        [np.sin(latitudes) * np.cos(longitudes), np.sin(latitudes) * np.sin(longitudes), np.cos(latitudes)], axis=2
+    )
+    own, after, poles = np.arange(30), (np.arange(30) + 1) % 30, np.full((2, 30), [[150], [151]])
+    faces = [(poles[0], own, after), (poles[1], 120 + after, 120 + own)]
+    for start in range(0, 120, 30):
+        faces += [(start + own, start + 30 + own, start + 30 + after), (start + own, start + 30 + after, start + after)]
+    vertices = np.concatenate([rings.reshape(-1, 3), [[0, 0, 1], [0, 0, -1]]])
+    return af.TriangulatedSurface(vertices, np.concatenate([np.stack(face, axis=1) for face in faces]))

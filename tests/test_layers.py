@@ -9,9 +9,20 @@ ROOT = Path(__file__).parents[1]
 
 # From the ground up: a room may import what stands to its left or below. Rooms of one wing never import the other.
 ORDER = [
-    *["errors", "_checks", "_values", "_tracing", "precision", "_reads", "_programs", "_lifting", "_optional"],
+    *[
+        "errors",
+        "_checks",
+        "_values",
+        "_tracing",
+        "_compiling",
+        "precision",
+        "_reads",
+        "_programs",
+        "_lifting",
+        "_optional",
+    ],
     *["distributed", "trajectories", "measures", "manifolds", "resolution", "densities", "pseudometrics"],
-    *["profiles", "normalizations", "masks", "attention", "heads"],
+    *["features", "profiles", "normalizations", "masks", "attention", "heads"],
     *["sums", "equations", "comparison"],
     *["judge", "lab", "cli", "__main__"],
 ]

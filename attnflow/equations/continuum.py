@@ -83,7 +83,7 @@ class DriftDiffusion(Diffusion):
         self.attention = attention
         self.density = density
         self._search = self._expansion = LaplaceExpansion(attention, density)
-        if not attention.pseudometric.vanishes_on_diagonal:
+        if not attention.pseudometric.is_definite:
             self._search.require_fixed_minimizer(nodes_of(density, SEARCHED))
             # Searched for, a minimiser is found to 1e-8 only.
             self._expansion = LaplaceExpansion(attention, density, at_query=True)

@@ -49,6 +49,13 @@ def subdivide(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.n
     return np.concatenate([vertices, vertices[ends].mean(axis=1)]), corners[:, _CHILDREN].reshape(-1, 3)
 
 
+def halves(corners: np.ndarray) -> np.ndarray:
+    """Return the corners (4F, 3, d) of the triangles into which those with corners (F, 3, d) are cut, likewise."""
+    after, before = np.roll(corners, -1, axis=1), np.roll(corners, 1, axis=1)
+    places = np.concatenate([corners, (after + before) / 2], axis=1)
+    return places[:, _CHILDREN].reshape(-1, *corners.shape[1:])
+
+
 def descend(faces: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return in which triangles of the subdivided mesh points lie, and their barycentric coordinates (Q, 3) there."""
     corner = weights.argmax(axis=1)

@@ -25,7 +25,7 @@ class Adjacency(Mask):
 
     Example:
         >>> import scipy.sparse, attnflow as af
-        >>> ring = scipy.sparse.diags_array([1, 1, 1], offsets=[-1, 0, 1], shape=(100, 100))
+        >>> ring = scipy.sparse.diags_array([1.0, 1.0, 1.0], offsets=[-1, 0, 1], shape=(100, 100))
         >>> graph = af.Attention(af.DotProduct(), bandwidth=1.0, mask=af.Adjacency(ring))
     """
 

@@ -21,7 +21,7 @@ _MARGIN = 0.1  # of a power: r^(-1.1), summed up to there, lacks 1e-14
 
 
 class Profile(Traceable, ABC):
-    """The weight h(s) of a key at s = D(x, y) / eps; h(0) = 1, and it falls.
+    """The weight h(s) of a key at s = D(x, y) / eps, between 0 and 1; errors are declared for an h that falls.
 
     Attention with the weights h(|x - y|^2 / eps) tends to the generator of the Gaussian profile, h = e^{-s/2}, times
 

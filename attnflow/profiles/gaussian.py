@@ -31,3 +31,6 @@ class Gaussian(Profile):
 
     def steepness(self, logits: np.ndarray) -> np.ndarray:
         return logits
+
+
+GAUSSIAN = Gaussian()  # one object, by which most profiles are told at once

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import functools
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import field
+from collections.abc import Callable, Hashable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import jaxpr_as_fun
-from jax.tree_util import Partial
 
+from attnflow._checks import check_real
 from attnflow._lifting import shown
 from attnflow._programs import trace
 from attnflow._reads import reads_by_position
-from attnflow._tracing import Traceable, is_traced
-from attnflow._values import freeze, value
+from attnflow._tracing import Traceable, is_known, is_traced, primal
+from attnflow._values import freeze, static, value
 from attnflow.errors import ConfigError, DataError
 
 _PAIRED = 64  # points of which all pairs are looked at
@@ -32,14 +31,39 @@ class Factors(NamedTuple):
     of_keys: Callable
 
 
+class Mapped(NamedTuple):
+    """A cost as the squared distance of mapped points and potentials, D(x, y) = |a(x) - b(y)|^2 + r(x) + c(y).
+
+    Maps take points (n, D) in the library that they are of, NumPy or JAX, and return rows (n, K); where a and b are one
+    map they are one object. Potentials return (n,), and are None where there are none. Another cost C(a(x), b(y)) may
+    stand in the place of the squared distance.
+    """
+
+    of_queries: Callable
+    of_keys: Callable
+    row: Callable | None = None
+    column: Callable | None = None
+    cost: PseudoMetric | None = None
+
+    @property
+    def has_potentials(self) -> bool:
+        """Whether r or c is there: they may be large, and cancel."""
+        return self.row is not None or self.column is not None
+
+
 class PseudoMetric(Traceable, ABC):
     """The cost D(x, y) of a query x and a key y; attention weighs a key by exp(-D(x, y) / (2 eps)).
 
+    Costs add and scale: 2 * cost1 + cost2 is a cost.
+
     Attributes:
         vanishes_on_diagonal: whether D(x, x) = 0 <= D(x, y) for all y, so that no logit exceeds that of x itself.
+        is_definite: whether D(x, y) = 0 at y = x alone, so that no minimiser need be searched for. A cost that vanishes
+            on the diagonal is taken at its word unless it says otherwise.
         is_symmetric: whether D(x, y) = D(y, x) for all x and y.
         is_examined: whether the tests of this very class have shown both, and that it is smooth; otherwise that is
             tested between some of the points that it is used on, see `check_pairs`, and at the minimisers.
+        ambient_dim: D, the number of coordinates of points that it takes; None where it takes any.
 
     Parameters that are numbers or arrays are seen by JAX; a subclass needs no registration.
 
@@ -59,11 +83,18 @@ class PseudoMetric(Traceable, ABC):
     vanishes_on_diagonal: bool = False
     is_symmetric: bool = False
     is_examined: bool = False
+    ambient_dim: int | None = None
+    __array_ufunc__ = None  # a NumPy number times a cost is a cost
+
+    @property
+    def is_definite(self) -> bool:
+        return self.vanishes_on_diagonal
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        if "__call__" in vars(cls) and "factors" not in vars(cls):
-            cls.factors = PseudoMetric.factors  # type: ignore[method-assign]  # another cost has other factors
+        for name in ("factors", "mapped"):
+            if "__call__" in vars(cls) and name not in vars(cls):
+                setattr(cls, name, getattr(PseudoMetric, name))  # another cost has others
 
     @abstractmethod
     def __call__(self, x: jax.Array, y: jax.Array) -> jax.Array:
@@ -79,51 +110,182 @@ class PseudoMetric(Traceable, ABC):
         """
         return None
 
+    def mapped(self, center: Any) -> Mapped | None:
+        """Return this cost as a plainer one of mapped points, or None if there is none.
+
+        Sums then compute what belongs to one point once for it; of a squared distance there are sums over neighbours,
+        by Fourier transforms and on a GPU.
+
+        Args:
+            center: a point (D,) amid the keys, from which a cost of differences may count coordinates.
+        """
+        return None
+
+    def check(self, points: np.ndarray) -> None:
+        """Raise DataError unless the cost is defined at points (N, D), where that is more than a matter of pairs."""
+
+    def __add__(self, other: PseudoMetric) -> PseudoMetric:
+        return Sum(self, other) if isinstance(other, PseudoMetric) else NotImplemented
+
+    def __mul__(self, scale: Any) -> PseudoMetric:
+        return NotImplemented if isinstance(scale, PseudoMetric) else Scaled(self, scale)
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, scale: Any) -> PseudoMetric:
+        return NotImplemented if isinstance(scale, PseudoMetric) else Scaled(self, 1 / scale)
+
 
 @value
-class CustomPseudoMetric(PseudoMetric):
-    """Any cost written for one pair of points; it need not be symmetric, nor vanish at x = y.
+class Sum(PseudoMetric):
+    """The sum D(x, y) = D_1(x, y) + D_2(x, y) of two costs, written cost1 + cost2.
 
-    Weights h(|x - y|^2 / eps) of another profile than exp(-s/2) are the cost -2 eps log h, at this one bandwidth. It
-    varies with eps, so that `LaplaceExpansion` does not see its limit: that is mu_2 / (m mu_0) times the Gaussian one,
-    mu_j = int |z|^j h(|z|^2) dz in dimension m.
+    It vanishes on the diagonal, is symmetric and is taken on trust if both are; it is definite if both vanish there and
+    one is definite.
 
     Args:
-        cost: (x (D,), y (D,)) -> scalar, in jax.numpy, smooth in y [RZ]. Every new function object is compiled anew:
-            define it once and keep it. Parameters, by which JAX can differentiate, go in front of x and y:
-            `jax.tree_util.Partial(cost, parameters)`.
-        vanishes_on_diagonal: whether D(x, x) = 0 <= D(x, y) for all y: that saves one of two passes over all pairs, and
-            LaplaceExpansion the search for minimisers. It is tested between some of the points.
-        is_symmetric: whether D(x, y) = D(y, x), which `spectrum` asks for; tested likewise.
-
-    Vectors may be used freely: x - y, sums and products of few coordinates are taken apart before they are compiled,
-    and what belongs to one point alone is computed once for it.
-
-    Raises:
-        ConfigError: if `cost` is not a function, or a flag is not a truth value.
+        first: D_1.
+        second: D_2.
 
     Example:
-        >>> import jax, jax.numpy as jnp, attnflow as af
-        >>> stretched = af.CustomPseudoMetric(lambda x, y: 4 * jnp.sum((x - y) ** 2), vanishes_on_diagonal=True)
-        >>> def cost(matrix, x, y):
-        ...     return jnp.sum((matrix @ (x - y)) ** 2)
-        >>> learned = af.CustomPseudoMetric(jax.tree_util.Partial(cost, jnp.eye(3)))
+        >>> import numpy as np, attnflow as af
+        >>> cost = af.SquaredDistance() + af.Mahalanobis(np.array([[1.0, 1.0]]))
+        >>> float(cost(np.array([1.0, 2.0]), np.array([4.0, 6.0])))
+        74.0
     """
 
-    cost: Callable
-    vanishes_on_diagonal: bool = field(default=False, kw_only=True)
-    is_symmetric: bool = field(default=False, kw_only=True)
+    first: PseudoMetric
+    second: PseudoMetric
 
-    def __post_init__(self) -> None:
-        if not callable(self.cost):
-            raise ConfigError(f"`cost` must be a function of two points, got {type(self.cost).__name__}.")
-        for name in ("vanishes_on_diagonal", "is_symmetric"):
-            if not isinstance(getattr(self, name), bool):
-                raise ConfigError(f"`{name}` must be True or False, got {getattr(self, name)!r}.")
-        freeze(self, cost=self.cost if isinstance(self.cost, Partial) else Partial(self.cost))
+    @property
+    def vanishes_on_diagonal(self) -> bool:  # type: ignore[override]
+        return self.first.vanishes_on_diagonal and self.second.vanishes_on_diagonal
+
+    @property
+    def is_definite(self) -> bool:
+        return self.vanishes_on_diagonal and (self.first.is_definite or self.second.is_definite)
+
+    @property
+    def is_symmetric(self) -> bool:  # type: ignore[override]
+        return self.first.is_symmetric and self.second.is_symmetric
+
+    @property
+    def is_examined(self) -> bool:  # type: ignore[override]
+        return is_trusted(self.first) and is_trusted(self.second)
+
+    @property
+    def ambient_dim(self) -> int | None:  # type: ignore[override]
+        return self.first.ambient_dim or self.second.ambient_dim
+
+    def check(self, points: np.ndarray) -> None:
+        for cost in (self.first, self.second):
+            check_dim(cost, points.shape[1])
+            cost.check(points)
 
     def __call__(self, x: jax.Array, y: jax.Array) -> jax.Array:
-        return self.cost(x, y)
+        return self.first(x, y) + self.second(x, y)
+
+    def mapped(self, center: Any) -> Mapped | None:
+        """Return the squared distance of both mapped points side by side, if both are squared distances."""
+        first, second = self.first.mapped(center), self.second.mapped(center)
+        if first is None or second is None or first.cost or second.cost:
+            return None
+        of_queries = _side_by_side(first.of_queries, second.of_queries)
+        is_one = first.of_queries is first.of_keys and second.of_queries is second.of_keys
+        of_keys = of_queries if is_one else _side_by_side(first.of_keys, second.of_keys)
+        return Mapped(of_queries, of_keys, _summed(first.row, second.row), _summed(first.column, second.column))
+
+
+def _side_by_side(first: Callable, second: Callable) -> Callable:
+    def both(points: Any) -> Any:
+        rows = first(points), second(points)
+        return rows[0].__array_namespace__().concatenate(rows, axis=1)
+
+    return both
+
+
+def _summed(first: Callable | None, second: Callable | None) -> Callable | None:
+    if first is None or second is None:
+        return first or second
+    return lambda points: first(points) + second(points)
+
+
+@value
+class Scaled(PseudoMetric):
+    """The multiple s D(x, y) of a cost, written s * cost or cost / t; the limit is that of D with generator L / s [RZ].
+
+    A multiple by a negative number, or by none that is known, is not said to vanish on the diagonal.
+
+    Args:
+        pseudometric: D.
+        scale: s, a finite number.
+
+    Raises:
+        ConfigError: if `scale` is not one finite number.
+
+    Example:
+        >>> import numpy as np, attnflow as af
+        >>> float((af.SquaredDistance() / 4)(np.array([1.0, 2.0]), np.array([4.0, 6.0])))
+        6.25
+    """
+
+    pseudometric: PseudoMetric
+    scale: Any
+    is_positive: bool = static()
+
+    def __init__(self, pseudometric: PseudoMetric, scale: Any) -> None:
+        known = is_known(scale)
+        if known:
+            number = check_real(primal(scale), "scale")
+        freeze(self, pseudometric=pseudometric, scale=scale if is_traced(scale) else number)
+        freeze(self, is_positive=known and number > 0)
+
+    @property
+    def vanishes_on_diagonal(self) -> bool:  # type: ignore[override]
+        return self.is_positive and self.pseudometric.vanishes_on_diagonal
+
+    @property
+    def is_definite(self) -> bool:
+        return self.is_positive and self.pseudometric.is_definite
+
+    @property
+    def is_symmetric(self) -> bool:  # type: ignore[override]
+        return self.pseudometric.is_symmetric
+
+    @property
+    def is_examined(self) -> bool:  # type: ignore[override]
+        return is_trusted(self.pseudometric)
+
+    @property
+    def ambient_dim(self) -> int | None:  # type: ignore[override]
+        return self.pseudometric.ambient_dim
+
+    def check(self, points: np.ndarray) -> None:
+        self.pseudometric.check(points)
+
+    def __call__(self, x: jax.Array, y: jax.Array) -> jax.Array:
+        return self.scale * self.pseudometric(x, y)
+
+    def factors(self, radius: Any) -> Factors | None:
+        """Return those of D, the rows of queries multiplied."""
+        factors = self.pseudometric.factors(radius)
+        return None if factors is None else Factors(lambda x: self.scale * factors.of_queries(x), factors.of_keys)
+
+    def mapped(self, center: Any) -> Mapped | None:
+        """Return that of D, with the squared distance of longer rows, or with a multiple of another cost."""
+        inner = self.pseudometric.mapped(center) if self.is_positive else None
+        if inner is None:
+            return None
+        row, column = _scaled(inner.row, self.scale), _scaled(inner.column, self.scale)
+        if inner.cost:
+            return inner._replace(row=row, column=column, cost=Scaled(inner.cost, self.scale))
+        of_queries = _scaled(inner.of_queries, self.scale**0.5)
+        is_one = inner.of_queries is inner.of_keys
+        return Mapped(of_queries, of_queries if is_one else _scaled(inner.of_keys, self.scale**0.5), row, column)
+
+
+def _scaled(of_points: Callable | None, scale: Any) -> Any:
+    return None if of_points is None else lambda points: scale * of_points(points)
 
 
 def check_cost(cost: PseudoMetric, dim: int) -> None:
@@ -131,10 +293,20 @@ def check_cost(cost: PseudoMetric, dim: int) -> None:
 
     Raises:
         ConfigError: if the cost depends on a value that JAX is tracing and does not know of.
-        DataError: if it is not written with jax.numpy for two points, or not a scalar.
+        DataError: if it is not written with jax.numpy for two points, not a scalar, or for points of another dimension.
     """
+    check_dim(cost, dim)
     if not is_trusted(cost):  # of a thousand coordinates such a look takes a second
-        (_check_cost if jax.tree.leaves(cost) else _check_cost_once)(cost, dim)
+        _checked(cost, dim)
+
+
+def check_dim(cost: PseudoMetric, dim: int) -> None:
+    """Raise DataError unless a cost takes points of so many coordinates."""
+    if cost.ambient_dim not in (None, dim):
+        raise DataError(
+            f"{type(cost).__name__} takes points of {cost.ambient_dim} coordinates, got points of {dim}. Pass a cost "
+            "whose matrices have as many columns as points have coordinates."
+        )
 
 
 def _check_cost(cost: PseudoMetric, dim: int) -> bool:
@@ -149,7 +321,14 @@ def _check_cost(cost: PseudoMetric, dim: int) -> bool:
     return reads_by_position(program.jaxpr)
 
 
-_check_cost_once = functools.lru_cache(maxsize=256)(_check_cost)  # parameters are not kept
+_check_cost_once = functools.lru_cache(maxsize=256)(_check_cost)
+_check_cost_lately = functools.lru_cache(maxsize=8)(_check_cost)  # few parameters are kept, for ladders of bandwidths
+
+
+def _checked(cost: PseudoMetric, dim: int) -> bool:
+    if is_traced(cost) or not isinstance(cost, Hashable):
+        return _check_cost(cost, dim)
+    return (_check_cost_lately if jax.tree.leaves(cost) else _check_cost_once)(cost, dim)
 
 
 def is_trusted(cost: PseudoMetric) -> bool:
@@ -164,9 +343,12 @@ def check_pairs(cost: PseudoMetric, points: Any) -> None:
     At most 64 points are paired, each with all: a cost that is negative, or asymmetric, between few of the pairs alone
     may pass. Costs whose own tests have examined that are taken on trust, and so are those that JAX traces.
     """
-    if is_trusted(cost) or is_traced(cost, points):
+    if is_traced(cost, points):
         return
-    reads = (_check_cost if jax.tree.leaves(cost) else _check_cost_once)(cost, points.shape[1])
+    cost.check(points)
+    if is_trusted(cost):
+        return
+    reads = _checked(cost, points.shape[1])
     if not (reads or cost.vanishes_on_diagonal or cost.is_symmetric):
         return
     few = np.asarray(points)[np.linspace(0, len(points) - 1, _PAIRED).astype(int)]

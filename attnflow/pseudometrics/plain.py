@@ -7,7 +7,7 @@ from typing import Any
 import jax
 
 from attnflow._values import value
-from attnflow.pseudometrics.base import Factors, PseudoMetric
+from attnflow.pseudometrics.base import Factors, Mapped, PseudoMetric
 
 
 @value
@@ -35,6 +35,10 @@ class SquaredDistance(PseudoMetric):
             lambda y: _beside(y, radius, _squares(y) / (-2 * radius)),
         )
 
+    def mapped(self, center: Any) -> Mapped:
+        """Return the points themselves."""
+        return Mapped(_itself, _itself)
+
 
 @value
 class DotProduct(PseudoMetric):
@@ -56,7 +60,20 @@ class DotProduct(PseudoMetric):
 
     def factors(self, radius: Any) -> Factors:
         """Return the points themselves."""
-        return Factors(lambda x: x, lambda y: y)
+        return Factors(_itself, _itself)
+
+    def mapped(self, center: Any) -> Mapped:
+        """Return the points themselves, with r = -|x|^2 and c = -|y|^2."""
+        return Mapped(_itself, _itself, minus_squares, minus_squares)
+
+
+def minus_squares(rows: Any) -> Any:
+    """Return -|a|^2 of rows (n, K), (n,)."""
+    return -rows.__array_namespace__().sum(rows * rows, axis=1)
+
+
+def _itself(points: Any) -> Any:
+    return points
 
 
 def _squares(points: Any) -> Any:

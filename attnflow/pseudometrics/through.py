@@ -33,6 +33,10 @@ class Through(PseudoMetric):
         return self.pseudometric.vanishes_on_diagonal
 
     @property
+    def is_definite(self) -> bool:
+        return self.pseudometric.is_definite
+
+    @property
     def is_symmetric(self) -> bool:  # type: ignore[override]
         return self.pseudometric.is_symmetric
 

@@ -33,9 +33,10 @@ class EmpiricalAttention:
     with the log key weights u of the attention's normalisation on these points, u = 0 for softmax.
 
     "dense" sums all pairs, streamed: memory grows like N, time like N^2. From eight coordinates on it takes logits of
-    SquaredDistance and DotProduct as products of matrices, rounded relative to the squared radius over eps. For the
-    squared distance, "cutoff" sums the neighbours within a few sqrt(eps), and "fourier", in at most three coordinates,
-    is the fast Gauss transform, in time like N at a fixed bandwidth. "cutoff" bounds what it leaves out, "fourier"
+    SquaredDistance, DotProduct and QueryKey as products of matrices, rounded relative to the squared radius over eps.
+    For squared distances, of the points themselves or of mapped ones (`PseudoMetric.mapped`), "cutoff" sums the
+    neighbours within a few sqrt(eps), and "fourier", in at most three coordinates, is the fast Gauss transform, in time
+    like N at a fixed bandwidth. "cutoff" bounds what it leaves out, "fourier"
     estimates it from exact sums at some rows, as "dense" does in float32; rows for which that exceeds `rtol` are summed
     again; "auto" takes what is predicted to be the fastest. It knows no manifold.
 

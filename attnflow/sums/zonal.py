@@ -14,7 +14,7 @@ from attnflow.densities.base import Density
 from attnflow.manifolds.base import MAX_NODES, Manifold
 from attnflow.manifolds.sphere import Sphere
 from attnflow.measures import DiscreteMeasure
-from attnflow.profiles.gaussian import Gaussian
+from attnflow.profiles.gaussian import GAUSSIAN
 from attnflow.pseudometrics.plain import DotProduct, SquaredDistance
 from attnflow.sums.harmonics import harmonics_of, has_harmonics
 from attnflow.sums.operators.keys import Totals, key_potential
@@ -64,7 +64,7 @@ class ZonalOperator:
         self._harmonics = harmonics_of(manifold, degree)
         self.limit = self._harmonics.limit
         self._bandwidth = attention.bandwidth
-        if attention.profile == Gaussian():
+        if attention.profile == GAUSSIAN:
             self._symbol, log_constant = _gaussian_symbol(attention, manifold, limit=self.limit)
         else:
             self._symbol, log_constant = profile_symbol(
@@ -203,7 +203,7 @@ class ZonalResolutions:
     def __init__(self, attention: Attention, density: Density, *, rtol: float) -> None:
         self._attention, self._density, self._rtol = attention, density, rtol
         # Harmonics resolve what is averaged; a kink of the kernel is met by its eigenvalues.
-        self._sharpness = Sharpness(attention.replace(profile=Gaussian()), density, rtol=rtol)
+        self._sharpness = Sharpness(attention.replace(profile=GAUSSIAN), density, rtol=rtol)
         self._degree = 0
         self._operators: dict[int, ZonalOperator] = {}
 
@@ -263,7 +263,7 @@ def _ratio(number: float, least: float) -> float:
 def is_zonal(attention: Attention, density: Density) -> bool:
     """Return whether `ZonalOperator` serves a cost, on the manifold of a density that uses its rule."""
     cost, manifold = type(attention.pseudometric), density.manifold
-    if attention.profile == Gaussian():
+    if attention.profile == GAUSSIAN:
         plain = cost in (SquaredDistance, DotProduct)
     else:
         plain = cost is SquaredDistance and isinstance(manifold, Sphere)

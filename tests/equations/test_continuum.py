@@ -312,13 +312,13 @@ def reversed_drift(diffusions, drifts):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_wrong_drift_is_caught(name, defect, monkeypatch):
     basis = {"circle": FourierBasis, "torus": FourierBasis, "sphere": HarmonicBasis, "line": HermiteBasis}[name]
-    exact = basis.operator
+    exact = basis.along_fields
 
-    def defective(self, *, diffusions, drifts):
+    def defective(self, points, *, diffusions, drifts):
         diffusions, drifts = defect(diffusions, drifts)
-        return exact(self, diffusions=diffusions, drifts=drifts)
+        return exact(self, points, diffusions=diffusions, drifts=drifts)
 
-    monkeypatch.setattr(basis, "operator", defective)
+    monkeypatch.setattr(basis, "along_fields", defective)
     # On the line a drift away from the mean lets every mode grow: no resolution agrees with the next.
     with pytest.raises((AssertionError, ConvergenceError) if name == "line" else AssertionError):
         check_evolution(name, rtol=1.01e-8)  # a tolerance of its own, so that no cached solver is met or left

@@ -284,6 +284,17 @@ def test_a_cost_that_is_no_number_names_the_pair_under_a_mask():
         af.EmpiricalAttention(attention, FLAT).layer(VALUES)
 
 
+def test_mapped_costs_go_with_masks():
+    # Queries and keys of other sizes, and an asymmetric cost with them; 12 coordinates are taken as products.
+    first, second = RNG.normal(size=(10, 12)) / 3, RNG.normal(size=(10, 12)) / 3
+    logits = (DEEP @ first.T) @ (DEEP @ second.T).T / 0.7
+    kernel = np.where(MASKS["causal"][1](), np.exp(logits), 0.0)
+    expected = kernel @ VALUES / kernel.sum(axis=1)[:, None]
+    for mask in ("causal", af.Adjacency(np.tri(N))):
+        life = af.EmpiricalAttention(af.Attention(af.QueryKey(first, second), bandwidth=0.7, mask=mask), DEEP)
+        np.testing.assert_allclose(life.layer(VALUES), expected, rtol=0, atol=1e-12)
+
+
 def test_masks_show_themselves():
     attention = af.Attention(af.DotProduct(), bandwidth=0.1, mask="causal")
     assert repr(attention) == "Attention(DotProduct(), bandwidth=0.1, mask=Causal())"

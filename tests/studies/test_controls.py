@@ -19,12 +19,14 @@ TWO_TERMS = {
     "depth-best-control/torus-2": {"kind", "quantity", "predicted"},
     # the step of length one is taken with infinitely many points, the claim holds for all three lives
     "maximum-principle-control/circle": {"quantity", "hypotheses"},
-    # what differs is the place: a circle has no ends, S^3 another dimension, other mixtures barriers that are unlike
+    # what differs is the place: a circle has no ends, S^3 another dimension, other mixtures barriers that are unlike,
+    # a closed curve extrema
     "boundary-control/L1": {"quantity", "hypotheses"},
     "boundary-depth-control/neumann": {"quantity", "hypotheses"},
     "boundary-eigenvalue-control": {"quantity", "hypotheses"},
     "RZ4-m2-control/sphere": {"quantity", "hypotheses"},
     "clusters-control/population": {"quantity", "hypotheses"},
+    "RZ-GAT-control/interval": {"quantity", "hypotheses"},
 }
 TEXTS = sorted(
     {text for claim in CLAIMS.values() for text in (claim.statement, claim.hypotheses)}

@@ -11,6 +11,9 @@ STUDY = {study.name: study for study in find_studies(STUDIES)}
 # Their smallest cases take more than a few seconds each, most of it compiling: `make wrong-lives` has them all.
 SLOW = {"alpha", "depth_noise", "depth_noise_limit", "depth_sphere", "generator", "heat_flow", "key_weights", "scale"}
 SLOW |= {"three_lives", "curved", "new_metric"}
+SLOW |= {"graph_attention", "kernel_norms", "local_units", "pullbacks", "self_tuned"}
+SLOW |= {"next_term", "query_key", "several_minimizers"}
+SLOW |= {"profile_constant", "signed_kernel"}
 SLOW |= {"heads", "sinkhorn", "sinkhorn_boundary"}
 
 

@@ -77,6 +77,11 @@ class Basis(ABC):
         return range(0)
 
     @classmethod
+    def swift_degree(cls, density: Density) -> float:
+        """Return the degree from which one function is followed sooner by such sums than a matrix is exponentiated."""
+        return math.inf
+
+    @classmethod
     def examined_degree(cls, density: Density) -> int:
         """Return the degree up to which it is seen what is in a function: what is above is rough."""
         return cls.degrees(density)[-1]

@@ -1,4 +1,4 @@
-r"""Piecewise polynomials on a triangulated surface, and the matrices of L in weak form.
+r"""Piecewise polynomials on the patches of a surface, and the matrices of L in weak form.
 
     -int (L u) v rho dA = 1/2 int rho <G^-1 grad u, grad v> dA,
 
@@ -11,9 +11,10 @@ from __future__ import annotations
 import numpy as np
 from scipy.sparse import coo_array, csc_array
 
+from attnflow.equations.discretizations.patches import Patches
 from attnflow.equations.expansions.reversible import ReversibleCoefficients
-from attnflow.manifolds.meshes import descend, edges_of
-from attnflow.manifolds.triangulated import TriangulatedSurface, triangle_rule
+from attnflow.manifolds.meshes import edges_of
+from attnflow.manifolds.triangulated import triangle_rule
 
 _BLOCK = 1 << 14  # triangles whose matrices are held at once
 
@@ -41,37 +42,34 @@ def slopes(degree: int, weights: np.ndarray) -> np.ndarray:
 
 
 class Elements:
-    """Continuous functions on a triangulated surface that are polynomials on every triangle.
+    """Continuous functions on a surface that are polynomials on every flat triangle of its patches.
 
     Args:
-        base: the surface.
-        level: how many times every triangle of it is cut into four.
+        patches: of the surface.
+        level: how many times every triangle of them is cut into four.
         degree: of the polynomials, 1 or 2.
 
     Attributes:
-        surface: the surface that is cut.
         members: the functions that live on each triangle, (F, n).
         size: N, how many functions there are.
-        points: nodes of a quadrature, (F Q, 3), Q per triangle.
+        points: nodes of a quadrature, (F Q, D), Q per triangle.
         areas: their weights, (F Q,).
-        frames: the plane of each of them, (F Q, 3, 2).
+        frames: the tangent plane at each of them, (F Q, D, 2).
+        is_curved: whether the surface leaves these planes.
     """
 
-    def __init__(self, base: TriangulatedSurface, level: int, degree: int) -> None:
-        self.degree, self._base, self._level = degree, base, level
-        self.surface = base
-        for _ in range(level):
-            self.surface = self.surface.refined()
-        faces = self.surface.faces
-        self.members, self.size = faces, len(self.surface.vertices)
+    def __init__(self, patches: Patches, level: int, degree: int) -> None:
+        self.degree, self._patches, self._level = degree, patches, level
+        self.is_curved = patches.is_curved
+        faces, self.size, corners = patches.cut(level)
+        self.members = faces
         if degree == 2:
             edges = edges_of(faces)
             self.members = np.concatenate([faces, self.size + edges.of_faces], axis=1)
             self.size += len(edges.ends)
         # Exact for products of two functions and three, or five, more degrees of rho.
         self._rule, shares = triangle_rule(degree + 2)
-        self.points, self.areas = self.surface.at(self._rule), self.surface.shares(shares)
-        self.frames = np.repeat(self.surface.triangles.frames, len(shares), axis=0)
+        self.points, self.areas, self.frames, self._gradients = patches.nodes(corners, self._rule, shares)
         self._shapes = shapes(degree, self._rule)
 
     def matrices(self, coefficients: ReversibleCoefficients, rho: np.ndarray) -> tuple[csc_array, csc_array]:
@@ -88,9 +86,7 @@ class Elements:
         stiffness, mass = [], []
         for start in range(0, len(self.members), _BLOCK):
             rows = slice(start, start + _BLOCK)
-            gradients = self.surface.triangles.gradients[rows]
-            forms = np.einsum("fai,fqij,fbj->fqab", gradients, 0.5 * weights[rows, :, None, None] * metrics[rows],
-                              gradients, optimize=True)  # fmt: skip
+            forms = _pulled_back(0.5 * weights[rows, :, None, None] * metrics[rows], self._gradients[rows])
             stiffness.append(np.einsum("qma,fqab,qnb->fmn", along, forms, along, optimize=True))
             mass.append(np.einsum("qm,fq,qn->fmn", self._shapes, weights[rows], self._shapes, optimize=True))
         return self._assemble(stiffness), self._assemble(mass)
@@ -112,10 +108,7 @@ class Elements:
 
     def place(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return in which triangles points (Q, 3) lie, and their barycentric coordinates (Q, 3) there."""
-        faces, weights, _ = self._base.locate(points)
-        for _ in range(self._level):
-            faces, weights = descend(faces, weights)
-        return faces, weights
+        return self._patches.place(points, self._level)
 
     def place_of_finer(self, finer: Elements) -> tuple[np.ndarray, np.ndarray]:
         """Return, likewise, where the functions (N',) of the elements one level finer are one."""
@@ -139,3 +132,11 @@ class Elements:
         """Return sum_i u_i phi_i, (..., Q, c), from u (..., N, c), at barycentric coordinates (Q, 3) in triangles."""
         values = shapes(self.degree, weights)
         return sum(values[:, [i]] * coefficients[..., self.members[faces, i], :] for i in range(values.shape[1]))
+
+
+def _pulled_back(tensors: np.ndarray, gradients: np.ndarray) -> np.ndarray:
+    """Return g' T g, (F, Q, 3, 3), of tensors T (F, Q, 2, 2) and gradients g (F, Q, 3, 2) or (F, 1, 3, 2)."""
+    if gradients.shape[1] > 1:
+        return gradients @ tensors @ np.swapaxes(gradients, 2, 3)
+    constant = gradients[:, 0]  # three times as fast
+    return np.einsum("fai,fqij,fbj->fqab", constant, tensors, constant, optimize=True)

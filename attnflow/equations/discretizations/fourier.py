@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from typing import Self
 
 import numpy as np
@@ -39,6 +40,10 @@ class FourierBasis(Basis):
     @classmethod
     def high_degrees(cls, density: Density) -> range:
         return (range(0), range(24, 53, 4), range(8, 15, 2))[density.manifold.dim - 1]
+
+    @classmethod
+    def swift_degree(cls, density: Density) -> float:
+        return 16 if density.manifold.dim == 2 else math.inf
 
     @classmethod
     def examined_degree(cls, density: Density) -> int:

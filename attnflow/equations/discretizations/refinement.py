@@ -24,16 +24,16 @@ class Level:
     Attributes:
         basis: its functions.
         scrutiny: the close look at f and at L that all resolutions share.
-        has_matrix: whether the generator is a matrix; where that would be too large it is only applied.
+        has_matrix: whether the generator is a matrix; where that would take long it is only applied.
         semigroup: of it.
-        below: the largest resolution with a matrix, of one without.
     """
 
-    def __init__(self, basis: Basis, scrutiny: Scrutiny, *, below: Level | None = None) -> None:
-        self.has_matrix = below is None
+    def __init__(self, basis: Basis, scrutiny: Scrutiny, *, best: Callable[[], Level] | None = None) -> None:
+        """Make the matrix, or, given the map to the largest resolution with one, what applies the generator."""
+        self.has_matrix = best is None
         self.basis = basis if self.has_matrix else basis.with_transforms()
         self.scrutiny = scrutiny
-        self.below = below
+        self._best = best
         coefficients = scrutiny.coefficients(self.basis.nodes)
         self._tensors = {"diffusions": coefficients.diffusions, "drifts": coefficients.drifts}
         self.semigroup: Semigroup | KrylovSemigroup
@@ -62,8 +62,8 @@ class Level:
     @functools.cached_property
     def peak(self) -> float:
         """The largest value of the stationary density, relative to the reference density, as far as it is a scale."""
-        if self.below is not None:
-            return self.below.peak
+        if self._best is not None:
+            return self._best().peak
         return float((self.basis.at_nodes @ stationary_moments(self.matrix)).max())
 
 
@@ -75,6 +75,12 @@ class Problem(Protocol):
     """
 
     needs_matrix: ClassVar[bool]
+
+    def is_swift(self, level: Level) -> bool:
+        """Return whether it is solved sooner with the generator of a level, which is only applied, than with a matrix.
+
+        It is asked only where no matrix is needed.
+        """
 
     def solve(self, level: Level) -> Any:
         """Return the solution at one resolution."""
@@ -112,7 +118,8 @@ class Refinement:
         self._basis = basis
         self._density = density
         self._scrutiny = Scrutiny(basis, density, coefficients=coefficients)
-        self._levels: dict[int, Level] = {}
+        self._levels: dict[tuple[int, bool], Level] = {}
+        self._is_asked_again = False
 
     def solve(self, problem: Problem, *, rtol: float, minimum_size: int = 0) -> Refined:
         """Raise the degree until two of them agree to the tolerance; return the finer one.
@@ -127,7 +134,9 @@ class Refinement:
             ConvergenceError: if the largest degree misses the tolerance.
         """
         with one_blas_thread(), np.errstate(all="ignore"):  # what is not finite is seen as such
-            return self._refine(problem, rtol=rtol, minimum_size=minimum_size)
+            found = self._refine(problem, rtol=rtol, minimum_size=minimum_size)
+        self._is_asked_again = True
+        return found
 
     def _refine(self, problem: Problem, *, rtol: float, minimum_size: int) -> Refined:
         degrees = [*self._basis.degrees(self._density)]
@@ -135,7 +144,7 @@ class Refinement:
             degrees += self._basis.high_degrees(self._density)
         coarse, error, size = None, np.inf, np.inf
         for degree in degrees:
-            level = self._level(degree)
+            level = self._level_for(problem, degree)
             if level.basis.size < minimum_size:
                 continue
             fine = problem.solve(level)
@@ -151,9 +160,18 @@ class Refinement:
             f"{error:.3g}, {rtol * size:.3g} is asked. {problem.remedy(level)}"
         )
 
-    def _level(self, degree: int) -> Level:
-        if degree not in self._levels:
-            last = self._basis.degrees(self._density)[-1]
-            below = self._level(last) if degree > last else None
-            self._levels[degree] = Level(self._basis.on(self._density, degree), self._scrutiny, below=below)
-        return self._levels[degree]
+    def _level_for(self, problem: Problem, degree: int) -> Level:
+        """Return a resolution, without a matrix where that is sooner: exponentials are kept for the next question."""
+        if degree > self._basis.degrees(self._density)[-1]:
+            return self._level(degree, has_matrix=False)
+        if not (problem.needs_matrix or self._is_asked_again or degree < self._basis.swift_degree(self._density)):
+            level = self._level(degree, has_matrix=False)
+            if problem.is_swift(level):
+                return level
+        return self._level(degree)
+
+    def _level(self, degree: int, *, has_matrix: bool = True) -> Level:
+        if (degree, has_matrix) not in self._levels:
+            best = None if has_matrix else lambda: self._level(self._basis.degrees(self._density)[-1])
+            self._levels[degree, has_matrix] = Level(self._basis.on(self._density, degree), self._scrutiny, best=best)
+        return self._levels[degree, has_matrix]

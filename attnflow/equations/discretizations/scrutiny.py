@@ -95,7 +95,8 @@ class Scrutiny:
 
     def _of_degree(self, degree: int) -> Basis:
         basis = self._kind.on(self._density, degree)
-        return basis if degree <= self._kind.degrees(self._density)[-1] else basis.with_transforms()
+        dense = min(self._kind.degrees(self._density)[-1], self._kind.swift_degree(self._density) - 1)
+        return basis if degree <= dense else basis.with_transforms()
 
     @property
     def nodes(self) -> int:

@@ -19,6 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from attnflow._compiling import compile_promptly, compile_roughly
 from attnflow._programs import at_point
 from attnflow._tracing import Fixed
 from attnflow.attention import Attention
@@ -29,6 +30,7 @@ from attnflow.equations.expansions.smoothness import Faults, derivative_and_valu
 from attnflow.pseudometrics.base import PseudoMetric, is_trusted
 
 _FEW_DIMENSIONS = 8
+MANY_ROWS = 2**14  # so many take 1 s longer on T^3 by `raw_coefficients`, which is compiled 1 to 2 s sooner
 
 
 class ChartCoefficients(NamedTuple):
@@ -120,8 +122,7 @@ def _local_coefficients(attention: Attention, density: Density, x: jax.Array, y:
     )
 
 
-@jax.jit
-def raw_coefficients(
+def _raw_coefficients(
     attention: Attention, density: Density, extent: jax.Array, queries: jax.Array, minimizers: jax.Array
 ) -> RawCoefficients:
     """Return the generator at queries (Q, D) with minimisers (Q, D), each field with a first axis of length Q.
@@ -147,6 +148,9 @@ def raw_coefficients(
     return jax.vmap(one)(queries, minimizers)
 
 
+raw_coefficients, raw_coefficients_of_many = compile_roughly(_raw_coefficients), compile_promptly(_raw_coefficients)
+
+
 def induced_metric(pseudometric: PseudoMetric, chart: Callable[[jax.Array], jax.Array], u: jax.Array) -> jax.Array:
     """Return G (m, m) at u (m,) in a chart: half the second derivatives in y of D(x, y) at y = x = chart(u)."""
     x = chart(u)
@@ -168,7 +172,7 @@ def laplacian_drift_of(slopes: jax.Array, inverted: jax.Array) -> jax.Array:
     return 0.5 * (inverted @ volume - jnp.einsum("ik,kli->l", inverted, slopes) @ inverted)
 
 
-@jax.jit
+@compile_promptly
 def drifts(attention: Attention, density: Density, queries: jax.Array) -> jax.Array:
     """Return Z = b - 1/2 div_G G^-1 in R^D, for costs whose minimiser is the query: b without the part of 1/2 Lap_G."""
     manifold = density.manifold
@@ -186,7 +190,7 @@ def drifts(attention: Attention, density: Density, queries: jax.Array) -> jax.Ar
     return jax.vmap(one)(queries)
 
 
-@functools.partial(jax.jit, static_argnames=("f", "manifold"))
+@functools.partial(compile_promptly, static_argnames=("f", "manifold"))
 def applied(
     f: Callable, manifold: Fixed, inverse_metrics: jax.Array, drifts: jax.Array, minimizers: jax.Array
 ) -> jax.Array:

@@ -14,17 +14,22 @@ from attnflow._tracing import Fixed
 from attnflow.attention import Attention, check_attention
 from attnflow.densities.base import Density, check_density
 from attnflow.densities.pulled_back import PulledBack
+from attnflow.equations.expansions.certificates import Minimizers, refusals_of_place
 from attnflow.equations.expansions.coefficients import (
+    MANY_ROWS,
     AmbientCoefficients,
     RawCoefficients,
     applied,
     drifts,
     raw_coefficients,
+    raw_coefficients_of_many,
 )
 from attnflow.equations.expansions.geodesics import check_rays, shoot
 from attnflow.equations.expansions.key_density import asks_for_totals, check_limit, log_weighed_densities
-from attnflow.equations.expansions.minimizers import SAME_POINT, Cover, Minimizers, nodes_of, search
-from attnflow.equations.expansions.smoothness import require_smooth_minimum
+from attnflow.equations.expansions.leading_order import LeadingOrder, MinimizerAverages
+from attnflow.equations.expansions.minimizers import MANY, SAME_POINT, Cover, Lowest, nodes_of, search
+from attnflow.equations.expansions.refusals import Refusal, kinds_of, refuse
+from attnflow.equations.expansions.smoothness import refusals_of_smoothness, require_smooth_minimum
 from attnflow.errors import ConfigError
 from attnflow.manifolds.base import Manifold
 from attnflow.normalizations.through import Through as ThroughMap
@@ -33,8 +38,6 @@ from attnflow.pseudometrics.base import check_cost, check_pairs, is_trusted
 from attnflow.pseudometrics.through import Through
 
 SEARCHED = 300  # queries at least at which a property of all of them is looked for
-_RUNAWAY = 10.0  # so many times further out than the whole cover, a search has found that there is no minimum
-_TIE = 1e-12  # a smaller gap in D/2 between two minimisers is round-off
 _LEVEL = 1e-9  # by which D(y, y) may differ between keys
 
 
@@ -55,12 +58,14 @@ class LaplaceExpansion:
     The minimiser is looked for from the nodes of a cover, so a well narrower than their distance may be missed: on the
     unit circle, the unit sphere and the flat torus T^2 Gaussian wells of a standard deviation of 0.001, 0.015 and 0.02
     are seen, on S^3 and T^3 of about 0.1. At the minimiser the cost is compared on both sides with its derivatives.
+    `minimizers` says what is known of it; where there are several, `leading_order` answers what A f tends to.
 
     Raises:
         ConfigError: from any method, where the minimiser is not unique or degenerate (G not positive definite), the
             cost is not smooth there, or the normalisation weighs keys by how much they are attended and it is not by
             their own surroundings.
-        DataError: if the cost is not a scalar function of two points, or not what its class says between some points.
+        DataError: if the cost is not a scalar function of two points, not what its class says between some points, or,
+            from any method, no number for a query and a key.
 
     Example:
         >>> import numpy as np, attnflow as af
@@ -78,7 +83,8 @@ class LaplaceExpansion:
         self.density = check_density(density)
         self.attention = attention.local(density.manifold.dim)
         self.manifold: Manifold = density.manifold
-        self._at_query = at_query or attention.pseudometric.vanishes_on_diagonal
+        self._are_weights_known = False
+        self._at_query = at_query or attention.pseudometric.is_definite
         check_cost(attention.pseudometric, density.manifold.ambient_dim)
         if not at_query and not is_trusted(attention.pseudometric):  # whoever says `at_query` has looked
             check_pairs(attention.pseudometric, nodes_of(density, SEARCHED))
@@ -95,6 +101,29 @@ class LaplaceExpansion:
         depth from one side of such a cell to the other, are not.
         """
         return self._answer(x, lambda points: self._minimize(points).gaps)
+
+    def minimizers(self, x: object) -> Minimizers:
+        """Return y*(x) and what is known of it: whether it is unique, inside and non-degenerate, and the next one.
+
+        Where the expansion does not hold that is said, not raised.
+
+        Args:
+            x: the queries, (Q, D), or one query (D,).
+
+        Example:
+            >>> import numpy as np, attnflow as af
+            >>> af.enable_x64()
+            >>> cost = af.CustomPseudoMetric(lambda x, y: 2 * (1 - y[0] ** 2) - x[0] * y[0])
+            >>> limit = af.LaplaceExpansion(af.Attention(cost, bandwidth=0.1), af.Uniform(af.Circle()))
+            >>> limit.minimizers([[1.0, 0.0], [0.0, 1.0]])  # wells at y = (1, 0) and (-1, 0)
+            Minimizers(1 regular, 1 several; gap >= 1: less than 1e-8 of A f from others for bandwidths up to 0.0543; \
+curvature >= 2.5)
+        """
+        points = self.manifold.check(np.atleast_2d(check_finite(x, "x")), "x")
+        found = self._lowest(points)
+        faults = self._raw_as_found(points, found.points).faults
+        refusals = self._refusals_of_place(found, points) + refusals_of_smoothness(faults, self._cost_name, points)
+        return Minimizers(found.points, found.gaps, faults.smallest, kinds_of(refusals, len(points)))
 
     def metric(self, x: object) -> np.ndarray:
         """Return the induced metric G at y*(x) as a tensor (D, D) of R^D that vanishes on normal vectors."""
@@ -160,6 +189,46 @@ class LaplaceExpansion:
 
         return self._answer(at, generator, name="at")
 
+    def leading_order(self, f: Callable, at: object, *, rtol: float = 1e-8) -> LeadingOrder:
+        r"""Return what A f tends to as the bandwidth vanishes, wherever the cost is least [RZ, Theorem 6].
+
+            A f(x) -> int f w / int w over A_x,   w = p e^u det(c_n)^{-1/2},   up to O(eps)
+
+        A_x is where D(x, .) is least, c_n the Hessian of D/2 in directions normal to it, and u the key weights. So it
+        is f(y*(x)) where y* is the only one; several are averaged over, and so are closed curves of them, up to 16, and
+        the whole of M where D(x, .) is constant. Curves are seen from the nodes of a cover, see the class: one whose
+        distance from another is less than that of two nodes may be missed.
+
+        Args:
+            f: (D,) -> scalar or (c,), in jax.numpy, continuous.
+            at: the queries x, (Q, D), or one query (D,).
+            rtol: of integrals over curves and over M: error <= rtol times the largest |f| averaged.
+
+        Returns:
+            A LeadingOrder: its `values`, and what they average over.
+
+        Raises:
+            ConfigError: if minimisers form anything else, or a degenerate one is among them.
+            ConvergenceError: if an integral does not settle to `rtol`.
+
+        Example:
+            >>> import numpy as np, attnflow as af
+            >>> af.enable_x64()
+            >>> cost = af.CustomPseudoMetric(lambda x, y: (x[2] - y[2]) ** 2)  # least on the parallel through x
+            >>> limit = af.LaplaceExpansion(af.Attention(cost, bandwidth=0.1), af.Uniform(af.Sphere(2)))
+            >>> limit.leading_order(lambda y: y[0] ** 2, at=[[0.0, 0.6, 0.8]]).values
+            array([0.18])
+        """
+        points = self.manifold.check(np.atleast_2d(check_finite(at, "at")), "at")
+        known = examine(f, points)
+        self._require_weights_by_surroundings()
+        found = search(self.attention.pseudometric, self.density, self._cover, points, most=MANY)
+        refuse(self._refusals_of_place(found.lowest(), points, several=True))
+        averages = MinimizerAverages(
+            self.attention, self.density, self._cover, known, rtol=check_tolerance(rtol, "rtol")
+        )
+        return averages.at(points, found)
+
     def coefficients(self, points: np.ndarray) -> AmbientCoefficients:
         """Return everything that L is at many queries (Q, D), as tensors of R^D."""
         minimizers = self._minimize(points).points
@@ -205,44 +274,35 @@ class LaplaceExpansion:
         result = method(self.manifold.check(np.atleast_2d(array), name))
         return result[0] if array.ndim == 1 else result
 
-    def _minimize(self, points: np.ndarray) -> Minimizers:
-        if self._at_query:
-            return Minimizers(points, np.full(len(points), np.inf))
-        found = search(self.attention.pseudometric, self.density, self._cover, points)
-        distances = np.linalg.norm(found.points, axis=1)
-        if not distances.max() < _RUNAWAY * np.linalg.norm(self._cover.nodes, axis=-1).max():
-            # Charts of compact manifolds may be lines and planes that leave them, as those of intervals and triangles.
-            is_left = self.manifold.is_compact
-            where = f"along the charts of {self.manifold}, which leave it," if is_left else f"on {self.manifold}"
-            raise ConfigError(
-                f"{self._cost_name} has no minimiser for the query "
-                f"{np.round(points[np.argmax(distances)], 4).tolist()}: {where} it decreases without end. "
-                "The expansion needs a unique one."
-            )
-        beyond = self.manifold.residual(found.points) if self.manifold.has_boundary else np.zeros(len(points))
-        if beyond.max() > SAME_POINT:
-            row = int(np.argmax(beyond))
-            raise ConfigError(
-                f"{self._cost_name} is least beyond the end of {self.manifold} for the query "
-                f"{np.round(points[row], 4).tolist()}, at {np.round(found.points[row], 4).tolist()}. The expansion "
-                "needs a minimiser inside."
-            )
-        if found.gaps.min() < _TIE:
-            raise ConfigError(
-                f"{self._cost_name} has several global minimisers, or a flat one, for the query "
-                f"{np.round(points[np.argmin(found.gaps)], 4).tolist()}: D/2 differs by {found.gaps.min():.3g} between "
-                "two of them. The expansion needs a unique one."
-            )
+    def _minimize(self, points: np.ndarray) -> Lowest:
+        found = self._lowest(points)
+        if not self._at_query:
+            refuse(self._refusals_of_place(found, points))
         return found
+
+    def _lowest(self, points: np.ndarray) -> Lowest:
+        if self._at_query:
+            return Lowest(points, np.full(len(points), np.inf))
+        return search(self.attention.pseudometric, self.density, self._cover, points).lowest()
+
+    def _refusals_of_place(self, found: Lowest, points: np.ndarray, *, several: bool = False) -> list[Refusal]:
+        return refusals_of_place(
+            found, points, cost=self._cost_name, cover=self._cover, manifold=self.manifold, several=several
+        )
 
     @functools.cached_property
     def _cover(self) -> Cover:
         return Cover.of(self.density)
 
     def _raw(self, points: np.ndarray, minimizers: np.ndarray) -> RawCoefficients:
-        found: RawCoefficients = map_blocks(self._compiled, points, minimizers)
+        found = self._raw_as_found(points, minimizers)
         require_smooth_minimum(found.faults, self._cost_name, points)
         return found
+
+    def _raw_as_found(self, points: np.ndarray, minimizers: np.ndarray) -> RawCoefficients:
+        self._require_weights_by_surroundings()
+        program = raw_coefficients if len(points) <= MANY_ROWS else raw_coefficients_of_many
+        return map_blocks(functools.partial(program, self.attention, self.density, self._extent), points, minimizers)
 
     @functools.cached_property
     def _extent(self) -> np.ndarray:
@@ -250,20 +310,19 @@ class LaplaceExpansion:
         nodes = nodes_of(self.density, 64)
         return np.linalg.norm(nodes - nodes.mean(axis=0), axis=1).max()
 
-    @functools.cached_property
-    def _compiled(self) -> Callable[..., RawCoefficients]:
-        """The coefficients at queries and minimisers, once it is clear that keys are weighed by their surroundings.
+    def _require_weights_by_surroundings(self) -> None:
+        """Raise ConfigError, once, if keys are weighed by more than their surroundings.
 
         Where they are weighed by how much they are attended, the total of a key y is that of the cost x -> D(x, y): it
         must be least at x = y, and alike for all keys.
-
-        Raises:
-            ConfigError: if they are not.
         """
-        compiled = functools.partial(raw_coefficients, self.attention, self.density, self._extent)
-        local = self.attention.pseudometric.vanishes_on_diagonal
-        if local or not asks_for_totals(self.attention, self.density):
-            return compiled
+        if self._are_weights_known:
+            return
+        if asks_for_totals(self.attention, self.density) and not self.attention.pseudometric.is_definite:
+            self._require_alike_totals()
+        self._are_weights_known = True
+
+    def _require_alike_totals(self) -> None:
         nodes = nodes_of(self.density, SEARCHED)
         depth = evaluate_compiled(functools.partial(_on_diagonal, self.attention), nodes, name=self._cost_name)
         if np.ptp(depth) > _LEVEL * max(1.0, np.abs(depth).max()):
@@ -274,7 +333,6 @@ class LaplaceExpansion:
             )
         exchanged = self.attention.exchanged().replace(normalization="softmax")
         LaplaceExpansion(exchanged, self.density).require_fixed_minimizer(nodes)
-        return compiled
 
 
 @jax.jit

@@ -1,7 +1,7 @@
 r"""The generator of a symmetric cost in divergence form, on planes that are given.
 
 A symmetric cost has L f = 1/2 Lap_G f + <grad log p_G, grad f>_G, p_G the density of the keys, weighed as the
-normalisation says, with respect to the volume of the induced metric G. In orthonormal coordinates of a flat piece
+normalisation says, with respect to the volume of the induced metric G. In orthonormal coordinates of a tangent plane
 
     L f = 1/(2 rho) div(rho G^-1 grad f),   rho = p_G^2 sqrt(det G) = p^2 / sqrt(det G),
 
@@ -51,14 +51,20 @@ def check_reversible(expansion: LaplaceExpansion) -> None:
 
 
 def reversible_coefficients(
-    expansion: LaplaceExpansion, points: np.ndarray, frames: np.ndarray
+    expansion: LaplaceExpansion, points: np.ndarray, frames: np.ndarray, *, curved: bool = False
 ) -> ReversibleCoefficients:
     """Return the coefficients at points (Q, D) in planes with orthonormal bases (Q, D, m).
+
+    Args:
+        expansion: of the attention.
+        points: on M.
+        frames: the bases.
+        curved: whether M leaves the planes, so that keys near a query are found by its `retract`.
 
     Raises:
         ConfigError: if G is not positive definite, or p not positive, at one of them.
     """
-    compiled = functools.partial(_coefficients, expansion.attention, expansion.density)
+    compiled = functools.partial(_coefficients, expansion.attention, expansion.density, curved)
     found: ReversibleCoefficients = map_blocks(compiled, points, frames, block=VALUE_BLOCK)
     smallest = np.linalg.eigvalsh(found.inverse_metrics).min(axis=1)
     fine = np.isfinite(found.log_densities) & (smallest > 0) & np.isfinite(smallest)
@@ -72,11 +78,12 @@ def reversible_coefficients(
     return found
 
 
-@jax.jit
-def _coefficients(attention: Attention, density: Density, points: jax.Array, frames: jax.Array) -> Any:
+@functools.partial(jax.jit, static_argnums=2)
+def _coefficients(attention: Attention, density: Density, curved: bool, points: jax.Array, frames: jax.Array) -> Any:
     def one(x: jax.Array, frame: jax.Array) -> ReversibleCoefficients:
         def cost(u: jax.Array) -> jax.Array:
-            return 0.5 * attention.pseudometric(x, x + frame @ u)
+            y = x + frame @ u
+            return 0.5 * attention.pseudometric(x, density.manifold.retract(y) if curved else y)
 
         metric = jax.hessian(cost)(jnp.zeros(frame.shape[1], x.dtype))
         log_p = at_point(density.log_density, x, scalar=True) + log_key_weight(attention, density, x)

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from attnflow.errors import ConfigError
+from attnflow.equations.expansions.refusals import Refusal, refuse
 
 _STEPS = 0.1 * 10.0 ** -(np.arange(11) / 2)  # of the extent of M, from 0.1 to 1e-6
 _AGREE = 1e-3  # of a derivative; differences of a smooth cost agree at steps under a thirtieth of its scale
@@ -108,31 +108,40 @@ def _generic_lines(dim: int) -> np.ndarray:
     return lines / np.linalg.norm(lines, axis=1, keepdims=True)
 
 
-def require_smooth_minimum(faults: Faults, cost: str, queries: np.ndarray) -> None:
-    """Raise ConfigError, with the reason, where a minimiser of a cost has not the derivatives of an expansion.
+_REASONS = {
+    "finite": "{cost} or a derivative of it is not finite at its minimiser for the query {query}: it is not smooth "
+    "there. Write it smooth at x = y as well, without sqrt, arccos or abs, such as a power series of |x - y|^2.",
+    "definite": "{cost} has no non-degenerate minimiser for the query {query}: the smallest eigenvalue of its "
+    "Hessian is {smallest:.3g}. The expansion needs a unique minimiser with a positive definite Hessian.",
+    "settled": "{cost} has no minimiser with a vanishing gradient for the query {query}: Newton's method would "
+    "move by {offset:.3g} from the lowest point found. It is not smooth there. The expansion needs a smooth cost.",
+    "smooth": "{cost} is not smooth at its minimiser for the query {query}: differences on both sides of it do not "
+    "confirm its derivatives (smallest eigenvalue of its Hessian: {smallest:.3g}). Write it without a kink, a jump "
+    "or a case that begins there.",
+}
+
+
+def refusals_of_smoothness(faults: Faults, cost: str, queries: np.ndarray) -> list[Refusal]:
+    """Return what is wrong with the derivatives of a cost at minimisers.
 
     Args:
         faults: what was found at all queries, arrays (Q,).
         cost: what the cost is called.
         queries: x, shape (Q, D).
     """
-    reasons = {
-        "finite": "{cost} or a derivative of it is not finite at its minimiser for the query {query}: it is not smooth "
-        "there. Write it smooth at x = y as well, without sqrt, arccos or abs, such as a power series of |x - y|^2",
-        "definite": "{cost} has no non-degenerate minimiser for the query {query}: the smallest eigenvalue of its "
-        "Hessian is {smallest:.3g}. The expansion needs a unique minimiser with a positive definite Hessian",
-        "settled": "{cost} has no minimiser with a vanishing gradient for the query {query}: Newton's method would "
-        "move by {offset:.3g} from the lowest point found. It is not smooth there. The expansion needs a smooth cost",
-        "smooth": "{cost} is not smooth at its minimiser for the query {query}: differences on both sides of it do not "
-        "confirm its derivatives (smallest eigenvalue of its Hessian: {smallest:.3g}). Write it without a kink, a jump "
-        "or a case that begins there",
-    }
-    for field, reason in reasons.items():
-        passed = np.asarray(getattr(faults, field))
-        if not passed.all():
-            row = int(np.argmin(passed))
-            words = reason.format(
-                cost=cost, query=np.round(queries[row], 4).tolist(), smallest=faults.smallest[row],
-                offset=faults.offset[row],
-            )  # fmt: skip
-            raise ConfigError(f"{words}.")
+
+    def refusal(field: str) -> Refusal:
+        def words(row: int) -> str:
+            query = np.round(queries[row], 4).tolist()
+            numbers = {"smallest": faults.smallest[row], "offset": faults.offset[row]}
+            return _REASONS[field].format(cost=cost, query=query, **numbers)
+
+        kind = "degenerate" if field == "definite" else "not smooth"
+        return Refusal(kind, ~np.asarray(getattr(faults, field)), words)
+
+    return [refusal(field) for field in _REASONS]
+
+
+def require_smooth_minimum(faults: Faults, cost: str, queries: np.ndarray) -> None:
+    """Raise ConfigError, with the reason, where a minimiser of a cost has not the derivatives of an expansion."""
+    refuse(refusals_of_smoothness(faults, cost, queries))

@@ -67,7 +67,7 @@ class Semigroup:
         Returns:
             Shape (T, K, c).
         """
-        steps, place = _steps(times)
+        steps, place = steps_between(times)
         states = []
         state = initial
         for step in steps:
@@ -89,7 +89,7 @@ class Semigroup:
 
         They reach from the longest step between the times asked down to the fastest scale of A.
         """
-        step = max(_steps(times)[0])
+        step = max(steps_between(times)[0])
         if step == 0:
             return np.zeros(0), np.zeros((0, *initial.shape))
         if self._ladder is None or self._ladder.times[0] != step:
@@ -108,7 +108,7 @@ class Semigroup:
         return self._exponentials[step]
 
 
-def _steps(times: np.ndarray) -> tuple[list[float], np.ndarray]:
+def steps_between(times: np.ndarray) -> tuple[list[float], np.ndarray]:
     """Return the steps from one distinct time to the next, beginning at 0, and the place of each time among them.
 
     A step that equals an earlier one but for the rounding of its time is that one, so that equally spaced times share

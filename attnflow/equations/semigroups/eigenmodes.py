@@ -25,6 +25,9 @@ class Eigenproblem:
 
     needs_matrix: ClassVar[bool] = True
 
+    def is_swift(self, level: Level) -> bool:
+        return False
+
     def solve(self, level: Level) -> Modes:
         return slowest_modes(level.matrix, self.count)
 

@@ -12,6 +12,7 @@ from attnflow._lifting import evaluate
 from attnflow.equations.discretizations.base import Basis
 from attnflow.equations.discretizations.refinement import Level
 from attnflow.equations.discretizations.scrutiny import Missed
+from attnflow.equations.semigroups.krylov import KrylovSemigroup
 from attnflow.errors import ConvergenceError
 
 _ROUND_OFF = 1e-13  # of max |u|; measured 1e-15 to 5e-14 where log p is of order one
@@ -20,6 +21,8 @@ _RATED = 4  # resolutions over which the fall of their differences is measured: 
 _SUSPECT = 1e-3  # of the size: by so much two resolutions may differ at times that were not asked
 _HOPELESS = 100  # times the doubt allowed: so far no finer resolution will come
 _LINE_NODES = 1 << 14  # of a close look at a function on the line
+_FEW = 4  # times, and components of f, that are followed sooner than a matrix is exponentiated
+_REACH = 2500.0  # |tA| up to which, by two Krylov spaces; on T^2, degree 20, two exponentials take four times as long
 _ROUGH_DEGREE = 48  # from which a function on the line that is not resolved is looked at more closely
 
 
@@ -99,6 +102,13 @@ class Evolution:
     differences: list[float] = field(default_factory=list)
 
     needs_matrix: ClassVar[bool] = False
+
+    def is_swift(self, level: Level) -> bool:
+        assert isinstance(level.semigroup, KrylovSemigroup)
+        seen = level.scrutiny.seen(self.f, adjoint=self.adjoint)
+        few = len(np.unique(self.times)) <= _FEW and seen.coefficients.shape[1] <= _FEW
+        smooth = seen.lost <= self.rtol * seen.size
+        return few and smooth and float(self.times.max()) * level.semigroup.operator.norm <= _REACH
 
     def solve(self, level: Level) -> Solution:
         basis = level.basis

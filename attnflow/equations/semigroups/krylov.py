@@ -8,6 +8,8 @@ from typing import Protocol
 import numpy as np
 import scipy.linalg
 
+from attnflow.equations.semigroups.dense import steps_between
+
 _SIZES = (24, 48, 80, 120, 160)  # of Krylov spaces, at which it is seen how far they reach
 _RESIDUAL = 2e-15  # of the norm of a column: what its steps leave of d_t u - A u, over the whole way
 _INVARIANT = 8 * np.finfo(float).eps  # of an image: what is left of it outside a space by rounding
@@ -54,11 +56,12 @@ class KrylovSemigroup:
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return the states (T, K, c) at each time, and at others (L,) those of the first columns, (L, K, watched).
 
-        The others fall from the last time down to the fastest scale of A.
+        The others fall from the longest step between the times asked, as those of a matrix do with which they are
+        compared, down to the fastest scale of A.
         """
-        last = float(times.max())
-        count = max(1, math.ceil(math.log(max(last * self.operator.norm, 1.0), _RUNG))) if last > 0 else 0
-        rungs = last / _RUNG ** np.arange(count)
+        step = max(steps_between(times)[0])
+        count = max(1, math.ceil(math.log(max(step * self.operator.norm, 1.0), _RUNG))) if step > 0 else 0
+        rungs = step / _RUNG ** np.arange(count)
         states = self.propagate(initial, times=np.concatenate([times, rungs]), adjoint=adjoint)
         return states[: len(times)], rungs, states[len(times) :, :, :watched]
 

@@ -1,4 +1,4 @@
-"""The drift-diffusion on a triangulated surface by finite elements, on triangles cut until two levels agree."""
+"""The drift-diffusion on a surface by finite elements, on triangles cut until two levels agree."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ from attnflow._lifting import evaluate
 from attnflow._values import freeze, static, value
 from attnflow.densities.base import Density
 from attnflow.equations.discretizations.elements import Elements
+from attnflow.equations.discretizations.patches import DOMAIN, Patches, has_patches, patches_of
 from attnflow.equations.expansions.base import Expansion
 from attnflow.equations.expansions.laplace import LaplaceExpansion
 from attnflow.equations.expansions.reversible import check_reversible, reversible_coefficients
 from attnflow.equations.semigroups.rational_krylov import propagate
 from attnflow.equations.solvers.base import Answer, Discretization, Solver
 from attnflow.errors import ConfigError, ConvergenceError
-from attnflow.manifolds.triangulated import TriangulatedSurface
+from attnflow.manifolds.base import Manifold
 from attnflow.trajectories import Spectrum
 
 MOST_FUNCTIONS = 200_000  # of the finer level: its factors take half a gigabyte
@@ -36,18 +37,24 @@ _FIRST_SIZE = 6  # functions per eigenvalue at least, on the coarser level
 
 @value
 class FiniteElements(Discretization):
-    r"""Continuous piecewise polynomials on a TriangulatedSurface, for symmetric costs: L in weak form.
+    r"""Continuous piecewise polynomials on a surface, for symmetric costs: L in weak form.
 
         int rho v d_t u dA = -1/2 int rho <G^-1 grad u, grad v> dA   for all v,   rho = p^2 / sqrt(det G)
 
+    On a TriangulatedSurface they are polynomials on its triangles: the problem that is solved is that on the
+    polyhedron, and what the mesh is away from a smooth surface is not in the declared error. On S^2, FlatTorus(2) and
+    surfaces that are given by a map from them, such as Ellipsoid or TorusOfRevolution, they are polynomials on flat
+    triangles that a smooth map carries to the surface: nothing is left of its shape, and errors are those of the
+    surface itself, of order h^(degree + 1).
+
     Every triangle is cut into four until two levels agree to the `rtol` of DriftDiffusion, of which the finer answers;
     their difference, the maximum over its nodes and the points asked, is declared, and is more than its error by a
-    factor of 2^(degree + 1) - 1 where u is smooth. The problem that is solved is that on the polyhedron: what the mesh
-    is away from a smooth surface is not in the declared error. At a vertex whose angles sum to a, u behaves like the
-    power 2 pi / a of the distance, so that errors end up falling by no more than 2^(2 pi / a) per level; where a is
-    above 2 pi, more than the difference is declared. At most 200000 functions are taken: a tolerance that asks for more
-    is refused, with one that is within reach. The default of 1e-8 mostly is not; 1e-3 to 1e-5 are. Constants are kept
-    and masses conserved to round-off; positivity is not promised.
+    factor of 2^(degree + 1) - 1 where u is smooth. At a vertex of a TriangulatedSurface whose angles sum to a, u
+    behaves like the power 2 pi / a of the distance, so that errors end up falling by no more than 2^(2 pi / a) per
+    level; where a is above 2 pi, more than the difference is declared. At most 200000 functions are taken: a tolerance
+    that asks for more is refused, with one that is within reach. The default of 1e-8 mostly is not; 1e-3 to 1e-5 are.
+    Constants are kept and masses conserved to round-off; positivity is not promised. Obtuse triangles are taken as they
+    are: they cost functions, not the truth of what is declared.
 
     In time, rational Krylov approximations are taken until a bound by their residual is a thousandth of the tolerance.
     f is seen at 9 nodes of each of the finer triangles, 16 for degree 2; narrower features may be missed.
@@ -81,19 +88,18 @@ class FiniteElements(Discretization):
 
     @property
     def domain(self) -> str:
-        return f"{self.name!r} serves triangulated surfaces"
+        return f"{self.name!r} serves {DOMAIN}"
 
     def serves(self, density: Density) -> bool:
-        return isinstance(density.manifold, TriangulatedSurface)
+        return has_patches(density.manifold)
 
     def solver(self, expansion: Expansion, density: Density, *, rtol: float) -> FiniteElementSolver:
-        assert isinstance(density.manifold, TriangulatedSurface)
         if not isinstance(expansion, LaplaceExpansion):
             raise ConfigError(
                 f"{self.name!r} serve the limit of an attention, not another diffusion. Use a manifold that a spectral "
                 "basis serves, such as af.Ellipsoid((1, 1.3, 0.7))."
             )
-        return FiniteElementSolver(expansion, density.manifold, degree=self.degree, rtol=rtol)
+        return FiniteElementSolver(expansion, patches_of(density.manifold), degree=self.degree, rtol=rtol)
 
 
 class System:
@@ -110,7 +116,7 @@ class System:
 
     def __init__(self, expansion: LaplaceExpansion, elements: Elements) -> None:
         self.elements = elements
-        coefficients = reversible_coefficients(expansion, elements.points, elements.frames)
+        coefficients = reversible_coefficients(expansion, elements.points, elements.frames, curved=elements.is_curved)
         self.log_scale = float(coefficients.log_densities.max())
         self.rho = np.exp(coefficients.log_densities - self.log_scale)
         self.stiffness, self.mass = elements.matrices(coefficients, self.rho)
@@ -159,20 +165,20 @@ class FiniteElementSolver(Solver):
 
     Args:
         expansion: of the attention, whose minimiser is the query.
-        surface: the mesh.
+        patches: of the surface.
         degree: of the polynomials.
         rtol: max |error| <= rtol max |u|.
     """
 
-    def __init__(self, expansion: LaplaceExpansion, surface: TriangulatedSurface, *, degree: int, rtol: float) -> None:
-        self._expansion, self._surface = expansion, surface
+    def __init__(self, expansion: LaplaceExpansion, patches: Patches, *, degree: int, rtol: float) -> None:
+        self._expansion, self._patches, self._surface = expansion, patches, patches.manifold
         self._degree, self._rtol = degree, rtol
         self._system = functools.lru_cache(maxsize=3)(self._make)
         self._first = 0
 
     def _make(self, level: int) -> System:
         check_reversible(self._expansion)  # not before an answer is asked: `generator` needs no symmetry
-        return System(self._expansion, Elements(self._surface, level, self._degree))
+        return System(self._expansion, Elements(self._patches, level, self._degree))
 
     def evolve(
         self, f: Callable, *, times: np.ndarray, points: np.ndarray, weights: np.ndarray | None, adjoint: bool
@@ -198,7 +204,7 @@ class FiniteElementSolver(Solver):
             there = _lengths(fine[1].values - coarse[1].values).max()
             start = float(_lengths(evaluate(f, elements.points).reshape(len(elements.points), -1)).max())
             largest = max(float(size.max()), start)
-            error = self._left_of(max(float(apart.max()), float(there)), order=self._smoothness)
+            error = self._left_of(max(float(apart.max()), float(there)), order=self._patches.smoothness)
             return error + _SHARE_OF_TIME * self._rtol * largest, largest
 
         (system, flow), error = self._refine(solve, compare)
@@ -210,18 +216,12 @@ class FiniteElementSolver(Solver):
 
         def compare(fine: tuple, coarse: tuple) -> tuple[float, float]:
             difference = float(np.abs(fine[1][0] - coarse[1][0]).max())
-            return self._left_of(difference, order=2 * self._smoothness), float(fine[1][0].max())
+            return self._left_of(difference, order=2 * self._patches.smoothness), float(fine[1][0].max())
 
         solve = functools.partial(_eigenpairs, count=asked, area=self._surface.volume)
         (system, (eigenvalues, vectors)), error = self._refine(solve, compare, least=_FIRST_SIZE * asked)
         functions = Eigenfunctions(self._surface, system.elements, vectors[:, :count])
         return Spectrum(eigenvalues[:count], functions, error)
-
-    @functools.cached_property
-    def _smoothness(self) -> float:
-        """The least power of the distance from a vertex by which a solution grows there: 2 pi over the angle."""
-        whole = np.where(self._surface.is_end, np.pi, 2 * np.pi)
-        return float((whole / self._surface.angles).min())
 
     def _left_of(self, difference: float, *, order: float) -> float:
         """Return the error of the finer of two levels that differ: less than that, where the order is above one."""
@@ -275,14 +275,14 @@ class FiniteElementSolver(Solver):
 
     def _functions(self, level: int) -> int:
         """Return about how many functions a level has: half as many vertices as triangles."""
-        return len(self._surface.faces) * 4 ** (level + self._degree - 1) // 2 + 2
+        return len(self._patches.faces) * 4 ** (level + self._degree - 1) // 2 + 2
 
     def _at(self, system: System, states: np.ndarray, points: np.ndarray, *, adjoint: bool) -> np.ndarray:
         faces, weights = system.elements.place(points)
         values = system.elements.evaluate(states, faces, weights)
         if adjoint:
-            frames = system.elements.surface.triangles.frames[faces]
-            found = reversible_coefficients(self._expansion, points, frames)
+            frames, curved = self._patches.frames(points), self._patches.is_curved
+            found = reversible_coefficients(self._expansion, points, frames, curved=curved)
             values *= np.exp(found.log_densities - system.log_scale)[:, None]
         return values
 
@@ -294,7 +294,7 @@ class FiniteElementSolver(Solver):
 class Eigenfunctions:
     """The map from points (Q, 3) on the surface to the values (Q, k) there."""
 
-    surface: TriangulatedSurface
+    surface: Manifold
     elements: Elements
     coefficients: np.ndarray
 

@@ -14,6 +14,8 @@ import numpy as np
 from attnflow._optional import optional
 from attnflow.attention import Attention
 from attnflow.lab.bench.engines import SINGLE_RTOL
+from attnflow.pseudometrics.base import PseudoMetric
+from attnflow.pseudometrics.linear import QueryKey
 from attnflow.pseudometrics.plain import DotProduct, SquaredDistance
 from attnflow.sums.empirical import EmpiricalAttention
 
@@ -22,7 +24,6 @@ COUNTS = (4096, 16384)  # the first alone for a quick look
 SPINNING = 0.3  # seconds: the threads of torch wait so long for more, at work, and the next to be timed would pay
 ROUNDS = 3
 CHECKED_ROWS = 64
-COSTS = {"dot product": DotProduct(), "squared distance": SquaredDistance()}
 
 
 @dataclass(frozen=True)
@@ -61,18 +62,30 @@ class TokenRow:
 
 
 class Tokens(NamedTuple):
-    """Points X (N, d), which are queries and keys, values V (N, d), and the bandwidth."""
+    """Points X (N, d), which are queries and keys, values V (N, d), the bandwidth, and two matrices (d, d)."""
 
     points: np.ndarray
     values: np.ndarray
     bandwidth: float
+    of_queries: np.ndarray
+    of_keys: np.ndarray
 
     @classmethod
     def draw(cls, count: int, *, dtype: str) -> Tokens:
-        """Draw normal points and values; eps = sqrt(d) is the usual scale of logits."""
+        """Draw normal points and values, and matrices that keep sizes; eps = sqrt(d) is the usual scale of logits."""
         rng = np.random.default_rng(0)
         points, values = (rng.standard_normal((count, DIM)).astype(dtype) for _ in range(2))
-        return cls(points, values, float(np.sqrt(DIM)))
+        matrices = ((rng.standard_normal((DIM, DIM)) / np.sqrt(DIM)).astype(dtype) for _ in range(2))
+        return cls(points, values, float(np.sqrt(DIM)), *matrices)
+
+
+COSTS: dict[str, Callable[[Tokens], PseudoMetric]] = {
+    "dot product": lambda tokens: DotProduct(),
+    "squared distance": lambda tokens: SquaredDistance(),
+    "queries and keys": lambda tokens: QueryKey(tokens.of_queries, tokens.of_keys),
+    "queries and keys, causal": lambda tokens: QueryKey(tokens.of_queries, tokens.of_keys),
+}
+CAUSAL = {"queries and keys, causal"}  # whose layers are timed alone: masks have no gradient
 
 
 class Passes(NamedTuple):
@@ -83,14 +96,14 @@ class Passes(NamedTuple):
 
 
 def token_rows(*, quick: bool = False) -> Iterator[TokenRow]:
-    """Yield rows for both costs and precisions, a layer and a gradient each, at more and more points."""
+    """Yield rows for all costs and precisions, a layer and mostly a gradient each, at more and more points."""
     torch = optional("torch")
     for count, dtype, cost in itertools.product(COUNTS[:1] if quick else COUNTS, ("float64", "float32"), COSTS):
         tokens = Tokens.draw(count, dtype=dtype)
         own = _own(tokens, cost, dtype)
         peer = None if torch is None else _torch(torch, tokens, cost)
         exact, rows = _direct(tokens, cost)
-        for direction in Passes._fields:
+        for direction in ("layer",) if cost in CAUSAL else Passes._fields:
             run, other = getattr(own, direction), None if peer is None else getattr(peer, direction)
             start = time.process_time()
             run()
@@ -128,7 +141,7 @@ def _in_turn(run: Callable[[], np.ndarray], other: Callable[[], np.ndarray] | No
 
 def _own(tokens: Tokens, cost: str, dtype: str) -> Passes:
     """Return a layer and a gradient through the public face."""
-    attention = Attention(COSTS[cost], bandwidth=tokens.bandwidth)
+    attention = Attention(COSTS[cost](tokens), bandwidth=tokens.bandwidth, mask="causal" if cost in CAUSAL else None)
     options: dict[str, Any] = dict(dtype=dtype) if dtype == "float64" else dict(dtype=dtype, rtol=SINGLE_RTOL)
 
     def layer(points: Any, values: Any) -> Any:
@@ -144,16 +157,19 @@ def _own(tokens: Tokens, cost: str, dtype: str) -> Passes:
 def _torch(torch: Any, tokens: Tokens, cost: str) -> Passes:
     """Take -|x - y|^2 / 2eps as x.y / eps - |y|^2 / 2eps, a product with one coordinate more: |x|^2 cancels."""
     points, values = (torch.from_numpy(array).requires_grad_() for array in (tokens.points, tokens.values))
+    of_queries, of_keys = (torch.from_numpy(matrix) for matrix in (tokens.of_queries, tokens.of_keys))
     attend = torch.nn.functional.scaled_dot_product_attention
 
     def forward() -> Any:
         queries, keys, channels = points, points, values
-        if cost != "dot product":
+        if cost.startswith("queries and keys"):
+            queries, keys = points @ of_queries.T, points @ of_keys.T
+        elif cost == "squared distance":
             one = torch.ones_like(points[:, :1])
             queries, keys = torch.hstack([points, one]), torch.hstack([points, -(points**2).sum(1, keepdim=True) / 2])
             channels = torch.hstack([values, one])  # as wide as the keys, else torch keeps all pairs
         packed = (array[None, None] for array in (queries, keys, channels))
-        return attend(*packed, scale=1 / tokens.bandwidth)[0, 0, :, : values.shape[1]]
+        return attend(*packed, scale=1 / tokens.bandwidth, is_causal=cost in CAUSAL)[0, 0, :, : values.shape[1]]
 
     def layer() -> np.ndarray:
         with torch.no_grad():
@@ -171,10 +187,15 @@ def _direct(tokens: Tokens, cost: str) -> tuple[np.ndarray, np.ndarray]:
     """Return the layer at some rows in float64, and which rows they are."""
     points, values = tokens.points.astype(np.float64), tokens.values.astype(np.float64)
     rows = np.random.default_rng(1).choice(len(points), min(CHECKED_ROWS, len(points)), replace=False)
-    if cost == "dot product":
+    if cost == "squared distance":
+        logits = np.stack([((x - points) ** 2).sum(axis=1) for x in points[rows]]) / (-2 * tokens.bandwidth)
+    elif cost == "dot product":
         logits = points[rows] @ points.T / tokens.bandwidth
     else:
-        logits = np.stack([((x - points) ** 2).sum(axis=1) for x in points[rows]]) / (-2 * tokens.bandwidth)
+        matrices = tokens.of_queries.astype(np.float64), tokens.of_keys.astype(np.float64)
+        logits = points[rows] @ matrices[0].T @ (points @ matrices[1].T).T / tokens.bandwidth
+    if cost in CAUSAL:
+        logits[np.arange(len(points)) > rows[:, None]] = -np.inf
     kernel = np.exp(logits - logits.max(axis=1, keepdims=True))
     return kernel @ values / kernel.sum(axis=1, keepdims=True), rows
 

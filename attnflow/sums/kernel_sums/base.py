@@ -93,7 +93,8 @@ class KernelSum(ABC):
         if not attention.is_gaussian:
             name = type(attention.pseudometric).__name__
             raise ConfigError(
-                f'`method` = "{self.method}" needs the cost SquaredDistance(), got {name}. Pass method="dense".'
+                f'`method` = "{self.method}" needs the cost SquaredDistance(), or one that is such of mapped points, '
+                f'got {name}. Pass method="dense".'
             )
 
     @functools.cached_property

@@ -12,6 +12,7 @@ from attnflow.pseudometrics.plain import DotProduct
 from attnflow.sums.kernel_sums.base import KernelSum, Rows, RowSums
 from attnflow.sums.kernel_sums.blocks import slices, threads
 from attnflow.sums.kernel_sums.pairs import PLAIN, all_costs
+from attnflow.sums.kernel_sums.rounding import product_sizes
 
 PAIRS = 2**20  # at once
 TERMS = 1024  # added one after another
@@ -142,11 +143,15 @@ class LargeLogitSum(KernelSum):
             sizes = np.abs(all_costs(metric, abs(x), abs(y))) if isinstance(metric, DotProduct) else costs
         else:
             costs = all_costs(metric, rows.points, self._keys).astype(np.longdouble)
-            sizes = np.abs(costs)
+            sizes = np.fmax(np.abs(costs), self._terms(rows))
         roundings = self._roundings(sizes)
         if rows.own is not None:
             costs = np.where(rows.own[:, None] == self._massive, np.inf, costs)
         return Pairs(costs, roundings, np.broadcast_to(self._logs, costs.shape))
+
+    def _terms(self, rows: Rows) -> np.ndarray:
+        """Return the size of the terms of a cost that may cancel, (Q, 1); NaN for another cost."""
+        return 2 * self.attention.bandwidth * product_sizes(self.attention, rows.points, self._keys)[:, None]
 
     def _roundings(self, sizes: np.ndarray) -> np.ndarray:
         """Return bounds on the rounding of costs whose terms are of these sizes."""

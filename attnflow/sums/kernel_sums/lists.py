@@ -73,7 +73,7 @@ class ListSum(LargeLogitSum):
             costs[listed] = _costs(
                 metric, np.repeat(rows.points, listed.sum(axis=1), axis=0), self.points[keys[listed]]
             )
-            sizes = np.abs(costs)
+            sizes = np.fmax(np.abs(costs), self._terms(rows))
         logs = np.where(listed, self._all_logs[keys], 0.0)
         return Pairs(np.where(listed, costs, np.inf), self._roundings(np.where(listed, sizes, 0.0)), logs)
 

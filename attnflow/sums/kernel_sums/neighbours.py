@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from attnflow.profiles.gaussian import Gaussian
+from attnflow.profiles.gaussian import GAUSSIAN
 from attnflow.sums.kernel_sums.blocks import ceil_div
 
 SEARCH = 256  # query tiles searched at once: bounds the memory of a search
@@ -106,7 +106,7 @@ class KeyTree:
             if depth:  # every node that was kept splits into its two children
                 query, node = np.repeat(query, 2), (2 * node[:, None] + np.arange(2)).ravel()
             gap = np.maximum(low[node] - queries.high[query], queries.low[query] - high[node])
-            kernel = np.exp(Gaussian().logit((np.maximum(gap, 0.0) ** 2).sum(axis=1), bandwidth=bandwidth))
+            kernel = np.exp(GAUSSIAN.logit((np.maximum(gap, 0.0) ** 2).sum(axis=1), bandwidth=bandwidth))
             near = kernel > tail
             far = ~near
             lost = lost + np.bincount(query[far], weights=mass[node[far]] * kernel[far], minlength=len(lost))

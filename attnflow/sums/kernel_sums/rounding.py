@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from attnflow.attention import Attention
+from attnflow.pseudometrics.plain import SquaredDistance
 
 
 def least_total(dtype: np.dtype) -> float:
@@ -34,11 +35,26 @@ def logit_sizes(attention: Attention, queries: np.ndarray, keys: np.ndarray, log
 
 
 def product_sizes(attention: Attention, queries: np.ndarray, keys: np.ndarray) -> np.ndarray:
-    """Return max_j |a_i| |b_j| / eps of logits a . b / eps, (Q,), which no |logit| exceeds; NaN for other costs."""
-    factors = None if attention.is_gaussian else attention.factors(1.0)
-    if factors is None:
+    """Return what no |logit| exceeds of a cost whose terms may cancel, (Q,); NaN for other costs.
+
+    Of logits a . b / eps it is max_j |a_i| |b_j| / eps; of a cost |a - b|^2 + r + c the size of all four terms.
+    """
+    cost = attention.pseudometric
+    if type(cost).__call__ is SquaredDistance.__call__:
         return np.full(len(queries), np.nan)
-    return largest_products(factors.of_queries(queries), factors.of_keys(keys)) / attention.bandwidth
+    profile = attention.profile  # 1 of Gaussians, 2 of e^{-s}; others do not grow faster than their cost
+    per_cost = -2 * float(profile.logit(1.0, bandwidth=1.0)) if profile.is_exponential else 1.0
+    factors, mapped = cost.factors(1.0), cost.mapped(keys[0])
+    if factors is not None:
+        sizes = largest_products(factors.of_queries(queries), factors.of_keys(keys))
+        return per_cost * sizes / attention.bandwidth
+    if mapped is None or not mapped.has_potentials:
+        return np.full(len(queries), np.nan)
+    a, b, row, column, _ = mapped
+    of_queries, of_keys = 2 * (a(queries) ** 2).sum(axis=1), 2 * (b(keys) ** 2).sum(axis=1)
+    of_queries = of_queries if row is None else of_queries + np.abs(row(queries))
+    of_keys = of_keys if column is None else of_keys + np.abs(column(keys))
+    return per_cost * (of_queries + of_keys.max()) / (2 * attention.bandwidth)
 
 
 def largest_products(a: np.ndarray, b: np.ndarray) -> np.ndarray:

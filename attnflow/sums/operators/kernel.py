@@ -165,7 +165,7 @@ class KernelOperator(RowOperator):
         planned = self._known()
         tolerance = max(self._rtol / 10 ** math.ceil(math.log10(max(1, layers * magnified))), min(TIGHTEST, self._rtol))
         with planned.expecting(layers):
-            if tolerance == self._rtol or planned.method in ("dense", "masked"):
+            if tolerance == self._rtol or planned.method in ("dense", "masked", "features"):
                 return planned
         if tolerance not in self._tighter:
             self._tighter[tolerance] = self._kernel_sum(

@@ -13,6 +13,7 @@ from attnflow._checks import check_integer
 from attnflow._tracing import is_traced
 from attnflow.attention import Attention
 from attnflow.errors import ConfigError, DegenerateKernelError
+from attnflow.features.random_features import RandomFeatures
 from attnflow.masks.base import Lists, Mask
 from attnflow.measures import DiscreteMeasure, as_measure
 from attnflow.pseudometrics.plain import DotProduct, SquaredDistance
@@ -114,6 +115,8 @@ def eigenpairs(
         ConvergenceError: if the eigenvalues from sums do not settle.
         DegenerateKernelError: if a row has no key at a finite cost.
     """
+    if isinstance(attention.pseudometric, RandomFeatures):
+        raise ConfigError("a spectrum needs a kernel that is not negative. Use SquaredDistance() or another profile.")
     check_integer(k, "k", minimum=1)
     massive = np.flatnonzero(log_weights > -np.inf)
     if k > len(massive):
@@ -220,7 +223,7 @@ def _allowed(mask: Mask, names: np.ndarray, count: int) -> np.ndarray:
 
 def check_symmetric(attention: Attention, points: np.ndarray, what: str) -> None:
     """Raise ConfigError unless the cost is symmetric between all points; the plain costs are known to be."""
-    if isinstance(attention.pseudometric, SquaredDistance | DotProduct):
+    if isinstance(attention.pseudometric, SquaredDistance | DotProduct | RandomFeatures):
         return
 
     def both(rows: slice) -> tuple[np.ndarray, np.ndarray]:

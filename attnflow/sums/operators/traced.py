@@ -12,6 +12,7 @@ import numpy as np
 from attnflow._tracing import is_known, primal
 from attnflow.attention import Attention
 from attnflow.errors import ConfigError
+from attnflow.features.random_features import RandomFeatures
 from attnflow.pseudometrics.plain import SquaredDistance
 from attnflow.sums.derivatives.planned import Summation, planned_average
 from attnflow.sums.derivatives.traced import Outputs, in_units, softmax_average
@@ -42,12 +43,13 @@ class TracedAverages:
         self, attention: Attention, keys: Any, masses: Any, values: Any, *, at: Any = None, exclude_self: bool = False
     ) -> Outputs:
         """Return averages (Q, c) and log-normalisers (Q,) at the queries, by default the keys (N, D)."""
-        if attention.mask is not None:
+        if attention.mask is not None or isinstance(attention.pseudometric, RandomFeatures):
+            what = "RandomFeatures" if attention.mask is None else f"`mask` = {attention.mask!r}"
             raise ConfigError(
-                f"`mask` = {attention.mask!r} cannot be traced by JAX. Compute such layers outside of jit and grad, or "
-                "drop the mask."
+                f"{what} cannot be traced by JAX. Compute such layers outside of jit and grad, or drop it."
             )
         queries, scale = keys if at is None else at, primal(masses).max()
+        attention, queries, keys = _mapped(attention, queries, keys)
         given = queries, keys, masses / scale, values  # averages do not depend on the scale
         if self._plans(attention, *given, known=is_known(attention, given)):
             over = functools.partial(self._kernel_sum, Attention(SquaredDistance(), bandwidth=1.0))
@@ -82,6 +84,17 @@ class TracedAverages:
         costs = planned.plan(queries, columns=channels * dim).costs
         dense = GRADIENT_LAYERS * planned.plan(queries, columns=channels).costs["dense"].first
         return min((cost.first for method, cost in costs.items() if method != "dense"), default=np.inf) < dense
+
+
+def _mapped(attention: Attention, queries: Any, keys: Any) -> tuple[Attention, Any, Any]:
+    """Return the attention that sees mapped points, and these, where its cost is a plainer one without potentials."""
+    found = None if attention.is_gaussian else attention.mapped(primal(keys).mean(axis=0))
+    if found is None or found[1].has_potentials:
+        return attention, queries, keys
+    plainer, mapped = found
+    images = mapped.of_keys(keys)
+    is_one = queries is keys and mapped.of_queries is mapped.of_keys
+    return plainer, images if is_one else mapped.of_queries(queries), images
 
 
 def _refuse_undefined(

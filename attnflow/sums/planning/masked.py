@@ -12,10 +12,12 @@ import numpy as np
 
 from attnflow.attention import Attention
 from attnflow.errors import ConfigError, DataError
+from attnflow.features.random_features import RandomFeatures
 from attnflow.masks.base import Lists, Mask
 from attnflow.sums.kernel_sums.base import KernelSum, Rows, RowSums
-from attnflow.sums.kernel_sums.dense import DenseSum
+from attnflow.sums.kernel_sums.features import FeatureSum
 from attnflow.sums.kernel_sums.lists import ListSum, nearest_keys
+from attnflow.sums.kernel_sums.mapped import MappedKeys, MappedSum
 from attnflow.sums.kernel_sums.products import LEAST_DIM
 from attnflow.sums.kernel_sums.ranges import RangeProducts, RangeSum
 from attnflow.sums.planning.planner import PlannedSum
@@ -60,7 +62,7 @@ class MaskedSum(KernelSum):
         self._massive = np.flatnonzero(log_weights > -np.inf)
         self._rtol = rtol
         self._ranges = self._mask.ranges(len(points))
-        self._parts: dict[np.dtype, DenseSum] = {}
+        self._parts: dict[np.dtype, KernelSum] = {}
         self._recent: tuple[Rows, Lists] | None = None
 
     @contextlib.contextmanager
@@ -125,25 +127,33 @@ class MaskedSum(KernelSum):
     def _listed(self) -> ListSum:
         return ListSum(self.attention, points=self.points, log_weights=self._log_weights)
 
-    def _over_ranges(self, dtype: np.dtype) -> DenseSum:
+    def _over_ranges(self, dtype: np.dtype) -> KernelSum:
         if dtype not in self._parts:
             self._parts[dtype] = self._range_sum(dtype)
         return self._parts[dtype]
 
-    def _range_sum(self, dtype: np.dtype) -> DenseSum:
-        ranges = self._ranges
-        assert ranges is not None
-        if self.points.shape[1] >= LEAST_DIM and self.attention.factors(1.0) is not None:
-            return RangeProducts(
-                self.attention, ranges=ranges, points=self.points, log_weights=self._log_weights, dtype=dtype,
-                rtol=self._rtol,
-            )  # fmt: skip
-        return RangeSum(self.attention, ranges=ranges, points=self.points, log_weights=self._log_weights, dtype=dtype)
+    def _range_sum(self, dtype: np.dtype) -> KernelSum:
+        """Return sums over ranges of the keys, mapped where the cost is a plainer one of mapped points."""
+        assert self._ranges is not None
+        found = None if self.attention.is_gaussian else self.attention.mapped(self.points[0])
+        mapped = None
+        if found is not None and not found[1].has_potentials:
+            mapped = MappedKeys(self.attention, points=self.points, log_weights=self._log_weights)
+        seen, log_weights = mapped or self, self._log_weights if mapped is None else mapped.log_weights
+        given: dict[str, Any] = dict(ranges=self._ranges, points=seen.points, log_weights=log_weights, dtype=dtype)
+        made: KernelSum
+        if seen.points.shape[1] >= LEAST_DIM and seen.attention.factors(1.0) is not None:
+            made = RangeProducts(seen.attention, rtol=self._rtol, **given)
+        else:
+            made = RangeSum(seen.attention, **given)
+        return made if mapped is None else MappedSum(mapped, made, points=self.points)
 
 
-AnySum = PlannedSum | MaskedSum
+AnySum = PlannedSum | MaskedSum | FeatureSum
 
 
 def planned_sum(attention: Attention, **given: Any) -> AnySum:
-    """Return the sums of an attention, with or without a mask; arguments as of PlannedSum."""
+    """Return the sums of an attention, whatever its kernel and its mask; arguments as of PlannedSum."""
+    if isinstance(attention.pseudometric, RandomFeatures):
+        return FeatureSum(attention, **given)
     return PlannedSum(attention, **given) if attention.mask is None else MaskedSum(attention, **given)

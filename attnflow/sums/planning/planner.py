@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import math
 import warnings
-from collections.abc import Iterator, Sequence
-from functools import cached_property
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import jax
@@ -22,7 +22,9 @@ from attnflow.sums.kernel_sums.dense import DenseSum
 from attnflow.sums.kernel_sums.devices import DevicesSum
 from attnflow.sums.kernel_sums.fourier import MAX_DIM, FourierSum
 from attnflow.sums.kernel_sums.gpu import GpuSum, has_gpu
+from attnflow.sums.kernel_sums.gpu_products import MOST_BY_PAIRS, GpuProductSum
 from attnflow.sums.kernel_sums.large_logits import LargeLogitSum
+from attnflow.sums.kernel_sums.mapped import MOST_SPAN, MappedKeys, MappedSum
 from attnflow.sums.kernel_sums.products import LEAST_DIM, ProductSum
 from attnflow.sums.kernel_sums.rounding import least_total
 from attnflow.sums.planning import costs
@@ -82,7 +84,7 @@ class PlannedSum(KernelSum):
         self.dtype = dtype if attention.profile.is_exponential else np.dtype(np.float64)
         self._doubles = False  # whether single precision has been seen not to do
         self._layers = 1  # how many sums on the own points are expected: a search or a plan is paid for once
-        self._log_weights = log_weights
+        self.log_weights = log_weights
         self._rtol = rtol
         if devices is not None and method not in ("auto", "dense"):
             raise ConfigError(f'`devices` spread dense sums only, got `method` = "{method}". Pass method="dense".')
@@ -147,7 +149,7 @@ class PlannedSum(KernelSum):
         if not (few and plain):
             return None
         dense = self._sum("dense", self.dtype)
-        assert isinstance(dense, DenseSum)
+        assert isinstance(dense, DenseSum | MappedSum)
         matrix, errors = dense.matrix(Rows(self.points, self._own_places if exclude_self else None))
         return (matrix, float(errors.max())) if (errors <= self._rtol).all() else None
 
@@ -188,7 +190,7 @@ class PlannedSum(KernelSum):
 
     @cached_property
     def _careful(self) -> KernelSum:
-        return LargeLogitSum(self.attention, points=self.points, log_weights=self._log_weights)
+        return self._seen("dense", lambda attention, **given: LargeLogitSum(attention, **given))
 
     def _take(self, method: str, rows: Rows, pending: np.ndarray) -> Rows:
         """Return the rows that a method could not sum: one object for all layers, so that plans for them are kept."""
@@ -202,18 +204,27 @@ class PlannedSum(KernelSum):
     def _costs(self, queries: np.ndarray, columns: int, methods: tuple[str, ...]) -> dict[str, Cost]:
         pairs = len(self.points) * len(queries)
         machine = this_machine() if pairs >= CALIBRATED_PAIRS and len(methods) > 1 else Machine()
-        metric = self.attention.pseudometric
+        metric, mapped = self.attention.pseudometric, self._mapped_for("dense")
         work = Workload(
-            keys=len(self.points), queries=len(queries), dim=self.points.shape[1], columns=columns, dtype=self.dtype,
-            own=queries is self.points, passes=1 if metric.vanishes_on_diagonal else 2, products=self._has_products,
+            keys=len(self.points), queries=len(queries), dim=(mapped or self).points.shape[1], columns=columns,
+            dtype=self.dtype, own=queries is self.points, passes=1 if metric.vanishes_on_diagonal else 2,
+            products=self._has_products,
         )  # fmt: skip
         predicted = {"dense": costs.dense_cost(work, machine)} if "dense" in methods else {}
-        if self.attention.is_gaussian and (pairs >= PLANNED_PAIRS or "dense" not in methods):
-            sample = Sample.draw(queries, self.points, np.exp(self._log_weights), bandwidth=self.attention.bandwidth)
+        if pairs < PLANNED_PAIRS and "dense" in methods:
+            return predicted
+        has_gpu_products = "gpu" in methods and self._has_gpu_products
+        if has_gpu_products and (len(methods) == 1 or has_gpu()):
+            predicted["gpu"] = costs.gpu_cost(work._replace(products=True), machine)
+        mapped = self._mapped_for("cutoff")
+        if (mapped or self).attention.is_gaussian and (mapped is None or mapped.fits):
+            weights, images = np.exp((mapped or self).log_weights), mapped.of(queries) if mapped else queries
+            work = work._replace(dim=images.shape[1])
+            sample = Sample.draw(images, (mapped or self).points, weights, bandwidth=self.attention.bandwidth)
             given: dict[str, Any] = dict(sample=sample, bandwidth=self.attention.bandwidth, rtol=self._rtol)
             if "cutoff" in methods:
                 predicted["cutoff"] = costs.cutoff_cost(work, machine, **given)
-            if "gpu" in methods and (len(methods) == 1 or has_gpu()):
+            if "gpu" in methods and not has_gpu_products and (len(methods) == 1 or has_gpu()):
                 predicted["gpu"] = costs.gpu_cost(work, machine)
             if "fourier" in methods and work.dim <= MAX_DIM:
                 predicted["fourier"] = costs.fourier_cost(work, machine, width=self._width, **given)
@@ -221,30 +232,73 @@ class PlannedSum(KernelSum):
 
     @cached_property
     def _has_products(self) -> bool:
-        return self._devices is None and self.points.shape[1] >= LEAST_DIM and self.attention.factors(1.0) is not None
+        seen = self._mapped_for("dense") or self
+        return self._devices is None and seen.points.shape[1] >= LEAST_DIM and seen.attention.factors(1.0) is not None
+
+    @cached_property
+    def _has_gpu_products(self) -> bool:
+        """Whether logits are products of matrices on a GPU: of few coordinates pairs one by one are faster there."""
+        seen = self._mapped_for("dense") or self
+        return seen.points.shape[1] > MOST_BY_PAIRS and seen.attention.factors(1.0) is not None
 
     @cached_property
     def _width(self) -> np.ndarray:
-        return np.ptp(self.points, axis=0)
+        return np.ptp((self._mapped_for("fourier") or self).points, axis=0)
+
+    @cached_property
+    def _has_potentials(self) -> bool | None:
+        """Whether the cost is one of mapped points with potentials or without; None if it is none."""
+        found = None if self.attention.is_gaussian else self.attention.mapped(self.points[0])
+        return None if found is None else found[1].has_potentials
+
+    @cached_property
+    def _mapped(self) -> MappedKeys:
+        return MappedKeys(self.attention, points=self.points, log_weights=self.log_weights)
+
+    def _mapped_for(self, method: str) -> MappedKeys | None:
+        """Return the mapped keys that a method sums over, None for the points themselves.
+
+        Potentials make large logits of small ones: sums over all pairs take the cost itself.
+        """
+        as_they_are = method == "dense" or (method == "gpu" and self._has_gpu_products)
+        if self._has_potentials is None or (as_they_are and self._has_potentials):
+            return None
+        return self._mapped
+
+    def _seen(self, method: str, make: Callable[..., KernelSum]) -> KernelSum:
+        """Return a kernel sum over what a method sees."""
+        mapped = self._mapped_for(method)
+        seen = mapped or self
+        made = make(seen.attention, points=seen.points, log_weights=seen.log_weights)
+        return made if mapped is None else MappedSum(mapped, made, points=self.points)
 
     def _sum(self, method: str, dtype: np.dtype) -> KernelSum:
         if (method, dtype) not in self._sums:
-            given: dict[str, Any] = dict(points=self.points, log_weights=self._log_weights, dtype=dtype)
-            made: KernelSum
-            if method == "dense" and self._devices is not None:
-                made = DevicesSum(self.attention, devices=self._devices, **given)
-            elif method == "dense" and self._has_products:
-                made = ProductSum(self.attention, rtol=self._rtol, **given)
-            elif method == "dense":
-                made = DenseSum(self.attention, **given)
-            elif method == "cutoff":
-                made = CutoffSum(self.attention, rtol=self._rtol, **given)
-            elif method == "gpu":
-                made = GpuSum(self.attention, **given)
-            else:
-                made = FourierSum(self.attention, rtol=self._rtol, **given)
-            self._sums[method, dtype] = made
+            mapped = self._mapped_for(method)
+            if method != "dense" and mapped is not None and not mapped.fits:
+                raise ConfigError(
+                    f'`method` = "{method}" takes {type(self.attention.pseudometric).__name__} for a squared distance '
+                    f"with key weights, and at bandwidth {self.attention.bandwidth:g} these differ by more than "
+                    f'e^{MOST_SPAN:g}. Pass method="dense".'
+                )
+            self._sums[method, dtype] = self._seen(method, partial(self._make, method, dtype))
         return self._sums[method, dtype]
+
+    def _make(self, method: str, dtype: np.dtype, attention: Attention, **given: Any) -> KernelSum:
+        given |= dict(dtype=dtype)
+        if method == "dense" and self._devices is not None:
+            return DevicesSum(attention, devices=self._devices, **given)
+        if method == "dense" and self._has_products:
+            return ProductSum(attention, rtol=self._rtol, **given)
+        if method == "dense":
+            return DenseSum(attention, **given)
+        if method == "cutoff":
+            return CutoffSum(attention, rtol=self._rtol, **given)
+        if method == "gpu" and self._has_gpu_products:
+            return GpuProductSum(attention, rtol=self._rtol, **given)
+        if method == "gpu":
+            return GpuSum(attention, **given)
+        return FourierSum(attention, rtol=self._rtol, **given)
 
     def _in_parts(self, kernel_sum: KernelSum, values: np.ndarray, rows: Rows) -> RowSums:
         """Return the sums of a method; where memory runs out, of half the rows at a time, a quarter, an eighth."""
@@ -264,8 +318,9 @@ class PlannedSum(KernelSum):
         )
 
     def _isolated(self, rows: Rows, bad: np.ndarray) -> DegenerateKernelError:
-        massive = np.flatnonzero(self._log_weights > -np.inf)
-        found = cKDTree(self.points[massive]).query(rows.points[bad], k=min(2, len(massive)))
+        massive, mapped = np.flatnonzero(self.log_weights > -np.inf), self._mapped_for("cutoff")
+        images = mapped.of(rows.points) if mapped else rows.points
+        found = cKDTree((mapped or self).points[massive]).query(images[bad], k=min(2, len(massive)))
         distances, nearest = (np.asarray(part).reshape(len(bad), -1) for part in found)
         if rows.own is not None:
             distances[massive[nearest] == rows.own[bad, None]] = np.inf

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.spatial.distance import cdist
 
-from attnflow.profiles.gaussian import Gaussian
+from attnflow.profiles.gaussian import GAUSSIAN
 
 SAMPLED_ROWS, SAMPLED_KEYS = 32, 4096
 
@@ -33,7 +33,7 @@ class Sample(NamedTuple):
                       for p, n in ((queries, SAMPLED_ROWS), (massive, SAMPLED_KEYS)))  # fmt: skip
         some = massive[some]
         squares = cdist(queries[rows], keys[some], "sqeuclidean")
-        density = np.exp(Gaussian().logit(squares, bandwidth=bandwidth)) @ weights[some] / weights[some].sum()
+        density = np.exp(GAUSSIAN.logit(squares, bandwidth=bandwidth)) @ weights[some] / weights[some].sum()
         return cls(np.sort(np.sqrt(squares), axis=1), density)
 
     def radius(self, share: float) -> np.ndarray:

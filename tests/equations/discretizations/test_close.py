@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import attnflow as af
+from attnflow.equations.discretizations import close
 from attnflow.equations.discretizations.fourier import FourierBasis
 from attnflow.equations.discretizations.harmonics import HarmonicBasis
 from attnflow.equations.discretizations.hermite import HermiteBasis
@@ -41,6 +42,16 @@ def test_sums_over_a_close_rule_are_the_plain_ones(name):
     np.testing.assert_allclose(rule.analyse(values), coefficients, rtol=0, atol=1e-11)
     density = values * basis.reference_density(rule.nodes)[:, None]
     np.testing.assert_allclose(rule.analyse_density(density), coefficients, rtol=0, atol=1e-11)
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_few_angles_are_summed_by_a_matrix_as_by_fast_transforms(axis, monkeypatch):
+    values = np.random.default_rng(axis).normal(size=(24, 25, 3))
+    waves = close.to_waves(values, axis=axis, degree=7)
+    back = close.from_waves(waves, axis=axis, nodes=31)
+    monkeypatch.setattr(close, "_FEW", 0)
+    np.testing.assert_allclose(waves, close.to_waves(values, axis=axis, degree=7), rtol=0, atol=1e-15)
+    np.testing.assert_allclose(back, close.from_waves(waves, axis=axis, nodes=31), rtol=0, atol=1e-14)
 
 
 @pytest.mark.parametrize("name", BASES)

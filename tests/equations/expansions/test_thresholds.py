@@ -7,7 +7,7 @@ import pytest
 
 import attnflow as af
 from attnflow.equations.expansions import laplace
-from attnflow.equations.expansions.minimizers import Minimizers
+from attnflow.equations.expansions.minimizers import Lowest
 from attnflow.equations.expansions.smoothness import faults_of
 from attnflow.errors import ConfigError
 
@@ -20,7 +20,8 @@ def found(monkeypatch, *, offset=0.0, gap=np.inf):
     cost = af.CustomPseudoMetric(lambda x, y: jnp.sum((x - y) ** 2))
     limit = af.LaplaceExpansion(af.Attention(cost, bandwidth=0.1), af.Uniform(CIRCLE))
     turned = AT + offset * np.array([[0.0, 0.0], [0.6, 0.8], [0.0, 0.0]])
-    monkeypatch.setattr(laplace, "search", lambda *_: Minimizers(turned, np.array([np.inf, gap, np.inf])))
+    lowest = Lowest(turned, np.array([np.inf, gap, np.inf]))
+    monkeypatch.setattr(laplace.LaplaceExpansion, "_lowest", lambda *_: lowest)
     return limit
 
 

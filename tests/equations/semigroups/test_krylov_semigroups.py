@@ -10,6 +10,7 @@ from attnflow.equations.discretizations.fourier import FourierBasis
 from attnflow.equations.discretizations.harmonics import HarmonicBasis
 from attnflow.equations.discretizations.hyperspherical import HypersphericalBasis
 from attnflow.equations.semigroups import krylov
+from attnflow.equations.semigroups.dense import Semigroup
 from attnflow.equations.semigroups.krylov import KrylovSemigroup
 
 BASES = {
@@ -76,12 +77,16 @@ def test_states_are_those_of_the_exponential(adjoint):
         np.testing.assert_allclose(state / scale, expected / scale, rtol=0, atol=1e-12)
 
 
-def test_a_ladder_falls_from_the_last_time_to_the_fastest_scale():
+def test_a_ladder_falls_from_the_longest_step_to_the_fastest_scale():
     operator = Dense(stiff())
     columns = np.random.default_rng(2).normal(size=(300, 2))
     states, rungs, climbed = KrylovSemigroup(operator).follow(columns, watched=1, times=np.array([0.5]))
     assert rungs[0] == 0.5
     assert 1 / 8 < rungs[-1] * operator.norm < 8
+    # As that of a matrix does, with which it is compared.
+    several, times = KrylovSemigroup(operator), np.array([0.2, 0.5])
+    of_matrix, _ = Semigroup(operator.matrix).ladder(columns, times=times)
+    np.testing.assert_array_equal(several.follow(columns, watched=1, times=times)[1][:3], of_matrix[:3])
     assert climbed.shape == (len(rungs), 300, 1)
     np.testing.assert_allclose(climbed[0, :, 0], states[0, :, 0], rtol=0, atol=0)
     np.testing.assert_allclose(climbed[1, :, 0], expm(operator.matrix / 16) @ columns[:, 0], rtol=0, atol=1e-12)

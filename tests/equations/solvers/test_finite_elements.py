@@ -6,11 +6,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.linalg
-from surfaces import box, bracket, lopsided, on_sphere, rectangle
+from surfaces import box, bracket, lopsided, needles, on_sphere, rectangle
 from witnesses import disphenoid
 
 import attnflow as af
 from attnflow.equations.discretizations.elements import Elements
+from attnflow.equations.discretizations.patches import patches_of
 from attnflow.equations.solvers import finite_elements
 from attnflow.errors import ConfigError, ConvergenceError
 
@@ -32,7 +33,7 @@ def test_the_error_falls_with_the_order_of_the_degree_and_one_more(degree):
     expansion = af.LaplaceExpansion(PLAIN, af.Uniform(surface))
     errors = []
     for level in range(1, 6):
-        elements = Elements(surface, level, degree)
+        elements = Elements(patches_of(surface), level, degree)
         system = finite_elements.System(expansion, elements)
         loads, _ = system.load(START, adjoint=False)
         states = system.propagate(loads, times=np.array([time]), rtol=1e-11, adjoint=False)
@@ -144,7 +145,7 @@ def own_rule():
     method = on_lopsided().adjoint_evolve(generic_r, times=0.05, at=surface.vertices).method
     while f"{len(surface.faces)} triangles" not in method:
         surface = surface.refined()
-    elements = Elements(surface, 0, 2)
+    elements = Elements(patches_of(surface), 0, 2)
     return af.DiscreteMeasure(elements.points, elements.areas), method
 
 
@@ -173,7 +174,7 @@ def test_duality_holds_wherever_time_is_spent():
 
 
 def test_duality_is_exact_where_time_is_resolved():
-    elements = Elements(lopsided(), 1, 2)
+    elements = Elements(patches_of(lopsided()), 1, 2)
     system = finite_elements.System(af.LaplaceExpansion(PLAIN, on_lopsided().density), elements)
     loads, times = np.random.default_rng(0).standard_normal((elements.size, 2)), np.array([0.05, 0.4])
     forward, backward = (system.propagate(loads, times=times, rtol=1e-13, adjoint=adjoint) for adjoint in (False, True))
@@ -185,7 +186,7 @@ def test_duality_is_exact_where_time_is_resolved():
 def test_errors_in_time_are_small_where_the_density_is_too(adjoint):
     # Against the exponential of the dense matrix, equilibrated; in the norm of the law 4e-1 of the maximum is not seen.
     expansion = af.LaplaceExpansion(PLAIN, af.LogDensity(on_sphere(2), lambda x: 12 * x[2]))
-    system = finite_elements.System(expansion, Elements(on_sphere(2), 0, 2))
+    system = finite_elements.System(expansion, Elements(patches_of(on_sphere(2)), 0, 2))
     loads, _ = system.load(generic_f, adjoint=adjoint)
     scales = np.sqrt(system.mass.diagonal())
     mass, stiffness = (each.toarray() / np.outer(scales, scales) for each in (system.mass, system.stiffness))
@@ -254,6 +255,19 @@ def test_a_corner_that_looks_inwards_is_declared():
     assert np.abs(spectrum.eigenvalues - expected).max() < spectrum.solver_error
 
 
+def test_obtuse_triangles_cost_functions_and_not_the_truth_of_what_is_declared():
+    surface = needles()  # angles up to 136 degrees, for which entries of S have the wrong sign
+    system = finite_elements.System(
+        af.LaplaceExpansion(PLAIN, af.Uniform(surface)), Elements(patches_of(surface), 0, 1)
+    )
+    diagonal = system.stiffness.diagonal()
+    assert (system.stiffness.toarray() - np.diag(diagonal)).max() > 0.05 * np.median(diagonal)
+    rough = limit(af.Uniform(surface), rtol=0.02, degree=1).spectrum(5)
+    fine = limit(af.Uniform(surface), rtol=1e-3).spectrum(5)
+    error = np.abs(rough.eigenvalues - fine.eigenvalues).max()
+    assert 0.1 * rough.solver_error < error < rough.solver_error
+
+
 def test_a_mesh_too_fine_to_be_cut_is_refused(monkeypatch):
     monkeypatch.setattr(finite_elements, "MOST_FUNCTIONS", 300)
     density = af.Uniform(on_sphere(2))
@@ -262,8 +276,8 @@ def test_a_mesh_too_fine_to_be_cut_is_refused(monkeypatch):
 
 
 def test_what_finite_elements_do_not_serve_is_refused():
-    with pytest.raises(ConfigError, match="'finite elements' serves triangulated surfaces, not Uniform on Sphere"):
-        limit(af.Uniform(af.Sphere(2)), rtol=1e-3)
+    with pytest.raises(ConfigError, match=r"serves triangulated surfaces, S\^2 and FlatTorus\(2\), not Uniform on Sp"):
+        limit(af.Uniform(af.Sphere(3)), rtol=1e-3)
     with pytest.raises(ConfigError, match=r"`degree` must be 1 or 2, got 3"):
         af.FiniteElements(3)
     asymmetric = af.CustomPseudoMetric(

@@ -117,16 +117,30 @@ def test_tokens_are_the_layers_they_are_said_to_be(quick):
         assert row["error"] < (1e-12 if row["dtype"] == "float64" else 1e-4)  # asked for 1e-8 and 1e-4
 
 
-@pytest.mark.parametrize("cost", list(tokens.COSTS))
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_causal_tokens_are_the_layer_of_those_before(monkeypatch, dtype):
+    monkeypatch.setattr(tokens, "DIM", 9)  # coordinates of which logits are products
+    drawn = tokens.Tokens.draw(1100, dtype=dtype)
+    (cost,) = tokens.CAUSAL
+    exact, rows = tokens._direct(drawn, cost)
+    found = tokens._own(drawn, cost, dtype).layer()[rows]
+    np.testing.assert_allclose(found, exact, rtol=0, atol=1e-12 if dtype == "float64" else 1e-4)  # asked for 1e-4
+    assert np.abs(found - tokens._direct(drawn, "queries and keys")[0]).max() > 0.1
+
+
+@pytest.mark.parametrize("cost", sorted(tokens.COSTS.keys() - tokens.CAUSAL))
 def test_the_gradient_of_tokens_is_that_of_the_sum_of_squares_of_a_layer(monkeypatch, cost):
     monkeypatch.setattr(tokens, "DIM", 5)
     drawn, step = tokens.Tokens.draw(300, dtype="float64"), 1e-6
     direction = np.random.default_rng(1).standard_normal(drawn.points.shape)
 
     def loss(points):
-        squares = (
-            ((points[:, None] - points) ** 2).sum(axis=-1) if cost == "squared distance" else -2 * points @ points.T
-        )
+        costs = {
+            "squared distance": ((points[:, None] - points) ** 2).sum(axis=-1),
+            "dot product": -2 * points @ points.T,
+            "queries and keys": -2 * points @ drawn.of_queries.T @ drawn.of_keys @ points.T,
+        }
+        squares = costs[cost]
         kernel = np.exp(squares / (-2 * drawn.bandwidth))
         return ((kernel @ drawn.values / kernel.sum(axis=1, keepdims=True)) ** 2).sum()
 

@@ -169,8 +169,8 @@ def test_what_the_method_cannot_do_is_refused_with_a_remedy():
     squared = af.Attention(af.SquaredDistance(), bandwidth=0.1)
     with pytest.raises(ConfigError, match=r"at most 3 coordinates, got 4.*cutoff"):
         af.EmpiricalAttention(squared, points, method="fourier")
-    with pytest.raises(ConfigError, match=r"DotProduct.*dense"):
-        af.EmpiricalAttention(af.Attention(af.DotProduct(), bandwidth=0.1), points[:, :3], method="fourier")
+    with pytest.raises(ConfigError, match=r"Scaled.*dense"):
+        af.EmpiricalAttention(af.Attention(-1 * af.SquaredDistance(), bandwidth=0.1), points[:, :3], method="fourier")
     with pytest.raises(ResourceError, match=r"GB.*cutoff"):
         af.EmpiricalAttention(af.Attention(af.SquaredDistance(), bandwidth=1e-6), points[:, :3], method="fourier")
 

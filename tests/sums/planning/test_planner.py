@@ -62,9 +62,26 @@ def test_in_many_dimensions_fourier_is_not_considered():
     assert chosen(100_000, 0.02, dim=5) in ("dense", "cutoff")
 
 
-@pytest.mark.parametrize("cost", [af.DotProduct(), af.CustomPseudoMetric(lambda x, y: ((x - y) ** 2).sum())])
-def test_every_other_cost_is_summed_over_all_pairs(cost):
-    assert chosen(20_000, 0.05, cost=cost) == "dense"
+def test_a_cost_of_which_nothing_is_known_is_summed_over_all_pairs():
+    assert chosen(20_000, 0.05, cost=af.CustomPseudoMetric(lambda x, y: ((x - y) ** 2).sum())) == "dense"
+
+
+MATRIX = np.array([[1.0, 0.2, 0.0], [0.0, 0.8, 0.1]])
+
+
+@pytest.mark.parametrize(
+    ("cost", "method"),
+    [
+        (af.DotProduct(), "fourier"),  # on the sphere all keys have one weight
+        (af.Mahalanobis(MATRIX), "fourier"),
+        (af.QueryKeyDistance(MATRIX, -MATRIX), "fourier"),
+        (2 * af.SquaredDistance() + af.Mahalanobis(MATRIX), "cutoff"),  # five coordinates
+        (-1 * af.SquaredDistance(), "dense"),
+    ],
+    ids=repr,
+)
+def test_a_squared_distance_of_mapped_points_is_summed_as_one(cost, method):
+    assert chosen(60_000, 0.02, cost=cost) == method
 
 
 def test_a_few_queries_among_many_points_are_summed_directly():
@@ -227,8 +244,10 @@ def test_another_error_of_the_compiler_is_not_taken_for_memory(monkeypatch):
 
 def test_what_a_named_method_cannot_do_is_refused_at_once():
     for method in ("cutoff", "fourier"):
-        with pytest.raises(ConfigError, match="SquaredDistance"):
-            planned(sphere(10), 0.1, method=method, cost=af.DotProduct())
+        with pytest.raises(ConfigError, match="or one that is such of mapped points, got Scaled"):
+            planned(sphere(10), 0.1, method=method, cost=-1 * af.DotProduct())
+        with pytest.raises(ConfigError, match=f'"{method}" takes DotProduct for a squared distance with key weights'):
+            planned(np.vstack([sphere(10), 20 * sphere(10)]), 0.1, method=method, cost=af.DotProduct())
 
 
 def test_more_pairs_than_a_32_bit_number_counts():

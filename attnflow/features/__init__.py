@@ -1,0 +1,1 @@
+"""Random features: kernels that are given by what frequencies they are made of."""
