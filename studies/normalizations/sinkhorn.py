@@ -18,6 +18,7 @@ query where the drift is largest; its control has keys weighed by q^{-1/4} in pl
 """
 
 import functools
+from typing import Any
 
 import jax
 import numpy as np
@@ -29,7 +30,7 @@ QUERIES = np.column_stack([np.cos(ANGLES), np.sin(ANGLES)])
 HALF_LAPLACIAN = (-np.sin(ANGLES) - 4.5 * np.cos(3 * ANGLES)) / 2  # of f
 SLOPE = -0.7 * np.sin(ANGLES) + 0.6 * np.cos(2 * ANGLES)  # of log p
 STEEPEST = int(np.argmax(np.abs(SLOPE * (np.cos(ANGLES) - 1.5 * np.sin(3 * ANGLES)))))
-NORMALIZATIONS = {"sinkhorn": "sinkhorn", "softmax": "softmax", "quarter": af.AlphaNormalization(0.25)}
+NORMALIZATIONS: dict[str, Any] = {"sinkhorn": "sinkhorn", "softmax": "softmax", "quarter": af.AlphaNormalization(0.25)}
 
 
 def log_weight(x: jax.Array) -> jax.Array:
