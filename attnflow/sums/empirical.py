@@ -11,7 +11,7 @@ from numpy.typing import DTypeLike
 from attnflow._checks import check_choice, check_finite, check_tolerance
 from attnflow._lifting import evaluate
 from attnflow._tracing import is_traced
-from attnflow.attention import Attention, check_attention
+from attnflow.attention import Attending, check_attention
 from attnflow.errors import ConfigError, DataError, PrecisionError
 from attnflow.measures import DiscreteMeasure, as_measure
 from attnflow.precision import require_device, require_x64
@@ -51,7 +51,7 @@ class EmpiricalAttention:
     The other methods admit one grad, vjp or jvp; under jit and vmap "auto" sums all pairs.
 
     Args:
-        attention: the cost and the bandwidth.
+        attention: the cost, the bandwidth and what is done with rows; or several heads, a MultiHead.
         points: the tokens X_j, shape (N, D), all with mass 1, or a DiscreteMeasure.
         rtol: tolerance on max |error| / max |values|; a dtype that cannot promise it is refused.
         method: "auto", "dense", "cutoff", "fourier" or "gpu".
@@ -81,7 +81,7 @@ class EmpiricalAttention:
 
     def __init__(
         self,
-        attention: Attention,
+        attention: Attending,
         points: object,
         *,
         rtol: float = 1e-8,

@@ -12,7 +12,7 @@ import numpy as np
 
 from attnflow._checks import check_integer, check_tolerance
 from attnflow._lifting import check_function, evaluate
-from attnflow.attention import Attention, check_attention
+from attnflow.attention import Attending, check_attention
 from attnflow.densities.base import Density, check_density
 from attnflow.densities.integration import check_mass
 from attnflow.errors import ConfigError, ConvergenceError, PrecisionError
@@ -83,7 +83,7 @@ class PopulationAttention:
     Densities whose kernel means span so much that rounding would be felt keep the quadrature, as other costs do.
 
     Args:
-        attention: the cost and the bandwidth.
+        attention: the cost, the bandwidth and what is done with rows; or several heads, a MultiHead.
         density: p, on a manifold with a quadrature.
         rtol: tolerance on max |error| / max |values|, at least 1e-12; values those averaged or those found, whichever
             are larger. Where rounding alone is more, a RuntimeWarning says so.
@@ -102,7 +102,7 @@ class PopulationAttention:
         True
     """
 
-    def __init__(self, attention: Attention, density: Density, *, rtol: float = 1e-8) -> None:
+    def __init__(self, attention: Attending, density: Density, *, rtol: float = 1e-8) -> None:
         require_x64()
         if check_tolerance(rtol, "rtol") < BEST_RTOL:
             raise PrecisionError(f"`rtol` must be at least {BEST_RTOL:g} in float64, got {rtol:g}.")

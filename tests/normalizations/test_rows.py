@@ -10,7 +10,7 @@ from instances import density
 from witnesses import direct, normalized
 
 import attnflow as af
-from attnflow.errors import ConfigError, PrecisionError
+from attnflow.errors import ConfigError, DataError, DegenerateKernelError, PrecisionError
 
 RNG = np.random.default_rng(9)
 CLOUD = RNG.gamma(2.0, size=(90, 2))
@@ -156,6 +156,18 @@ def test_what_they_do_not_have_is_refused_by_name(kind):
         emp.stationary()
     with pytest.raises(ConfigError, match="spectrum"):
         emp.spectrum(2)
+
+
+def test_costs_that_are_no_numbers_are_told_with_their_pair():
+    holed = af.CustomPseudoMetric(lambda x, y: jnp.where(y[0] > x[0] + 5, jnp.nan, jnp.sum((x - y) ** 2)))
+    attention = ATTENTION.replace(pseudometric=holed, normalization=af.Entmax(1.5))
+    with pytest.raises(DataError, match=r"the first of query .* and key"):
+        af.EmpiricalAttention(attention, CLOUD).layer(CLOUD)
+    masked = af.CustomPseudoMetric(lambda x, y: jnp.where(y[0] != x[0], jnp.inf, 0.0))
+    alone = af.EmpiricalAttention(ATTENTION.replace(pseudometric=masked, normalization=af.Entmax(1.5)), CLOUD)
+    np.testing.assert_array_equal(alone.layer(CLOUD), CLOUD)  # every row sees itself alone
+    with pytest.raises(DegenerateKernelError, match="no key with mass at a finite cost"):
+        alone.layer(lambda x: x[0], at=[[0.123, 4.0]])
 
 
 def test_what_entmax_cannot_do_is_refused():

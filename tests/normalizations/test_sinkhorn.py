@@ -86,6 +86,45 @@ def test_under_a_uniform_density_it_is_softmax():
     np.testing.assert_allclose(found, bessel.circle_symbol(3, bandwidth=0.1) * np.cos(3 * angles), rtol=0, atol=1e-9)
 
 
+def test_means_under_the_density_are_kept_on_the_sphere_by_harmonics():
+    """What is doubly stochastic leaves p invariant: int A f p = int f p."""
+    p = density("von Mises-Fisher")
+    nodes, masses = p.quadrature(24)
+    life = af.PopulationAttention(SINKHORN.replace(bandwidth=0.02), p)
+    flow = life.evolve(
+        lambda x: jnp.exp(x[2] + 0.5 * x[0]), times=[0.0, 0.02, 0.06], at=af.DiscreteMeasure(nodes, masses)
+    )
+    assert flow.method.startswith("harmonics")
+    np.testing.assert_allclose(flow.values @ masses, flow.values[0] @ masses, rtol=1e-8)
+
+
+def stretched(x, y):
+    return (x[0] - y[0]) ** 2 + 4 * (x[1] - y[1]) ** 2
+
+
+def test_the_limit_sees_the_root_of_the_density_of_the_induced_metric():
+    """With G = 1 + 3 cos^2 t on the circle L f = 1/(2 rho) (rho f' / G)', rho = p_G sqrt(G) = p: p is invariant."""
+    cost = af.CustomPseudoMetric(stretched, vanishes_on_diagonal=True, is_symmetric=True)
+    angles = np.array([0.3, 1.1, 2.0, 4.1])
+    at = np.column_stack([np.cos(angles), np.sin(angles)])
+    slope = -0.7 * np.sin(angles) + 0.6 * np.cos(2 * angles)  # of log p
+    metric, change = 1 + 3 * np.cos(angles) ** 2, -3 * np.sin(2 * angles)
+    first, second = np.cos(angles), -np.sin(angles)  # of f = sin t
+    expected = (second + slope * first - change / metric * first) / (2 * metric)
+    limit = af.DriftDiffusion(SINKHORN.replace(pseudometric=cost), density("circle"))
+    np.testing.assert_allclose(limit.generator(lambda x: x[1], at=at), expected, rtol=0, atol=1e-11)
+    errors = [
+        np.abs(
+            af.PopulationAttention(SINKHORN.replace(pseudometric=cost, bandwidth=eps), density("circle")).generator(
+                lambda x: x[1], at=at
+            )
+            - expected
+        ).max()
+        for eps in (0.01, 0.005)
+    ]
+    assert errors[0] / errors[1] == pytest.approx(2, rel=0.05)  # order eps
+
+
 def test_a_point_heavier_than_all_others_that_leaves_itself_out_is_refused():
     heavy = af.DiscreteMeasure([[0.0], [1.0], [2.0]], [10.0, 1.0, 1.0])
     attention = SINKHORN.replace(normalization=af.Sinkhorn(max_sweeps=60))

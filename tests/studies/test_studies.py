@@ -31,6 +31,7 @@ LONG += ("particles", "sampled_spectrum", "stationary")
 LONG += ("boundary", "clusters", "curved", "new_metric")  # which compile for many manifolds
 LONG += ("graph_attention", "kernel_norms", "local_units", "pullbacks", "self_tuned")  # and for many costs
 LONG += ("next_term", "query_key", "several_minimizers")  # and for many costs
+LONG += ("heads", "sinkhorn", "sinkhorn_boundary", "wrapped_gaussian")  # which compile their own kernels
 
 RUN = """
 import sys

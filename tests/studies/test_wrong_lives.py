@@ -14,6 +14,7 @@ SLOW |= {"three_lives", "curved", "new_metric"}
 SLOW |= {"graph_attention", "kernel_norms", "local_units", "pullbacks", "self_tuned"}
 SLOW |= {"next_term", "query_key", "several_minimizers"}
 SLOW |= {"profile_constant", "signed_kernel"}
+SLOW |= {"heads", "sinkhorn", "sinkhorn_boundary"}
 
 
 def surprises(study):

@@ -140,8 +140,9 @@ class RowOperator(ABC):
 
     def _keep_promise(self, error: float, layers: int = 1) -> None:
         """Warn of an error above what is promised; raise PrecisionError where no digit is left."""
-        relative, grown = layers * error / self._largest_row, self._largest_row**layers
-        self.last_error = relative * grown
+        relative = layers * error / self._largest_row
+        with np.errstate(over="ignore"):
+            self.last_error = float(relative * self._largest_row**layers)
         if not self.last_error < np.inf:
             raise PrecisionError(
                 f"rows sum to {self._largest_row:.3g}, and after {layers} layers values and errors are beyond 1e308. "

@@ -53,6 +53,7 @@ class KernelOperator(RowOperator):
         def totals_of(kernel: Attention) -> MeasureTotals:
             return MeasureTotals(
                 kernel, self.measure, self._kernel_sum, exclude_self=not self.include_self, rtol=self._rtol / SHARE,
+                dtype=self._dtype,
             )  # fmt: skip
 
         columns = totals_of(attention.exchanged())

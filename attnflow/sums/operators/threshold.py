@@ -17,6 +17,7 @@ from attnflow.errors import ConfigError, DataError, DegenerateKernelError
 from attnflow.measures import DiscreteMeasure
 from attnflow.pseudometrics.base import check_cost, check_pairs
 from attnflow.sums.kernel_sums.blocks import ceil_div, coordinates, pad, slices
+from attnflow.sums.kernel_sums.pairs import cost_matrix
 from attnflow.sums.kernel_sums.rounding import logit_sizes
 from attnflow.sums.kernel_sums.tiles import LOG2E, Coordinates, compile_tiles, log2_kernel
 from attnflow.sums.operators.base import Layer, RowOperator
@@ -146,9 +147,10 @@ class ThresholdOperator(RowOperator):
                 f"row {row}, query {queries[row].tolist()}, has no key with mass at a finite cost: it is 0/0. Leave it "
                 "out."
             )
+        cost_matrix(self.attention.pseudometric, queries[row : row + 1], self.measure.points)  # names the pair
         raise DataError(
-            f"the cost {type(self.attention.pseudometric).__name__} is NaN, or minus infinity, for query "
-            f"{queries[row].tolist()}. It must be a number, or +Inf, for every pair."
+            f"the logit of {type(self.attention.pseudometric).__name__} is beyond 1e308 for query "
+            f"{queries[row].tolist()}. Pass a larger `bandwidth`."
         )
 
 

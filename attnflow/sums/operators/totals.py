@@ -16,6 +16,8 @@ from attnflow.sums.planning.masked import AnySum
 
 NEAR = 1.0  # log key weights that have moved by less are summed as values over the same weighed points
 EXPECTED_SWEEPS = 16  # of a fixed point
+# Tolerance of a sweep, below which rounding would have every row summed once more, with care.
+TIGHTEST = {np.dtype(np.float64): 1e-12, np.dtype(np.float32): 1e-4}
 
 
 class MeasureTotals:
@@ -27,11 +29,12 @@ class MeasureTotals:
         kernel_sum: makes a planned sum from an attention, points, log weights and a tolerance.
         exclude_self: whether j = i is left out.
         rtol: tolerance.
+        dtype: of the sums.
     """
 
     def __init__(
         self, attention: Attention, measure: DiscreteMeasure, kernel_sum: Callable[..., AnySum], *,
-        exclude_self: bool, rtol: float,
+        exclude_self: bool, rtol: float, dtype: np.dtype,
     ) -> None:  # fmt: skip
         self._attention = attention.replace(normalization="softmax")
         self._asked_by = type(attention.normalization).__name__
@@ -39,6 +42,7 @@ class MeasureTotals:
         self._kernel_sum = kernel_sum
         self._exclude_self = exclude_self
         self._rtol = rtol
+        self._tightest = TIGHTEST[dtype]
         self._log_scale = np.log(measure.masses.max())  # sums could underflow
         with np.errstate(divide="ignore"):
             self._log_masses = np.log(measure.masses) - self._log_scale
@@ -56,7 +60,7 @@ class MeasureTotals:
     def again(self, log_weights: np.ndarray) -> tuple[np.ndarray, float]:
         """Return the same for one of many u that settle, (N,): points are sorted and planned for once."""
         if self._held is None or not np.abs(log_weights - self._held[1]).max() <= NEAR:
-            self._held = self._sum(self._log_masses + log_weights, self._rtol / 8), log_weights
+            self._held = self._sum(self._log_masses + log_weights, max(self._rtol / 8, self._tightest)), log_weights
         planned, known = self._held
         changes = np.exp(log_weights - known)
         with planned.expecting(EXPECTED_SWEEPS):

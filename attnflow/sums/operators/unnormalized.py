@@ -41,7 +41,14 @@ class UnnormalizedOperator(KernelOperator):
         rounding = (points.shape[1] + 4) * np.finfo(np.float64).eps * (logits + abs(self._offset))
         errors = sizes * (2 * np.nan_to_num(sums.error, nan=np.inf) + rounding)  # of the average, and of the total
         self._largest_row = np.float64(max(self._largest_row, sizes.max()))
-        return sums.weighted * scales[:, None], float(errors.max())
+        with np.errstate(over="ignore", invalid="ignore"):
+            result = sums.weighted * scales[:, None]
+        if not np.isfinite(result).all():
+            raise PrecisionError(
+                f"values are beyond 1e308 where rows sum to {sizes.max():.3g}. Use fewer layers or a larger "
+                "`bandwidth`."
+            )
+        return result, float(errors.max())
 
     def _of_traced(self, found: Outputs) -> Any:
         return found.average * jnp.exp(found.log_normalizer - jnp.log(jnp.sum(self.measure.masses)))[:, None]
