@@ -25,9 +25,9 @@ CASES = {
     },
     **{f"cloud, {name}": (ATTENTION.replace(profile=profile), CLOUD) for name, profile in PROFILES.items()},
 }
-# At .3 two points far out that leave themselves out see one another alone, whatever their weights: nobody knows these.
-CASES["cloud, sinkhorn"] = ATTENTION.replace(bandwidth=3.0, normalization="sinkhorn"), CLOUD
 SETTLED = {"cloud, sinkhorn": 1e-10}  # a fixed point is as near as it is asked for; sums alone are off by 1e-13
+# Two points far out that leave themselves out see one another alone, whatever their weights: nobody knows these.
+whatever_weights = pytest.mark.filterwarnings("ignore:the result is uncertain")
 MASKED = {f"cloud, {name}": (ATTENTION.replace(mask=mask), CLOUD) for name, mask in MASKS.items()}
 REVERSIBLE = [name for name in CASES if COSTS.get(name.removeprefix("cloud, "), (None, True))[1]]
 
@@ -38,6 +38,7 @@ def _case(request):
     return attention, points, np.random.default_rng(4).standard_normal(len(points))
 
 
+@whatever_weights
 @pytest.mark.parametrize("include_self", [True, False])
 def test_constants_are_fixed(case, include_self):
     attention, points, _ = case
@@ -87,6 +88,7 @@ def test_layers_compose(case):
 # --- stationary law and spectrum
 
 
+@whatever_weights
 @pytest.mark.parametrize("include_self", [True, False])
 @pytest.mark.parametrize("name", REVERSIBLE)
 def test_the_stationary_law_is_left_unchanged(name, include_self):
