@@ -12,7 +12,6 @@ from attnflow._checks import check_choice, check_positive
 from attnflow._tracing import Traceable, is_known, is_traced, primal
 from attnflow._values import freeze, static, value
 from attnflow.errors import ConfigError
-from attnflow.features.random_features import RandomFeatures
 from attnflow.masks.base import Mask
 from attnflow.masks.causal import Causal
 from attnflow.normalizations.base import Normalization
@@ -122,10 +121,10 @@ class Attention(Attending):
                 f"{type(pseudometric).__name__} does not say of itself. Set `vanishes_on_diagonal=True` if "
                 "D(x, x) = 0 <= D(x, y), or take the Gaussian profile."
             )
-        if isinstance(pseudometric, RandomFeatures) and not (profile == GAUSSIAN and mask is None):
+        if pseudometric.is_kernel and not (profile == GAUSSIAN and mask is None):
             raise ConfigError(
-                f"RandomFeatures is the whole kernel: it goes with no `profile` and no `mask`, got {profile!r} and "
-                f"{mask!r}. Drop them, or choose another spectrum."
+                f"{type(pseudometric).__name__} is the whole kernel: it goes with no `profile` and no `mask`, got "
+                f"{profile!r} and {mask!r}. Drop them, or choose another spectrum."
             )
         cost, normalization = normalization.absorbed(pseudometric)
         if cost is not pseudometric and profile != GAUSSIAN:
@@ -192,12 +191,10 @@ class Attention(Attending):
             ConfigError: if there is none, because the second moment of the profile is infinite, or the density of
                 frequencies at zero is not known.
         """
-        if isinstance(self.pseudometric, RandomFeatures):
-            scale = self.pseudometric.spectrum.scale(dim)
-            return self.replace(pseudometric=SquaredDistance() / scale)
-        if self.profile == GAUSSIAN:
-            return self
-        return self.replace(pseudometric=self.pseudometric / self.profile.scale(dim), profile=GAUSSIAN)
+        cost = self.pseudometric.local(dim)
+        if self.profile != GAUSSIAN:
+            cost = cost / self.profile.scale(dim)
+        return self if cost is self.pseudometric else self.replace(pseudometric=cost, profile=GAUSSIAN)
 
     def squared(self) -> Attention:
         """Return the attention whose kernel is the square of this one: a Gaussian at half the bandwidth.
@@ -205,10 +202,10 @@ class Attention(Attending):
         Raises:
             ConfigError: for random features, whose square has as many features squared.
         """
-        if isinstance(self.pseudometric, RandomFeatures):
+        if self.pseudometric.is_kernel:
             raise ConfigError(
-                "the squares of RandomFeatures are no sum of features. Ask for an effective sample size of "
-                "SquaredDistance()."
+                f"the squares of {type(self.pseudometric).__name__} are no sum of features. Ask for an effective "
+                "sample size of SquaredDistance()."
             )
         if self.profile == GAUSSIAN:
             return self.replace(bandwidth=self.bandwidth / 2)

@@ -14,6 +14,7 @@ from attnflow.errors import ConfigError, DataError
 from attnflow.features.base import FrequencySpectrum
 from attnflow.features.spectra import NAMED, SampledSpectrum
 from attnflow.pseudometrics.base import PseudoMetric
+from attnflow.pseudometrics.plain import SquaredDistance
 
 
 @value
@@ -75,6 +76,10 @@ class RandomFeatures(PseudoMetric):
             "RandomFeatures is a kernel that may be negative: it has no cost and no logit. Only sums of it can be "
             "asked, and the limit of its spectrum."
         )
+
+    def local(self, dim: int) -> PseudoMetric:
+        """Return |x - y|^2 / c, c as the spectrum has it near zero, see `FrequencySpectrum.scale`."""
+        return SquaredDistance() / self.spectrum.scale(dim)
 
     def frequencies(self, dim: int) -> np.ndarray:
         """Return w_r, (R, D).

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 import attnflow as af
-from attnflow.pseudometrics.base import check_pairs, is_trusted
+from attnflow.pseudometrics.base import is_trusted
+from attnflow.pseudometrics.scrutiny import check_pairs
 from attnflow.pseudometrics.through import Through
 
 ELLIPSE = af.Ellipsoid((2.0, 1.0))

@@ -34,7 +34,8 @@ from attnflow.errors import ConfigError
 from attnflow.manifolds.base import Manifold
 from attnflow.normalizations.through import Through as ThroughMap
 from attnflow.precision import require_x64
-from attnflow.pseudometrics.base import check_cost, check_pairs, is_trusted
+from attnflow.pseudometrics.base import is_trusted
+from attnflow.pseudometrics.scrutiny import check_cost, check_pairs
 from attnflow.pseudometrics.through import Through
 
 SEARCHED = 300  # queries at least at which a property of all of them is looked for

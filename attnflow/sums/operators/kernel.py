@@ -16,7 +16,7 @@ from attnflow._tracing import is_traced
 from attnflow.attention import Attention
 from attnflow.errors import ConfigError, DataError, PrecisionError
 from attnflow.measures import DiscreteMeasure
-from attnflow.pseudometrics.base import check_cost, check_pairs
+from attnflow.pseudometrics.scrutiny import check_cost, check_pairs
 from attnflow.sums.derivatives.traced import Outputs
 from attnflow.sums.kernel_sums.base import RowSums
 from attnflow.sums.operators.base import Layer, RowOperator

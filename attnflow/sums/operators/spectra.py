@@ -13,7 +13,6 @@ from attnflow._checks import check_integer
 from attnflow._tracing import is_traced
 from attnflow.attention import Attention
 from attnflow.errors import ConfigError, DegenerateKernelError
-from attnflow.features.random_features import RandomFeatures
 from attnflow.masks.base import Lists, Mask
 from attnflow.measures import DiscreteMeasure, as_measure
 from attnflow.pseudometrics.plain import DotProduct, SquaredDistance
@@ -115,7 +114,7 @@ def eigenpairs(
         ConvergenceError: if the eigenvalues from sums do not settle.
         DegenerateKernelError: if a row has no key at a finite cost.
     """
-    if isinstance(attention.pseudometric, RandomFeatures):
+    if attention.pseudometric.is_kernel:
         raise ConfigError("a spectrum needs a kernel that is not negative. Use SquaredDistance() or another profile.")
     check_integer(k, "k", minimum=1)
     massive = np.flatnonzero(log_weights > -np.inf)
@@ -223,7 +222,7 @@ def _allowed(mask: Mask, names: np.ndarray, count: int) -> np.ndarray:
 
 def check_symmetric(attention: Attention, points: np.ndarray, what: str) -> None:
     """Raise ConfigError unless the cost is symmetric between all points; the plain costs are known to be."""
-    if isinstance(attention.pseudometric, SquaredDistance | DotProduct | RandomFeatures):
+    if isinstance(attention.pseudometric, SquaredDistance | DotProduct) or attention.pseudometric.is_kernel:
         return
 
     def both(rows: slice) -> tuple[np.ndarray, np.ndarray]:

@@ -15,7 +15,7 @@ from attnflow._tracing import is_traced
 from attnflow.attention import Attention
 from attnflow.errors import ConfigError, DataError, DegenerateKernelError
 from attnflow.measures import DiscreteMeasure
-from attnflow.pseudometrics.base import check_cost, check_pairs
+from attnflow.pseudometrics.scrutiny import check_cost, check_pairs
 from attnflow.sums.kernel_sums.blocks import ceil_div, coordinates, pad, slices
 from attnflow.sums.kernel_sums.pairs import cost_matrix
 from attnflow.sums.kernel_sums.rounding import logit_sizes

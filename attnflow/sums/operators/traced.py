@@ -12,7 +12,6 @@ import numpy as np
 from attnflow._tracing import is_known, primal
 from attnflow.attention import Attention
 from attnflow.errors import ConfigError
-from attnflow.features.random_features import RandomFeatures
 from attnflow.pseudometrics.plain import SquaredDistance
 from attnflow.sums.derivatives.planned import Summation, planned_average
 from attnflow.sums.derivatives.traced import Outputs, in_units, softmax_average
@@ -43,8 +42,8 @@ class TracedAverages:
         self, attention: Attention, keys: Any, masses: Any, values: Any, *, at: Any = None, exclude_self: bool = False
     ) -> Outputs:
         """Return averages (Q, c) and log-normalisers (Q,) at the queries, by default the keys (N, D)."""
-        if attention.mask is not None or isinstance(attention.pseudometric, RandomFeatures):
-            what = "RandomFeatures" if attention.mask is None else f"`mask` = {attention.mask!r}"
+        if attention.mask is not None or attention.pseudometric.is_kernel:
+            what = type(attention.pseudometric).__name__ if attention.mask is None else f"`mask` = {attention.mask!r}"
             raise ConfigError(
                 f"{what} cannot be traced by JAX. Compute such layers outside of jit and grad, or drop it."
             )

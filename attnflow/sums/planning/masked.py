@@ -12,7 +12,6 @@ import numpy as np
 
 from attnflow.attention import Attention
 from attnflow.errors import ConfigError, DataError
-from attnflow.features.random_features import RandomFeatures
 from attnflow.masks.base import Lists, Mask
 from attnflow.sums.kernel_sums.base import KernelSum, Rows, RowSums
 from attnflow.sums.kernel_sums.features import FeatureSum
@@ -170,6 +169,6 @@ AnySum = PlannedSum | MaskedSum | FeatureSum
 
 def planned_sum(attention: Attention, **given: Any) -> AnySum:
     """Return the sums of an attention, whatever its kernel and its mask; arguments as of PlannedSum."""
-    if isinstance(attention.pseudometric, RandomFeatures):
+    if attention.pseudometric.is_kernel:
         return FeatureSum(attention, **given)
     return PlannedSum(attention, **given) if attention.mask is None else MaskedSum(attention, **given)
