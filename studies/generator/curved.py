@@ -124,18 +124,23 @@ PROBLEMS = {
 problem_on = functools.cache(lambda name: PROBLEMS[name]())
 
 
-def powered(log_weight: Callable, power: float, x: jax.Array) -> jax.Array:
-    """Return log p^power."""
-    return power * log_weight(x)
+@functools.cache
+def log_power(name: str) -> Callable:
+    """Return (power, x) -> log p^power up to a constant: one function, compiled once for both powers."""
+    log_weight = problem_on(name).log_weight
+    return lambda power, x: power * log_weight(x)
+
+
+@functools.cache
+def space(name: str) -> af.Manifold:
+    """Return the manifold."""
+    return problem_on(name).manifold()
 
 
 @functools.cache
 def density(name: str, power: float) -> af.Density:
     """Return the density proportional to p^power, which is normalised once."""
-    problem = problem_on(name)
-    return af.LogDensity(
-        problem.manifold(), jax.tree_util.Partial(functools.partial(powered, problem.log_weight), power)
-    )
+    return af.LogDensity(space(name), jax.tree_util.Partial(log_power(name), power))
 
 
 @functools.cache
