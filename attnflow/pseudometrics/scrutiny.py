@@ -19,6 +19,7 @@ from attnflow.errors import ConfigError, DataError
 from attnflow.pseudometrics.base import PseudoMetric, check_dim, is_trusted
 
 _PAIRED = 64  # points of which all pairs are looked at
+_FAR, _LOW = 0.3, 0.1  # of the largest distance, and of the median of D / |x - y|^2 at such distances
 _ROUNDING = 1e-8  # of the median cost: what is within it is rounding, as of |x|^2 - 2 x.y + |y|^2 far from the origin
 
 
@@ -98,6 +99,24 @@ def check_pairs(cost: PseudoMetric, points: Any) -> None:
             f"{(costs - costs.T)[tuple(np.argwhere(skew)[0])]:.6g} for {_pair(few, skew)}. Correct the cost, or set "
             "`is_symmetric = False`."
         )
+
+
+def low_elsewhere(cost: PseudoMetric, points: np.ndarray, *, most: int) -> np.ndarray:
+    """Return up to `most` of the points (n, D) for which a cost that is zero at y = x is low far from there as well.
+
+    At most 64 points are paired. Whether the cost is zero there is for a search to tell.
+    """
+    few = np.asarray(points)[np.linspace(0, len(points) - 1, _PAIRED).astype(int)]
+    with jax.core.eval_context(), jax.disable_jit(False):
+        costs = np.asarray(_all_pairs(cost, few))
+    squares = np.sum((few[:, None] - few) ** 2, axis=2)
+    far = squares > _FAR**2 * squares.max()
+    if not far.any():
+        return few[:0]
+    ratios = np.where(far, costs, np.inf) / np.where(far, squares, 1.0)
+    least = ratios.min(axis=1)
+    low = np.flatnonzero(least < _LOW * np.median(ratios[far]))
+    return few[low[np.argsort(least[low])][:most]]
 
 
 @jax.jit

@@ -8,10 +8,13 @@ from typing import NamedTuple
 import numpy as np
 
 from attnflow._checks import check_tolerance
-from attnflow.equations.expansions.minimizers import SAME_POINT, TIE, Cover, Lowest
+from attnflow.densities.base import Density
+from attnflow.equations.expansions.minimizers import SAME_POINT, TIE, Candidates, Cover, Lowest
 from attnflow.equations.expansions.refusals import REGULAR, Refusal
+from attnflow.errors import ConfigError
 from attnflow.manifolds.base import Manifold
 
+UNSEEN = 25.0  # in log p: what is rarer by so much is not there
 _RUNAWAY = 10.0  # so many times further out than the whole cover, a search has found that there is no minimum
 
 
@@ -105,3 +108,25 @@ def refusals_of_place(
         Refusal("beyond the end", beyond > SAME_POINT, outside),
     ]
     return refusals if several else [*refusals, Refusal("several", lowest.gaps < TIE, tied)]
+
+
+def require_definite(found: Candidates, queries: np.ndarray, *, density: Density, cost: str) -> None:
+    """Raise ConfigError if a cost that is said to be least at y = x alone is as low at another key.
+
+    Args:
+        found: the local minima at the queries.
+        queries: x, (Q, D).
+        density: of the keys; where they are rarer by e^-25 than at the query, an average does not see them.
+        cost: what the cost is called.
+    """
+    elsewhere = np.linalg.norm(found.points - queries[:, None], axis=2) > SAME_POINT
+    keys = density.log_densities(found.points.reshape(-1, queries.shape[1])).reshape(found.heights.shape)
+    seen = keys > density.log_densities(queries)[:, None] - UNSEEN
+    tied = elsewhere & seen & (found.heights <= found.roundings[:, None])
+    if tied.any():
+        row, place = np.argwhere(tied)[0]
+        raise ConfigError(
+            f"{cost} says `vanishes_on_diagonal`, but for the query {np.round(queries[row], 4).tolist()} it is also "
+            f"zero at y = {np.round(found.points[row, place], 4).tolist()}: it has several global minimisers. Set "
+            "`vanishes_on_diagonal = False`; what A f tends to is then told by `LaplaceExpansion.leading_order`."
+        )

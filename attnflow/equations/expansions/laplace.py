@@ -14,7 +14,7 @@ from attnflow._tracing import Fixed
 from attnflow.attention import Attention, check_attention
 from attnflow.densities.base import Density, check_density
 from attnflow.densities.pulled_back import PulledBack
-from attnflow.equations.expansions.certificates import Minimizers, refusals_of_place
+from attnflow.equations.expansions.certificates import UNSEEN, Minimizers, refusals_of_place, require_definite
 from attnflow.equations.expansions.coefficients import (
     MANY_ROWS,
     AmbientCoefficients,
@@ -35,9 +35,10 @@ from attnflow.manifolds.base import Manifold
 from attnflow.normalizations.through import Through as ThroughMap
 from attnflow.precision import require_x64
 from attnflow.pseudometrics.base import is_trusted
-from attnflow.pseudometrics.scrutiny import check_cost, check_pairs
+from attnflow.pseudometrics.scrutiny import check_cost, check_pairs, low_elsewhere
 from attnflow.pseudometrics.through import Through
 
+DOUBTFUL = 16  # queries at which a cost is looked for elsewhere
 SEARCHED = 300  # queries at least at which a property of all of them is looked for
 _LEVEL = 1e-9  # by which D(y, y) may differ between keys
 
@@ -88,7 +89,10 @@ class LaplaceExpansion:
         self._at_query = at_query or attention.pseudometric.is_definite
         check_cost(attention.pseudometric, density.manifold.ambient_dim)
         if not at_query and not is_trusted(attention.pseudometric):  # whoever says `at_query` has looked
-            check_pairs(attention.pseudometric, nodes_of(density, SEARCHED))
+            nodes = nodes_of(density, SEARCHED)
+            check_pairs(attention.pseudometric, nodes)
+            if self._at_query:
+                self._require_definite(nodes)
 
     def minimizer(self, x: object) -> np.ndarray:
         """Return y*(x), the global minimiser of D(x, .)."""
@@ -265,6 +269,14 @@ curvature >= 2.5)
                 f"x = {np.round(points[row], 4).tolist()}. Attention then tends to f(y*(x)), not to a drift-diffusion. "
                 "Use LaplaceExpansion."
             )
+
+    def _require_definite(self, nodes: np.ndarray) -> None:
+        """Raise ConfigError if the cost is zero elsewhere too, at queries where it is low far away."""
+        cost, log_p = self.attention.pseudometric, self.density.log_densities(nodes)
+        doubtful = low_elsewhere(cost, nodes[log_p > log_p.max() - UNSEEN], most=DOUBTFUL)
+        if len(doubtful):
+            found = search(cost, self.density, self._cover, doubtful)
+            require_definite(found, doubtful, density=self.density, cost=self._cost_name)
 
     @property
     def _cost_name(self) -> str:

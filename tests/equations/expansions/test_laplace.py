@@ -309,3 +309,25 @@ def test_a_cost_written_over_a_plain_one_is_another_cost():
     stretched = af.EmpiricalAttention(af.Attention(Stretched(), bandwidth=0.4), points).layer(values)
     plain = af.EmpiricalAttention(af.Attention(af.SquaredDistance(), bandwidth=0.1), points).layer(values)
     np.testing.assert_allclose(stretched, plain, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("cost", "density"),
+    [
+        (lambda x, y: (x[0] - y[0]) ** 2, af.Uniform(af.Circle())),
+        (lambda x, y: jnp.sum((jnp.outer(x, x) - jnp.outer(y, y)) ** 2), af.Uniform(af.Sphere(2))),
+    ],
+    ids=["a height on the circle", "lines through the centre of the sphere"],
+)
+def test_a_cost_that_is_zero_elsewhere_is_not_taken_at_its_word(cost, density):
+    said = af.CustomPseudoMetric(cost, vanishes_on_diagonal=True)
+    with pytest.raises(ConfigError, match=r"says `vanishes_on_diagonal`.*also zero at y = .*leading_order"):
+        af.LaplaceExpansion(af.Attention(said, bandwidth=0.1), density)
+
+
+def test_a_cost_that_is_low_but_not_zero_elsewhere_is():
+    flat = af.CustomPseudoMetric(
+        lambda x, y: jnp.sum(jnp.array([1.0, 0.01, 3.0]) * (x - y) ** 2), vanishes_on_diagonal=True
+    )
+    limit = af.LaplaceExpansion(af.Attention(flat, bandwidth=0.1), af.Uniform(af.Sphere(2)))
+    np.testing.assert_allclose(limit.minimizer([0.0, 0.6, 0.8]), [0.0, 0.6, 0.8], rtol=0, atol=0)
