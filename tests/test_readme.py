@@ -11,7 +11,7 @@ README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_examples_run_and_their_errors_are_small(capsys):
-    first, second, third, fourth = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    first, second, third, any_attention, curved = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
     assert len([line for line in first.splitlines() if line.strip()]) <= 16
     names = {}
     exec(first, names)
@@ -28,7 +28,19 @@ def test_the_examples_run_and_their_errors_are_small(capsys):
     quotient = af.PopulationAttention(own.replace(bandwidth=0.01), names["density"]).generator(names["f"], at=at)
     np.testing.assert_allclose(limit, quotient, rtol=0, atol=0.03)  # a bias of order eps, times about four
 
-    exec(fourth, names)
+    exec(any_attention, names)
+    printed = capsys.readouterr().out
+    layer, slope, (jump, _) = (
+        np.array(words.split(), float) for words in re.findall(r"\[\[?([^\]]*)\]\]?", printed.replace("] [", " "))
+    )
+    x, f = names["points"][0], names["f"]
+    # One layer is the time .05, which leaves .05^2 and the scatter of a hundred neighbours.
+    np.testing.assert_allclose(layer, names["both"](x) + 0.05 * slope, rtol=0, atol=0.05)
+    assert "4000 regular; no others found" in printed
+    attended = names["turned"] @ x
+    assert abs(jump - f(attended / np.linalg.norm(attended))) < 1e-6  # printed with eight digits
+
+    exec(curved, names)
     (apart,) = [float(word) for word in re.findall(r"\d\.\d+(?:e-\d+)?", capsys.readouterr().out)]
     assert 0 < apart < 0.2  # 1000 points see some 25 neighbours, over a bias of a few per cent
 

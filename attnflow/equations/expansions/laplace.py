@@ -272,7 +272,10 @@ curvature >= 2.5)
 
     def _require_definite(self, nodes: np.ndarray) -> None:
         """Raise ConfigError if the cost is zero elsewhere too, at queries where it is low far away."""
-        cost, log_p = self.attention.pseudometric, self.density.log_densities(nodes)
+        cost = self.attention.pseudometric
+        if not len(low_elsewhere(cost, nodes, most=1)):
+            return
+        log_p = self.density.log_densities(nodes)
         doubtful = low_elsewhere(cost, nodes[log_p > log_p.max() - UNSEEN], most=DOUBTFUL)
         if len(doubtful):
             found = search(cost, self.density, self._cover, doubtful)

@@ -142,7 +142,7 @@ def test_a_processor_that_jax_was_told_not_to_see_is_asked_for(monkeypatch):
 
 
 def test_another_cost_is_refused(processor_for_gpu):
-    with pytest.raises(ConfigError, match=r"squared distance.*DotProduct.*dense"):
+    with pytest.raises(ConfigError, match=r"SquaredDistance.*mapped points.*DotProduct.*dense"):
         GpuSum(
             af.Attention(af.DotProduct(), bandwidth=0.1), points=np.ones((4, 2)), log_weights=np.zeros(4), dtype=FLOAT64
         )
