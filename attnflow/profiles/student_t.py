@@ -20,7 +20,7 @@ class StudentT(Profile):
 
     Args:
         nu: degrees of freedom, positive; large ones come near the Gaussian profile.
-        dim: m, that of the manifold, which neither a cost nor a set of points tells.
+        dim: m, that of the manifold, which neither a cost nor a set of points tells: 1, a curve, unless given.
 
     Raises:
         ConfigError: if nu is not positive and finite, or `dim` is no positive integer.
@@ -36,7 +36,7 @@ class StudentT(Profile):
 
     is_smooth = True
 
-    def __init__(self, nu: float, *, dim: int) -> None:
+    def __init__(self, nu: float, *, dim: int = 1) -> None:
         freeze(self, nu=check_positive(nu, "nu"), dim=check_integer(dim, "dim", minimum=1))
 
     def log_weight(self, s: Any) -> Any:

@@ -260,3 +260,8 @@ def test_the_limit_keeps_what_a_normalisation_and_a_map_make_of_it():
 def test_profiles_show_themselves():
     assert repr(attention("compact", 0.1)) == "Attention(SquaredDistance(), bandwidth=0.1, profile=Compact())"
     assert repr(attention("gaussian", 0.1)) == "Attention(SquaredDistance(), bandwidth=0.1)"
+
+
+def test_student_weights_are_those_of_a_curve_unless_told():
+    assert af.StudentT(5.0) == af.StudentT(5.0, dim=1)
+    assert abs(af.StudentT(5.0).scale(1) - 5 / 3) < 1e-12  # nu / (nu - 2), by quadrature
