@@ -19,7 +19,27 @@ _DEGENERATE = 1e-12  # of the largest singular value: less is none
 
 
 @value
-class QueryKey(PseudoMetric):
+class _QueriesAndKeys(PseudoMetric):
+    """A cost of mapped queries Q x and keys K y, Q and K of shape (k, D)."""
+
+    queries: Any
+    keys: Any
+
+    def __post_init__(self) -> None:
+        freeze(self, queries=_matrix(self.queries, "queries"), keys=_matrix(self.keys, "keys"))
+        if self.queries.shape != self.keys.shape:
+            raise ConfigError(
+                f"`queries` and `keys` must have one shape, got {self.queries.shape} and {self.keys.shape}: Q x and "
+                "K y are compared, and x and y have as many coordinates. Pass two matrices (k, D)."
+            )
+
+    @property
+    def ambient_dim(self) -> int:  # type: ignore[override]
+        return self.queries.shape[1]
+
+
+@value
+class QueryKey(_QueriesAndKeys):
     """The dot product of mapped points, D(x, y) = -2 <Q x, K y>: the logit is <Q x, K y> / eps, as in a transformer.
 
     On a sphere with Q'K invertible the minimiser is y* = K'Q x / |K'Q x|, in general not the query: attention tends to
@@ -40,18 +60,7 @@ class QueryKey(PseudoMetric):
         -24.0
     """
 
-    queries: Any
-    keys: Any
-
     is_examined = True
-
-    def __init__(self, queries: Any, keys: Any) -> None:
-        freeze(self, queries=_matrix(queries, "queries"), keys=_matrix(keys, "keys"))
-        _require_one_space(self.queries, self.keys)
-
-    @property
-    def ambient_dim(self) -> int:  # type: ignore[override]
-        return self.queries.shape[1]
 
     def __call__(self, x: jax.Array, y: jax.Array) -> jax.Array:
         return -2 * jnp.dot(self.queries @ x, self.keys @ y)
@@ -67,7 +76,7 @@ class QueryKey(PseudoMetric):
 
 
 @value
-class QueryKeyDistance(PseudoMetric):
+class QueryKeyDistance(_QueriesAndKeys):
     """The squared distance of mapped points, D(x, y) = |Q x - K y|^2, whose logit has a term of the norm of keys [K].
 
     Args:
@@ -84,18 +93,7 @@ class QueryKeyDistance(PseudoMetric):
         1.0
     """
 
-    queries: Any
-    keys: Any
-
     is_examined = True
-
-    def __init__(self, queries: Any, keys: Any) -> None:
-        freeze(self, queries=_matrix(queries, "queries"), keys=_matrix(keys, "keys"))
-        _require_one_space(self.queries, self.keys)
-
-    @property
-    def ambient_dim(self) -> int:  # type: ignore[override]
-        return self.queries.shape[1]
 
     def __call__(self, x: jax.Array, y: jax.Array) -> jax.Array:
         return jnp.sum((self.queries @ x - self.keys @ y) ** 2)
@@ -218,11 +216,3 @@ def _matrix(given: Any, name: str) -> Any:
 
 def _array(given: Any, name: str) -> Any:
     return given if is_traced(given) else check_finite(given, name)
-
-
-def _require_one_space(queries: Any, keys: Any) -> None:
-    if queries.shape != keys.shape:
-        raise ConfigError(
-            f"`queries` and `keys` must have one shape, got {queries.shape} and {keys.shape}: Q x and K y are "
-            "compared, and x and y have as many coordinates. Pass two matrices (k, D)."
-        )
