@@ -14,6 +14,7 @@ ORDER = [
         "_checks",
         "_values",
         "_tracing",
+        "_xla",
         "_compiling",
         "precision",
         "_reads",
@@ -28,7 +29,7 @@ ORDER = [
 ]
 WINGS = {"sums", "equations"}
 JUDGE_MAY_IMPORT = {"errors", "_checks", "_values", "judge"}
-WITHOUT_JAX = {"errors", "_checks", "_values", "trajectories", "comparison", "judge"}
+WITHOUT_JAX = {"errors", "_checks", "_values", "_xla", "trajectories", "comparison", "judge"}
 LATE_IMPORTS_ALLOWED = {"cli", "_optional"}
 FACE_OF_STUDIES = {"attnflow", "attnflow.lab.plots"}
 

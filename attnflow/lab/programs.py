@@ -6,26 +6,26 @@ import hashlib
 import os
 import platform
 import warnings
-from importlib.metadata import version
 from pathlib import Path
 
 import platformdirs
 
+from attnflow._xla import PROMPT, is_known
+
 FOLDER, SECONDS = "JAX_COMPILATION_CACHE_DIR", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"
 WORTH_A_FILE = "0.1"  # seconds of compilation; reading takes some milliseconds
 MOST_BYTES = 2**29  # that are kept: a quick run compiles 40 MB, all tests some hundreds
-
-# The emitters before the present ones, in one piece: compiled in .5 to .7 of the time, a layer has the same speed and
-# the same bytes. A version of XLA that does not know a flag ends the process.
-QUICK_FLAGS, KNOWN_BY = ("--xla_cpu_use_fusion_emitters=false", "--xla_cpu_parallel_codegen_split_count=1"), "0.10."
 
 
 def compile_quickly() -> None:
     """Tell XLA, before it is loaded, to spend less time on compiling; what `XLA_FLAGS` says already stays."""
     flags = os.environ.get("XLA_FLAGS", "").split()
     given = {flag.split("=")[0] for flag in flags}
-    if version("jaxlib").startswith(KNOWN_BY):
-        os.environ["XLA_FLAGS"] = " ".join([*flags, *(flag for flag in QUICK_FLAGS if flag.split("=")[0] not in given)])
+    quick = {f"--{name}": str(choice).lower() for name, choice in PROMPT.items()}
+    if is_known():
+        os.environ["XLA_FLAGS"] = " ".join(
+            [*flags, *(f"{name}={choice}" for name, choice in quick.items() if name not in given)]
+        )
 
 
 def keep_programs() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import platformdirs
 import pytest
 
+from attnflow import _xla
 from attnflow.lab import programs
 from attnflow.lab.programs import FOLDER, SECONDS, compile_quickly, default_folder, keep_programs, make_room
 
@@ -69,7 +70,7 @@ def test_flags_for_xla_are_added_to_those_of_the_user(monkeypatch):
 
 def test_a_version_of_xla_that_may_not_know_the_flags_is_told_nothing(monkeypatch):
     monkeypatch.setenv("XLA_FLAGS", "")
-    monkeypatch.setattr(programs, "version", lambda _: "1.0.3")
+    monkeypatch.setattr(_xla, "version", lambda _: "1.0.3")
     compile_quickly()
     assert os.environ["XLA_FLAGS"] == ""
 
