@@ -60,7 +60,9 @@ class CellSolver(Solver):
         return self._answer(times, values, errors)
 
     def velocity(self, points: np.ndarray) -> np.ndarray:
-        return self._fine.field.towards(points)(self._fine.start())
+        velocities = self._fine.field.towards(points)(self._fine.start())
+        tangents = np.column_stack([-points[:, 1], points[:, 0]])
+        return np.sum(velocities * tangents, axis=1, keepdims=True) * tangents
 
     def _answer(self, times: np.ndarray, values: list[np.ndarray], errors: list[float]) -> Answer:
         method = f"Finite volume, {len(self._fine.centres)} cells"

@@ -106,10 +106,7 @@ class MeanFieldFlow:
 
     def velocity(self, at: object = None) -> np.ndarray:
         """Return the velocity v[mu] of the density at t = 0 at points (Q, D), (Q, D)."""
-        points = self._queries(at).points
-        velocities = self._solver.velocity(points)
-        frames = np.stack([np.asarray(self.density.manifold.tangent_frame(x)) for x in points])
-        return np.einsum("qia,qja,qj->qi", frames, frames, velocities)
+        return self._solver.velocity(self._queries(at).points)
 
     def _check_served(self) -> None:
         manifold = self.density.manifold

@@ -70,4 +70,4 @@ class Solver(ABC):
 
     @abstractmethod
     def velocity(self, points: np.ndarray) -> np.ndarray:
-        """Return V A_mu id (Q, D) at points (Q, D) for the density at the start, before it is projected."""
+        """Return P_x V A_mu id (Q, D) at points (Q, D), for the density at the start."""

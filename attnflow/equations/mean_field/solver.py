@@ -13,7 +13,6 @@ _ATTEMPTS, _TIGHTER = 3, 1e-2  # each at a hundredth of the tolerances of the on
 _COARSER, _LOOSER = 0.8, 10.0  # degrees and tolerances of the run that is compared
 _AIM = 0.3  # of the tolerance, that the looser run is to keep
 _ROUNDING = 1e-13
-_RETRIES = 8  # to bring both runs to one time before either leaves what it resolves
 
 
 class Path(NamedTuple):
@@ -61,7 +60,9 @@ class SpectralSolver(Solver):
         except LeftError as left:
             raise BrokenOffError(str(left), None) from left
         level = run.level(state.place)
-        return level.field.towards(points)(level.at_nodes(state.moments))
+        frame = level.basis.fields(points)
+        velocities = level.field.towards(points)(level.at_nodes(state.moments))
+        return np.einsum("aqi,aqj,qj->qi", frame, frame, velocities)
 
     def _runs(self, number: int) -> tuple[Run, Run]:
         while len(self._attempts) <= number:
@@ -103,21 +104,27 @@ def _follow(fine: Run, coarse: Run, times: np.ndarray) -> Path:
     except LeftError as left:
         return path._replace(left=f"the density is not resolved: {left}. Pass a smoother one.")
     for time in times:
-        goal, reason = float(time), ""
-        for _ in range(_RETRIES):
-            try:
-                then = fine.advance(now[0], goal), coarse.advance(now[1], goal)
-                break
-            except LeftError as left:
-                goal, reason = left.state.time, str(left)
-        else:
-            then = now
-        path.fine.append(then[0])
-        path.coarse.append(then[1])
+        now, reason = _advance((fine, coarse), now, float(time))
+        path.fine.append(now[0])
+        path.coarse.append(now[1])
         if reason:
-            return path._replace(left=f"the density leaves the resolved range at t = {then[0].time:.6g}: {reason}.")
-        now = then
+            return path._replace(left=f"the density leaves the resolved range at t = {now[0].time:.6g}: {reason}.")
     return path
+
+
+def _advance(runs: tuple[Run, Run], now: tuple[State, State], time: float) -> tuple[tuple[State, State], str]:
+    """Return both states at a time, or at an earlier one until which both runs resolve them, and why they end there."""
+    then: list[State] = list(now)
+    goal, reason, place, arrived = time, "", 0, 0
+    while arrived < 2:  # both runs in turn, until they are at one time
+        try:
+            if then[place].time != goal:
+                then[place] = runs[place].advance(now[place], goal)
+            arrived += 1
+        except LeftError as left:
+            then[place], goal, reason, arrived = left.state, left.state.time, str(left), 1
+        place = 1 - place
+    return (then[0], then[1]), reason
 
 
 def _first(path: Path, count: int) -> Path:
