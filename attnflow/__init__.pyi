@@ -13,6 +13,7 @@ from attnflow.equations.expansions.certificates import Minimizers as Minimizers
 from attnflow.equations.expansions.laplace import LaplaceExpansion as LaplaceExpansion
 from attnflow.equations.expansions.leading_order import LeadingOrder as LeadingOrder
 from attnflow.equations.heat_flow import heat_flow as heat_flow
+from attnflow.equations.mean_field.flow import MeanFieldFlow as MeanFieldFlow
 from attnflow.equations.solvers.finite_elements import FiniteElements as FiniteElements
 from attnflow.equations.solvers.finite_volume import FiniteVolume as FiniteVolume
 from attnflow.equations.solvers.spectral import Spectral as Spectral
