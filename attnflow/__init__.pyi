@@ -12,6 +12,8 @@ from attnflow.equations.continuum import DriftDiffusion as DriftDiffusion
 from attnflow.equations.expansions.certificates import Minimizers as Minimizers
 from attnflow.equations.expansions.laplace import LaplaceExpansion as LaplaceExpansion
 from attnflow.equations.expansions.leading_order import LeadingOrder as LeadingOrder
+from attnflow.equations.gaussian_closure import GaussianClosure as GaussianClosure
+from attnflow.equations.gaussian_trajectory import GaussianTrajectory as GaussianTrajectory
 from attnflow.equations.heat_flow import heat_flow as heat_flow
 from attnflow.equations.solvers.finite_elements import FiniteElements as FiniteElements
 from attnflow.equations.solvers.finite_volume import FiniteVolume as FiniteVolume
