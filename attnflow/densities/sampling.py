@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 DRAW_BLOCK = 4096
 MAX_PROPOSALS = 200_000  # for one point: they take some 50 ms
 _QUANTILE_NODES = tuple(1 << power for power in (14, 16, 18, 20))  # of tables; the first that resolves p is taken
-STEPS_PER_CELL = 4  # of the first look into a table: a search of all its knots takes ten times as long
+_STEPS_PER_CELL = 4  # of the first look into a table: a search of all its knots takes ten times as long
 _SMALLEST = np.finfo(float).tiny
 
 
@@ -140,9 +140,7 @@ class _Quantiles(NamedTuple):
 
     @classmethod
     def of(cls, knots: np.ndarray, lengths: np.ndarray, slopes: np.ndarray) -> _Quantiles:
-        count = (
-            STEPS_PER_CELL << (len(knots) - 2).bit_length()
-        )  # a power of two, by which numbers are multiplied exactly
+        count = _STEPS_PER_CELL << (len(knots) - 2).bit_length()  # a power of two: numbers times it stay exact
         return cls(knots, lengths, slopes, np.searchsorted(knots, np.arange(count) / count, side="right") - 1)
 
     def cells(self, u: np.ndarray) -> np.ndarray:
