@@ -15,7 +15,8 @@ from attnflow.judge.kinds.identity import Identity
 
 KINDS: dict[str, Kind] = {kind.name: kind for kind in (Exponent(), Constant(), Identity(), Flag())}
 OPTIONAL = ("floor", "statistic", "correction_power")  # fields that not every kind admits
-LIVES = ("empirical", "population", "limit", "expansion")  # Empirical-, PopulationAttention, DriftDiffusion, Laplace-
+# EmpiricalAttention, PopulationAttention, DriftDiffusion, LaplaceExpansion, TokenFlow, MeanFieldFlow
+LIVES = ("empirical", "population", "limit", "expansion", "tokens", "mean_field")
 
 
 @dataclass(frozen=True, kw_only=True)
