@@ -49,9 +49,9 @@ class Problem:
         """The density at these nodes."""
         return np.exp(self.density.log_densities(close_rule(self.density.manifold, self.seen_nodes).points))
 
-    def field(self, kernels: list[Kernel]) -> Field:
-        """Return the velocity on the nodes of kernels, one for each head."""
-        return Field(self.attention, kernels, value=self.value, centred=self.centred)
+    def field(self, kernels: list[Kernel], *, settled: float) -> Field:
+        """Return the velocity on the nodes of kernels, one for each head, with key weights that have settled."""
+        return Field(self.attention, kernels, value=self.value, centred=self.centred, settled=settled)
 
 
 class Answer(NamedTuple):

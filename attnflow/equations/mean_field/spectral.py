@@ -43,15 +43,16 @@ class Level:
     Args:
         problem: what moves.
         degree: of the basis.
+        rtol: of densities.
     """
 
-    def __init__(self, problem: Problem, degree: int) -> None:
+    def __init__(self, problem: Problem, degree: int, *, rtol: float) -> None:
         density = problem.density
         kind = next(kind for kind in KINDS if kind.serves(density))
         self.basis = kind.on(density, degree).with_transforms()
         self.method = f"{kind.name}, degree {degree}".capitalize()
         self.scale = 1 / density.manifold.volume
-        self._problem = problem
+        self._problem, self._rtol, self._step = problem, rtol, step_of(rtol)
         self._frame = self.basis.fields(self.basis.nodes)
         self._along: csr_array = csr_array(hstack([along.T for along in self.basis.derivatives]))
         self._decay = problem.diffusivity * self.basis.slopes**2
@@ -61,9 +62,8 @@ class Level:
     def field(self) -> Field:
         """The velocity at the nodes."""
         manifold, rtol = self._problem.density.manifold, _CHECKED * self._problem.rtol
-        return self._problem.field(
-            [kernel_on(self.basis, head, manifold, rtol=rtol) for head in self._problem.attention.heads]
-        )
+        kernels = [kernel_on(self.basis, head, manifold, rtol=rtol) for head in self._problem.attention.heads]
+        return self._problem.field(kernels, settled=self._step)
 
     def start(self) -> np.ndarray:
         """Return the moments (K,) of the density that there is at first."""
@@ -86,13 +86,13 @@ class Level:
         projected = self.basis.rule.analyse_density(fluxes)
         return self._along @ projected.T.ravel() - self._decay * moments
 
-    def resolves(self, moments: np.ndarray, *, rtol: float) -> bool:
+    def resolves(self, moments: np.ndarray) -> bool:
         """Return whether high moments are small and the density is not negative, as far as the tolerance goes."""
         tail = float(np.abs(moments[self._highest]).max())
-        if not tail <= _TAIL * step_of(rtol) * float(np.abs(moments).max()):
+        if not tail <= _TAIL * self._step * float(np.abs(moments).max()):
             return False
         density = self.at_nodes(moments)
-        return bool(density.min() >= -rtol * density.max())
+        return bool(density.min() >= -self._rtol * density.max())
 
     def missed(self, moments: np.ndarray) -> float:
         """Return by how much what is made of the density at first differs from it, relative to its largest value."""
@@ -135,7 +135,7 @@ class Run:
     def level(self, place: int) -> Level:
         """Return the level of that place in the list of degrees."""
         if place not in self._levels:
-            self._levels[place] = Level(self._problem, self._degrees[place])
+            self._levels[place] = Level(self._problem, self._degrees[place], rtol=self._rtol)
         return self._levels[place]
 
     def start(self) -> State:
@@ -147,7 +147,7 @@ class Run:
         for place in range(len(self._degrees)):
             level = self.level(place)
             state = State(0.0, place, level.start(), None)
-            if level.resolves(state.moments, rtol=self._rtol):
+            if level.resolves(state.moments):
                 missed = level.missed(state.moments)
                 if missed <= self._rtol:
                     check_mass(self._problem.density, float(np.log(state.moments[0])))
@@ -184,7 +184,7 @@ class Run:
                 raise LeftError(state, str(error)) from error
             if words is not None:
                 raise LeftError(state, f"no step is small enough: {words}")
-            if not level.resolves(solver.y, rtol=self._rtol):
+            if not level.resolves(solver.y):
                 raise LeftError(state, f"degree {level.basis.degree} does not resolve the density")
             state = State(solver.t, state.place, solver.y, solver.h_abs)
         return state
