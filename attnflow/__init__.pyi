@@ -19,6 +19,7 @@ from attnflow.equations.expansions.leading_order import LeadingOrder as LeadingO
 from attnflow.equations.gaussian_closure import GaussianClosure as GaussianClosure
 from attnflow.equations.gaussian_trajectory import GaussianTrajectory as GaussianTrajectory
 from attnflow.equations.heat_flow import heat_flow as heat_flow
+from attnflow.equations.mean_field.flow import MeanFieldFlow as MeanFieldFlow
 from attnflow.equations.solvers.finite_elements import FiniteElements as FiniteElements
 from attnflow.equations.solvers.finite_volume import FiniteVolume as FiniteVolume
 from attnflow.equations.solvers.spectral import Spectral as Spectral
@@ -31,6 +32,8 @@ from attnflow.features.spectra import MaternSpectrum as MaternSpectrum
 from attnflow.heads import MultiHead as MultiHead
 from attnflow.integrators.adaptive import Adaptive as Adaptive
 from attnflow.integrators.layer import Layer as Layer
+from attnflow.integrators.layer_norm import LayerNormStep as LayerNormStep
+from attnflow.integrators.layer_norm import PreNormStep as PreNormStep
 from attnflow.integrators.midpoint import Midpoint as Midpoint
 from attnflow.judge.claims import Claim as Claim
 from attnflow.judge.levels import Level as Level
