@@ -1,8 +1,8 @@
 """How fast do tokens draw together that move to the mean of their neighbours?
 
 Tokens on the line move by dx/dt = A_mu x - x, the mean of all tokens weighed by exp(-(x - y)^2/2h), less x: the mean
-shift of clustering, in continuous time, the tokens themselves being the data. Of a Gaussian law with variance s
-has A_mu x = m + s (x - m)/(s + h), so that s' = -2 h s/(s + h) and
+shift of clustering, in continuous time, the tokens themselves being the data. Where their law is Gaussian
+with mean m and variance s, A_mu x = m + s (x - m)/(s + h), so that s' = -2 h s/(s + h) and
 
     s = h W( (s0/h) e^{s0/h - 2t} ),
 
