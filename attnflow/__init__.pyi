@@ -23,6 +23,9 @@ from attnflow.features.spectra import CauchySpectrum as CauchySpectrum
 from attnflow.features.spectra import GaussianSpectrum as GaussianSpectrum
 from attnflow.features.spectra import MaternSpectrum as MaternSpectrum
 from attnflow.heads import MultiHead as MultiHead
+from attnflow.integrators.adaptive import Adaptive as Adaptive
+from attnflow.integrators.layer import Layer as Layer
+from attnflow.integrators.midpoint import Midpoint as Midpoint
 from attnflow.judge.claims import Claim as Claim
 from attnflow.judge.levels import Level as Level
 from attnflow.judge.rates import LimitFit as LimitFit
@@ -86,5 +89,7 @@ from attnflow.pseudometrics.variable_bandwidth import SelfTuned as SelfTuned
 from attnflow.pseudometrics.variable_bandwidth import VariableBandwidth as VariableBandwidth
 from attnflow.sums.empirical import EmpiricalAttention as EmpiricalAttention
 from attnflow.sums.population import PopulationAttention as PopulationAttention
+from attnflow.sums.tokens import TokenFlow as TokenFlow
 from attnflow.trajectories import Spectrum as Spectrum
+from attnflow.trajectories import TokenTrajectory as TokenTrajectory
 from attnflow.trajectories import Trajectory as Trajectory
