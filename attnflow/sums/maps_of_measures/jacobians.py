@@ -21,7 +21,7 @@ from attnflow.measures import DiscreteMeasure, as_measure
 from attnflow.normalizations.softmax import Softmax
 from attnflow.normalizations.unnormalized import Sigmoid, Unnormalized
 from attnflow.sums.operators.kinds import operator_of
-from attnflow.sums.token_velocities import is_traceable, times_value
+from attnflow.sums.token_velocities import output
 from attnflow.sums.tokens import TokenFlow
 
 HELD_ROWS = 512  # N D up to which a Jacobian is held: 2 MB, whose singular values take 60 ms
@@ -122,11 +122,12 @@ def layer_map(flow: object, tokens: object) -> LayerMap:
     """Return the map of tokens that a flow follows; raise ConfigError where it has no Jacobian."""
     if not isinstance(flow, TokenFlow):
         raise ConfigError(f"`flow` must be a TokenFlow, got {type(flow).__name__}. Pass af.TokenFlow(attention).")
-    if not is_traceable(flow.attention):
-        raise ConfigError(
-            f"{flow.attention!r} cannot be differentiated by JAX: it has a mask, a threshold, random features or "
-            "alternating key weights. Take differences of `flow.velocity`."
-        )
+    for head in flow.attention.heads:
+        if head.mask is not None or head.pseudometric.is_kernel or head.rows == "threshold":
+            raise ConfigError(
+                f"{head!r} cannot be differentiated by JAX: it has a mask, random features or a threshold. Take "
+                "differences of `flow.velocity`."
+            )
     dim = flow.attention.channels if isinstance(flow.attention, MultiHead) else None
     dim = len(flow.value) if flow.value.ndim else dim
     measure = as_measure(tokens, "tokens", ambient_dim=dim)
@@ -224,8 +225,9 @@ def _rows_backward(layer: LayerMap) -> Iterator[np.ndarray]:
 
 def image(attention: Attending, value: Any, points: Any, masses: Any, *, centred: bool, rtol: float) -> jax.Array:
     """Return F(x), where JAX traces."""
-    averages = operator_of(attention, DiscreteMeasure(points, masses), rtol=rtol)(points)
-    return times_value(averages - points if centred else averages, value)
+    return output(
+        operator_of(attention, DiscreteMeasure(points, masses), rtol=rtol), points, value, None, centred=centred
+    )
 
 
 @functools.partial(compile_promptly, static_argnames=("centred", "rtol"))

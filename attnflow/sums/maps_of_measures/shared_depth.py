@@ -43,8 +43,8 @@ def fixed_point(
 
     Where |V| times the Lipschitz constant of attention is less than one on a ball that layers do not leave, as on
     |x| <= max |b| / (1 - |V|), the fixed point is unique, layers come nearer to it by that factor, and it does not
-    depend on where they start. Without input it is the origin, to which V draws all tokens. With an input b for each token it
-    is another one, at which tokens differ. Where |V| exceeds one nothing keeps them from infinity.
+    depend on where they start. Without input it is the origin, to which V draws all tokens. With an input b for each
+    token it is another one, at which tokens differ. Where |V| exceeds one nothing keeps them from infinity.
 
     Args:
         flow: the attention and V; not centred, without a manifold.

@@ -105,7 +105,7 @@ def test_no_configuration_exceeds_the_bound_of_l2_attention_and_dot_products_hav
 
 def test_what_has_no_jacobian_is_refused_by_name():
     flow = af.TokenFlow(PLAIN, value=VALUE)
-    with pytest.raises(ConfigError, match="`order` must be 2 or np.inf, got 1"):
+    with pytest.raises(ConfigError, match=r"`order` must be 2 or np\.inf, got 1"):
         af.jacobian_norm(flow, TOKENS, order=1)
     with pytest.raises(ConfigError, match="`flow` must be a TokenFlow, got Attention"):
         af.jacobian_norm(PLAIN, TOKENS)

@@ -18,7 +18,9 @@ def dot_product(beta, **how):
 
 @pytest.fixture(scope="module")
 def searched():
-    return {beta: af.wasserstein_lipschitz(dot_product(beta), radius=1.0, dim=1, atoms=3, key=KEY) for beta in (0.1, 4.0)}
+    return {
+        beta: af.wasserstein_lipschitz(dot_product(beta), radius=1.0, dim=1, atoms=3, key=KEY) for beta in (0.1, 4.0)
+    }
 
 
 @pytest.mark.parametrize("beta", [0.1, 4.0])

@@ -34,7 +34,9 @@ def test_both_rates_are_that_of_the_jacobian(settled):
     step, columns = 1e-5, []
     for place in range(10):
         move = step * np.eye(10)[place].reshape(5, 2)
-        columns.append((FLOW.velocity(settled.points + move) - FLOW.velocity(settled.points - move)).ravel() / (2 * step))
+        columns.append(
+            (FLOW.velocity(settled.points + move) - FLOW.velocity(settled.points - move)).ravel() / (2 * step)
+        )
     radius = np.abs(np.linalg.eigvals(np.stack(columns, axis=1))).max()
     assert settled.spectral_radius == pytest.approx(radius, rel=1e-8)  # central differences, 1e-10
     # A pair of complex eigenvalues turns by 37 degrees per layer: the largest coordinate wavers by cos(45 degrees)
@@ -63,7 +65,7 @@ def test_a_value_above_one_diverges_by_name_and_layer_with_the_last_tokens_at_ha
 
 
 def test_layers_that_are_too_few_are_named_with_the_rate():
-    with pytest.raises(ConvergenceError, match="3 layers do not settle .* shrink by"):
+    with pytest.raises(ConvergenceError, match=r"3 layers do not settle .* shrink by"):
         af.fixed_point(FLOW, np.zeros((5, 2)), inputs=INPUTS, layers=3)
 
 
