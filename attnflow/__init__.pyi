@@ -25,6 +25,8 @@ from attnflow.features.spectra import MaternSpectrum as MaternSpectrum
 from attnflow.heads import MultiHead as MultiHead
 from attnflow.integrators.adaptive import Adaptive as Adaptive
 from attnflow.integrators.layer import Layer as Layer
+from attnflow.integrators.layer_norm import LayerNormStep as LayerNormStep
+from attnflow.integrators.layer_norm import PreNormStep as PreNormStep
 from attnflow.integrators.midpoint import Midpoint as Midpoint
 from attnflow.judge.claims import Claim as Claim
 from attnflow.judge.levels import Level as Level

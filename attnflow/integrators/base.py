@@ -17,8 +17,10 @@ class Motion(Protocol):
     """Tokens x (N, D) that move by dx/dt = v(x), on a manifold or in space.
 
     Attributes:
+        manifold: None in space.
         weights: what the trajectory says of masses, (N,) or None.
-        masses: of the tokens at the start, (N,).
+        masses: of the tokens, (N,).
+        is_reordered: whether nothing depends on the order of the tokens.
         error: a bound on the error of all velocities so far.
         method: how velocities are computed, in words.
     """
@@ -28,11 +30,17 @@ class Motion(Protocol):
     error: float
     method: str
 
-    def velocity(self, points: np.ndarray, masses: np.ndarray) -> np.ndarray:
-        """Return v (N, D) at the points of the manifold nearest to these."""
+    @property
+    def manifold(self) -> object: ...
+
+    @property
+    def is_reordered(self) -> bool: ...
+
+    def velocity(self, points: np.ndarray, masses: np.ndarray, *, tangential: bool = True) -> np.ndarray:
+        """Return v (N, D) at the points of the manifold nearest to these, with its normal part or without."""
 
     def retract(self, points: np.ndarray) -> np.ndarray:
-        """Return the nearest points of the manifold (N, D)."""
+        """Return the points of the manifold nearest to these (N, D)."""
 
 
 class Integrator(ABC):
@@ -74,11 +82,15 @@ class Record:
         """Keep the state at the next time."""
         self._states.append(points)
 
+    @property
+    def states(self) -> np.ndarray:
+        """The states at all times, in the order in which they were asked for, (T, N, D)."""
+        return np.stack(self._states)[self._places]
+
     def trajectory(self, *, solver_error: float, method: str) -> TokenTrajectory:
-        """Return the states at all times, in the order in which they were asked for."""
-        states = np.stack(self._states)[self._places]
+        """Return the states at all times as they were asked for."""
         return TokenTrajectory(
-            self.times[self._places], states, self._motion.weights, solver_error, method, tuple(self.events)
+            self.times[self._places], self.states, self._motion.weights, solver_error, method, tuple(self.events)
         )
 
     @contextmanager

@@ -19,8 +19,8 @@ MAX_STEPS = 10_000_000
 class FixedStep(Integrator):
     """Steps of one length dt; depth is how many there are.
 
-    The declared error of a trajectory is that of the velocities alone: what a step is, is what it computes. How far the
-    steps are from the flow is a matter of dt.
+    The declared error of a trajectory is that of its velocities, added up: a step is right by definition. How far the
+    steps are from the flow is a matter of dt and of `order`.
 
     Args:
         dt: the time of a step.
@@ -38,7 +38,11 @@ class FixedStep(Integrator):
     def step(self, motion: Motion, points: np.ndarray) -> np.ndarray:
         """Return the tokens (N, D) after one step."""
 
+    def check(self, motion: Motion) -> None:
+        """Raise ConfigError if the step means nothing for such tokens."""
+
     def solve(self, motion: Motion, start: np.ndarray, times: object) -> TokenTrajectory:
+        self.check(motion)
         counts = count_layers(times, self.dt, name="dt")
         if counts.max() > MAX_STEPS:
             raise ConfigError(f"`times` asks for {counts.max():.3g} layers; at most {MAX_STEPS:.0e} are taken.")

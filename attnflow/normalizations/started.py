@@ -51,3 +51,27 @@ class Started(Normalization):
 
     def log_key_weights(self, keys: Keys) -> Any:
         return self.normalization.log_key_weights(_Started(keys, self.start))
+
+
+class _Single(Keys):
+    """One key of which nothing is known, but whether a fixed point is sought."""
+
+    def __init__(self) -> None:
+        self.seeks = False
+
+    def log_total(self, log_weights: Any) -> Any:
+        return log_weights
+
+    def evaluate(self, potential: Callable) -> Any:
+        return 0.0
+
+    def fixed_point(self, update: Callable, *, rtol: float | None = None, max_sweeps: int = 1000) -> Any:
+        self.seeks = True
+        return 0.0
+
+
+def seeks_fixed_point(normalization: Normalization) -> bool:
+    """Return whether a start makes a difference to a normalisation."""
+    key = _Single()
+    normalization.log_key_weights(key)
+    return key.seeks

@@ -9,43 +9,55 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from attnflow.attention import Attending, Attention
-from attnflow.errors import ConvergenceError
+from attnflow.attention import Attending
+from attnflow.errors import ConfigError, ConvergenceError
 from attnflow.heads import MultiHead
 from attnflow.manifolds.base import Manifold
 from attnflow.measures import DiscreteMeasure
-from attnflow.normalizations.started import Started
+from attnflow.normalizations.started import Started, seeks_fixed_point
 from attnflow.sums.kernel_sums.tiles import compile_tiles
 from attnflow.sums.operators.base import RowOperator
 from attnflow.sums.operators.kinds import HeadsOperator, operator_of
 from attnflow.sums.planning.planner import PLANNED_PAIRS
 
-Potentials = tuple[Any, ...]  # log key weights, of each head one number or (N,)
+Potentials = tuple[Any, ...]  # log key weights of each head, one number or (N,)
+
+# So many tokens are made of fewer by copies without mass, for one program to serve them: tiles have 64 and 256 rows.
+FILLED_UP = (64, 256)
 
 
-def is_traceable(attention: Attending) -> bool:
-    """Return whether JAX traces all of an attention: no mask, no features, no threshold, no alternating potentials."""
-    return all(
-        head.mask is None
-        and not head.pseudometric.is_kernel
-        and head.rows != "threshold"
-        and (head.pseudometric.is_symmetric or head.normalization.rows != "divided" or _is_free(head))
-        for head in attention.heads
-    )
+def output(operator: RowOperator, points: Any, value: Any, at: Any, *, centred: bool) -> Any:
+    """Return V (A id - x) or V A id, rows (Q, D), V a number () or a matrix (D, D)."""
+    averages = operator(points, at)
+    if centred:
+        averages = averages - (points if at is None else at)
+    return averages * value if np.ndim(value) == 0 else averages @ value.T
 
 
-def _is_free(head: Attention) -> bool:
-    """Return whether key weights are no fixed point, so that an asymmetric cost can be traced."""
-    return not hasattr(head.normalization, "max_sweeps")
+@functools.partial(compile_tiles, static_argnames=("manifold", "centred", "tangential", "rtol"))
+def traced_velocity(
+    attention: Attending, points: Any, masses: Any, value: Any, at: Any, *,
+    manifold: Manifold | None, centred: bool, tangential: bool, rtol: float,
+) -> tuple[jax.Array, Potentials]:  # fmt: skip
+    """Return velocities at the tokens, or at other points (Q, D), and the potentials that were found."""
+    points = points if manifold is None else jax.vmap(manifold.retract)(points)
+    operator = operator_of(attention, DiscreteMeasure(points, masses), rtol=rtol)
+    found = output(operator, points, value, at, centred=centred)
+    if manifold is not None and tangential:
+        found = jax.vmap(manifold.tangential)(points if at is None else at, found)
+    return found, potentials_of(operator)
 
 
-def started(attention: Attending, potentials: Potentials) -> Any:
-    """Return the attention whose potentials are sought from known ones."""
-    heads = [
-        head.replace(normalization=Started(head.normalization, start))
-        for head, start in zip(attention.heads, potentials, strict=True)
-    ]
-    return MultiHead(heads, attention.output) if isinstance(attention, MultiHead) else heads[0]
+@functools.partial(jax.jit, static_argnames="manifold")
+def tangential_parts(points: Any, vectors: Any, *, manifold: Manifold) -> jax.Array:
+    """Return P_x v at many points (Q, D)."""
+    return jax.vmap(manifold.tangential)(points, vectors)
+
+
+@functools.partial(jax.jit, static_argnames="manifold")
+def retracted(points: Any, *, manifold: Manifold) -> jax.Array:
+    """Return the points of the manifold nearest to many (N, D)."""
+    return jax.vmap(manifold.retract)(jnp.asarray(points))
 
 
 def potentials_of(operator: RowOperator) -> Potentials:
@@ -54,57 +66,9 @@ def potentials_of(operator: RowOperator) -> Potentials:
     return tuple(getattr(each, "key_potential", 0.0) for each in operators)
 
 
-def times_value(values: Any, value: Any) -> Any:
-    """Return V y for rows y (Q, D), V a number or a matrix (D, D)."""
-    return values * value if np.ndim(value) == 0 else values @ value.T
-
-
-@functools.partial(compile_tiles, static_argnames=("manifold", "centred", "rtol"))
-def traced_velocity(
-    attention: Attending, points: Any, masses: Any, value: Any, at: Any, *,
-    manifold: Manifold | None, centred: bool, rtol: float,
-) -> tuple[jax.Array, Potentials]:  # fmt: skip
-    """Return velocities at the tokens, or at other points (Q, D), and the potentials that were found."""
-    if manifold is not None:
-        points = jax.vmap(manifold.retract)(points)
-    operator = operator_of(attention, DiscreteMeasure(points, masses), rtol=rtol)
-    velocities = times_value(_output(operator, points, at, centred), value)
-    where = points if at is None else at
-    return _tangential(manifold, where, velocities), potentials_of(operator)
-
-
-def planned_velocity(
-    attention: Attending, measure: DiscreteMeasure, value: Any, at: np.ndarray | None, *,
-    manifold: Manifold | None, centred: bool, rtol: float,
-) -> tuple[np.ndarray, Potentials, RowOperator]:  # fmt: skip
-    """Return the same by planned sums, and the operator that was planned."""
-    operator = operator_of(attention, measure, rtol=rtol)
-    velocities = times_value(_output(operator, measure.points, at, centred), value)
-    where = measure.points if at is None else at
-    if manifold is not None:
-        velocities = np.asarray(tangential_parts(where, velocities, manifold=manifold))
-    return velocities, potentials_of(operator), operator
-
-
-def _output(operator: RowOperator, points: Any, at: Any, centred: bool) -> Any:
-    averages = operator(points, at)
-    return averages - (points if at is None else at) if centred else averages
-
-
-def _tangential(manifold: Manifold | None, where: Any, velocities: Any) -> Any:
-    return velocities if manifold is None else jax.vmap(manifold.tangential)(where, velocities)
-
-
-@functools.partial(jax.jit, static_argnames="manifold")
-def tangential_parts(points: Any, vectors: Any, *, manifold: Manifold) -> jax.Array:
-    """Return P_x v at many points."""
-    return _tangential(manifold, points, vectors)
-
-
-@functools.partial(jax.jit, static_argnames="manifold")
-def retracted(points: Any, *, manifold: Manifold) -> jax.Array:
-    """Return the nearest points of the manifold to many."""
-    return jax.vmap(manifold.retract)(jnp.asarray(points))
+def filled_up(array: np.ndarray, count: int) -> np.ndarray:
+    """Return rows (count, ...): those that are given, and copies of the last."""
+    return array[np.minimum(np.arange(count), len(array) - 1)]
 
 
 class TokenMotion:
@@ -112,12 +76,16 @@ class TokenMotion:
 
     Args:
         attention: one attention or several heads.
-        value: V, a number or (D, D).
+        value: V, a number () or a matrix (D, D).
         manifold: that they stay on; None in space.
         centred: whether the token itself is subtracted.
         rtol: of one layer.
-        tokens: with their masses; what is known of them is what they weigh.
+        tokens: with their masses.
         weights: what trajectories say of masses.
+
+    Attributes:
+        error: a bound on the error of all velocities so far.
+        method: how the last one was summed.
     """
 
     def __init__(
@@ -127,36 +95,92 @@ class TokenMotion:
         self._attention = attention
         self._value = value
         self._size = float(np.abs(value)) if np.ndim(value) == 0 else float(np.linalg.norm(value, 2))
-        self._how: dict[str, Any] = dict(manifold=manifold, centred=centred, rtol=rtol)
-        self._manifold = manifold
-        self._potentials: Potentials = tuple(np.zeros(len(tokens)) for _ in attention.heads)
+        self._centred = centred
+        self._rtol = rtol
+        self.manifold = manifold
         self.weights = weights
         self.masses = tokens.masses / tokens.mass
-        self.error = 0.0
-        self.method = "dense sums"
-        self._traces = is_traceable(attention) and len(tokens) ** 2 < PLANNED_PAIRS
+        self.error, self.method = 0.0, "dense sums"
+        count = len(tokens)
+        self._traces = count**2 < PLANNED_PAIRS
+        self._rows = next((size for size in FILLED_UP if count <= size), count)
+        self._sought = [seeks_fixed_point(head.normalization) for head in attention.heads]
+        self._potentials: Potentials = tuple(np.zeros(count) for _ in attention.heads)
 
-    def velocity(self, points: np.ndarray, masses: np.ndarray, at: np.ndarray | None = None) -> np.ndarray:
-        """Return velocities at the tokens (N, D), or at other points (Q, D)."""
+    @property
+    def is_reordered(self) -> bool:
+        """Whether nothing depends on the order of the tokens: then some that are together are one of their mass."""
+        return self._attention.mask is None
+
+    def velocity(
+        self, points: np.ndarray, masses: np.ndarray, at: np.ndarray | None = None, *, tangential: bool = True
+    ) -> np.ndarray:
+        """Return velocities (N, D) at the points of the manifold nearest to these, or at other points (Q, D) of it.
+
+        Args:
+            points: where the tokens are.
+            masses: of the tokens.
+            at: other points of the manifold.
+            tangential: whether what is normal to the manifold is left out.
+        """
         if self._traces:
-            attention = started(self._attention, self._potentials)
-            found, potentials = traced_velocity(attention, points, masses, self._value, at, **self._how)
+            try:
+                return self._traced(points, masses, at, tangential=tangential)
+            except ConfigError:  # masks, features, thresholds and alternating potentials are not traced by JAX
+                self._traces = False
+        return self._planned(self.retract(points), masses, at, tangential=tangential)
+
+    def _traced(self, points: np.ndarray, masses: np.ndarray, at: np.ndarray | None, *, tangential: bool) -> np.ndarray:
+        count, rows = len(points), self._rows
+        masses = np.append(masses, np.zeros(rows - count))
+        starts = tuple(filled_up(potential, rows) for potential in self._potentials)
+        found, potentials = traced_velocity(
+            self._started(starts), filled_up(points, rows), masses, self._value, at, manifold=self.manifold,
+            centred=self._centred, tangential=tangential, rtol=self._rtol,
+        )  # fmt: skip
+        if any(self._sought):
             if not all(np.isfinite(each).all() for each in potentials):
                 raise ConvergenceError(
                     "the key weights do not settle in the sweeps that are allowed. Pass a larger `bandwidth` or "
                     "`max_sweeps`."
                 )
-            self._potentials = tuple(np.broadcast_to(np.asarray(each), len(points)) for each in potentials)
-            return np.asarray(found)
-        points = self.retract(points)
-        found, potentials, operator = planned_velocity(
-            self._attention, DiscreteMeasure(points, masses), self._value, at, **self._how
-        )
+            self._keep(tuple(np.broadcast_to(each, rows)[:count] for each in potentials))
+        self._count_error(self._rtol, points)
+        return np.asarray(found)[:count] if at is None else np.asarray(found)
+
+    def _planned(
+        self, points: np.ndarray, masses: np.ndarray, at: np.ndarray | None, *, tangential: bool
+    ) -> np.ndarray:
+        attention = self._started(self._potentials)
+        operator = operator_of(attention, DiscreteMeasure(points, masses), rtol=self._rtol)
+        found = np.asarray(output(operator, points, self._value, at, centred=self._centred))
+        self._keep(potentials_of(operator))
+        self._count_error(operator.worst_error, points)
         self.method = f"{operator.method} sums"
-        largest = float(np.linalg.norm(points, axis=1).max())
-        self.error = max(self.error, operator.worst_error * largest * self._size)
-        return found
+        if self.manifold is None or not tangential:
+            return found
+        return np.asarray(tangential_parts(points if at is None else at, found, manifold=self.manifold))
+
+    def _started(self, potentials: Potentials) -> Any:
+        """Return the attention whose potentials are sought from known ones."""
+        if not any(self._sought):
+            return self._attention
+        heads = [
+            head.replace(normalization=Started(head.normalization, start)) if sought else head
+            for head, start, sought in zip(self._attention.heads, potentials, self._sought, strict=True)
+        ]
+        return MultiHead(heads, self._attention.output) if isinstance(self._attention, MultiHead) else heads[0]
+
+    def _keep(self, potentials: Potentials) -> None:
+        kept = zip(potentials, self._potentials, self._sought, strict=True)
+        self._potentials = tuple(np.asarray(now) if sought else before for now, before, sought in kept)
+
+    def _count_error(self, relative: float, points: np.ndarray) -> None:
+        largest = float(np.sqrt((points**2).sum(axis=1).max()))
+        self.error = max(self.error, relative * largest * self._size)
 
     def retract(self, points: np.ndarray) -> np.ndarray:
-        """Return the nearest points of the manifold (N, D)."""
-        return points if self._manifold is None else np.asarray(retracted(points, manifold=self._manifold))
+        """Return the points of the manifold nearest to these (N, D)."""
+        if self.manifold is None:
+            return points
+        return np.asarray(retracted(filled_up(points, self._rows), manifold=self.manifold))[: len(points)]
