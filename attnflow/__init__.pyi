@@ -1,6 +1,10 @@
 from attnflow.attention import Attention as Attention
 from attnflow.attention import bandwidth_from_inverse_temperature as bandwidth_from_inverse_temperature
 from attnflow.comparison.distances import compare as compare
+from attnflow.comparison.energy import mmd as mmd
+from attnflow.comparison.moments import moments as moments
+from attnflow.comparison.noise import Distance as Distance
+from attnflow.comparison.transport import wasserstein as wasserstein
 from attnflow.densities.base import Density as Density
 from attnflow.densities.gaussian import Gaussian as Gaussian
 from attnflow.densities.log_density import LogDensity as LogDensity
@@ -12,7 +16,10 @@ from attnflow.equations.continuum import DriftDiffusion as DriftDiffusion
 from attnflow.equations.expansions.certificates import Minimizers as Minimizers
 from attnflow.equations.expansions.laplace import LaplaceExpansion as LaplaceExpansion
 from attnflow.equations.expansions.leading_order import LeadingOrder as LeadingOrder
+from attnflow.equations.gaussian_closure import GaussianClosure as GaussianClosure
+from attnflow.equations.gaussian_trajectory import GaussianTrajectory as GaussianTrajectory
 from attnflow.equations.heat_flow import heat_flow as heat_flow
+from attnflow.equations.mean_field.flow import MeanFieldFlow as MeanFieldFlow
 from attnflow.equations.solvers.finite_elements import FiniteElements as FiniteElements
 from attnflow.equations.solvers.finite_volume import FiniteVolume as FiniteVolume
 from attnflow.equations.solvers.spectral import Spectral as Spectral

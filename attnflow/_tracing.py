@@ -13,6 +13,8 @@ from jax.tree_util import GetAttrKey, Partial
 
 from attnflow._values import comparable
 
+_KNOWN = (np.ndarray, float, int, type(None))
+
 
 class Traceable:
     """A value whose numbers JAX can trace; a class needs no more than to inherit from this, a dataclass or not.
@@ -50,7 +52,9 @@ class Fixed:
         self.content = content
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Fixed) and comparable(self.content) == comparable(other.content)
+        if not isinstance(other, Fixed):
+            return False
+        return self.content is other.content or comparable(self.content) == comparable(other.content)
 
     def __hash__(self) -> int:
         return hash(comparable(self.content))
@@ -103,7 +107,12 @@ def _is_data(content: Any) -> bool:
 
 def is_traced(*trees: Any) -> bool:
     """Return whether JAX is tracing any of these: then only their shapes are known."""
-    return any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(trees))
+    return any(
+        isinstance(leaf, jax.core.Tracer)
+        for tree in trees
+        if not isinstance(tree, _KNOWN)  # most often: to take it apart would take longer
+        for leaf in jax.tree.leaves(tree)
+    )
 
 
 def is_known(*trees: Any) -> bool:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 DRAW_BLOCK = 4096
 MAX_PROPOSALS = 200_000  # for one point: they take some 50 ms
 _QUANTILE_NODES = tuple(1 << power for power in (14, 16, 18, 20))  # of tables; the first that resolves p is taken
+_STEPS_PER_CELL = 4  # of the first look into a table: a search of all its knots takes ten times as long
 _SMALLEST = np.finfo(float).tiny
 
 
@@ -108,9 +109,10 @@ def draw_by_inversion(density: Density, generator: np.random.Generator) -> np.nd
     """
     along = density.manifold.along
     assert along is not None
-    knots, lengths, slopes = _quantile_table(Fixed(density))
+    table = _quantile_table(Fixed(density))
+    knots, lengths, slopes, _ = table
     u = generator.random(DRAW_BLOCK)
-    cell = np.clip(np.searchsorted(knots, u, side="right") - 1, 0, len(knots) - 2)
+    cell = table.cells(u)
     width = knots[cell + 1] - knots[cell]
     t = (u - knots[cell]) / width
     with np.errstate(under="ignore"):
@@ -124,11 +126,31 @@ def draw_by_inversion(density: Density, generator: np.random.Generator) -> np.nd
 
 
 class _Quantiles(NamedTuple):
-    """The distribution function at arc lengths that cover the curve once, these lengths, and 1/p there."""
+    """The distribution function at arc lengths that cover the curve once, these lengths, and 1/p there.
+
+    Args:
+        knots, lengths, slopes: (nodes + 1,).
+        first: in which cell i / len(first) lies, for every i: from there a number is looked for.
+    """
 
     knots: np.ndarray
     lengths: np.ndarray
     slopes: np.ndarray
+    first: np.ndarray
+
+    @classmethod
+    def of(cls, knots: np.ndarray, lengths: np.ndarray, slopes: np.ndarray) -> _Quantiles:
+        count = _STEPS_PER_CELL << (len(knots) - 2).bit_length()  # a power of two: numbers times it stay exact
+        return cls(knots, lengths, slopes, np.searchsorted(knots, np.arange(count) / count, side="right") - 1)
+
+    def cells(self, u: np.ndarray) -> np.ndarray:
+        """Return in which cell numbers in [0, 1) lie: the last knot that is not larger, but for that at the end."""
+        last = len(self.knots) - 2
+        cell = np.clip(self.first[(u * len(self.first)).astype(int)], 0, last)
+        cell = np.minimum(cell + (self.knots[cell + 1] <= u), last)
+        late = np.flatnonzero(self.knots[cell + 1] <= u)  # few, but where p is small beside its mean
+        cell[late] = np.minimum(np.searchsorted(self.knots, u[late], side="right") - 1, last)
+        return cell
 
 
 @functools.lru_cache(maxsize=16)
@@ -141,7 +163,7 @@ def _quantile_table(fixed: Fixed) -> _Quantiles:
         lengths, (knots, p, mass, last) = tabulate(lambda s: np.exp(density.log_densities(along(s))), length, nodes)
         if last <= 1e-10 and abs(mass - 1) <= MASS_TOLERANCE:
             # Cells where p underflows are never drawn.
-            return _Quantiles(knots, lengths, 1 / np.maximum(p, _SMALLEST))
+            return _Quantiles.of(knots, lengths, 1 / np.maximum(p, _SMALLEST))
     raise ConvergenceError(
         f"the density is too peaked to be sampled on {nodes} nodes: they give it the mass {mass:.10g}. Use a wider one."
     )

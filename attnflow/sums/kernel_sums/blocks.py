@@ -32,15 +32,24 @@ def fill_up(rows: np.ndarray, size: int, dtype: np.dtype) -> np.ndarray:
 
 def pad(array: np.ndarray, size: int, fill: float, dtype: np.dtype) -> np.ndarray:
     """Return the array filled up to `size`."""
-    padded = np.full(size, fill, dtype)
-    padded[: len(array)] = array
+    padded = np.empty(size, dtype)
+    padded[: len(array)], padded[len(array) :] = array, fill
     return padded
 
 
-def pack_columns(columns: np.ndarray, size: int, dtype: np.dtype) -> np.ndarray:
-    """Return columns (n, c) filled up with zeros to `packed_count` of them."""
+def weighed_columns(weights: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Return w_j [1, v_j], (N, 1 + c), each column in one piece."""
+    columns = np.empty((1 + values.shape[1], len(values)))
+    columns[0] = weights
+    np.multiply(values.T, weights, out=columns[1:])
+    return columns.T
+
+
+def pack_columns(columns: np.ndarray, size: int, dtype: np.dtype, *, scales: np.ndarray | float = 1.0) -> np.ndarray:
+    """Return columns (n, c) over their scales (c,), filled up with zeros to `packed_count` of them."""
     packed = np.zeros((size, packed_count(columns.shape[1])), dtype)
-    packed[: len(columns), : columns.shape[1]] = columns
+    for column, place, scale in zip(columns.T, packed.T, np.broadcast_to(scales, columns.shape[1]), strict=False):
+        np.divide(column, scale, out=place[: len(column)], casting="same_kind")  # all at once is slower by 10
     return packed
 
 

@@ -13,7 +13,15 @@ import numpy as np
 
 from attnflow.attention import Attention
 from attnflow.sums.kernel_sums.base import KernelSum, Rows, RowSums
-from attnflow.sums.kernel_sums.blocks import ceil_div, coordinates, in_threads, pack_columns, pad, slices
+from attnflow.sums.kernel_sums.blocks import (
+    ceil_div,
+    coordinates,
+    in_threads,
+    pack_columns,
+    pad,
+    slices,
+    weighed_columns,
+)
 from attnflow.sums.kernel_sums.pairs import all_costs
 from attnflow.sums.kernel_sums.rounding import (
     center_of,
@@ -61,26 +69,50 @@ class DenseSum(KernelSum):
         self._log_weights = log_weights
         self._center = center_of(points, attention, dtype)
         self._compiled_for: Attention | None = attention
-        # A key without mass would still set the largest logit.
-        self._massive = np.flatnonzero(self._weights)
-        self._place = np.where(self._weights > 0, np.cumsum(self._weights > 0) - 1, -1)
+        self._has_all = bool(self._weights.all())  # then no key is picked: copies take longer than few pairs
 
     @functools.cached_property
-    def _key_rows(self) -> list[np.ndarray]:
-        return [self._massive[block] for block in slices(len(self._massive), self._key_block)]
+    def _massive(self) -> np.ndarray:
+        """Which keys have mass, (n,): another would still set the largest logit."""
+        return np.flatnonzero(self._weights)
+
+    @functools.cached_property
+    def _place(self) -> np.ndarray:
+        """The place of each key among those with mass, (N,); -1 for others."""
+        return np.where(self._weights > 0, np.cumsum(self._weights > 0) - 1, -1)
+
+    @functools.cached_property
+    def _massive_points(self) -> np.ndarray:
+        return self.points if self._has_all else self.points[self._massive]
+
+    @functools.cached_property
+    def _key_rows(self) -> list[slice] | list[np.ndarray]:
+        blocks = list(slices(len(self._massive_points), self._key_block))
+        return blocks if self._has_all else [self._massive[block] for block in blocks]
 
     @functools.cached_property
     def _keys(self) -> list[Coordinates]:
-        return [coordinates(self.points[rows] - self._center, self._key_block, self.dtype) for rows in self._key_rows]
+        return [coordinates(self._centred(points), self._key_block, self.dtype) for points in self._in_blocks()]
+
+    def _in_blocks(self) -> Iterator[np.ndarray]:
+        """Return the keys with mass, block by block."""
+        return (self._massive_points[block] for block in slices(len(self._massive_points), self._key_block))
+
+    def _centred(self, points: np.ndarray) -> np.ndarray:
+        return points - self._center if self._center.any() else points
+
+    @functools.cached_property
+    def _mass(self) -> float:
+        return float(self._weights.sum())
 
     def _queries_of(self, points: np.ndarray) -> Coordinates:
-        return coordinates(points - self._center, QUERY_BLOCK, self.dtype)
+        return coordinates(self._centred(points), QUERY_BLOCK, self.dtype)
 
     def of_rows(self, values: np.ndarray, rows: Rows) -> RowSums:
-        columns = self._weights[:, None] * np.column_stack([np.ones(len(values)), values])
+        columns = weighed_columns(self._weights, values)
         least, most = least_total(self.dtype) * max(self._weights.max(), 1.0), np.finfo(self.dtype).max
         if self.attention.pseudometric.vanishes_on_diagonal:
-            most = (1 + SURPLUS) * self._weights.sum()  # of a cost that is not negative, as it says
+            most = (1 + SURPLUS) * self._mass  # of a cost that is not negative, as it says
             small = True
         else:
             small = bool((self._logit_bounds(rows) <= -np.log(least_total(self.dtype))).all())
@@ -114,12 +146,12 @@ class DenseSum(KernelSum):
 
     def _logits(self, points: np.ndarray) -> np.ndarray:
         """Return the logits of all pairs, (Q, keys with mass)."""
-        costs = all_costs(self.attention.pseudometric, points, self.points[self._massive])
+        costs = all_costs(self.attention.pseudometric, points, self._massive_points)
         return self.attention.profile.logit(costs, bandwidth=self.attention.bandwidth)
 
     def _logit_bounds(self, rows: Rows) -> np.ndarray:
         """Return what no |logit| of a row exceeds, (Q,); NaN where that is not known."""
-        return product_sizes(self.attention, rows.points, self.points[self._massive])
+        return product_sizes(self.attention, rows.points, self._massive_points)
 
     @np.errstate(divide="ignore", invalid="ignore")
     def _rounding(self, rows: Rows, shift: np.ndarray, total: np.ndarray) -> np.ndarray:
@@ -132,8 +164,8 @@ class DenseSum(KernelSum):
         a row that cannot be summed in this way.
         """
         eps = self.attention.bandwidth
-        logits = logit_sizes(self.attention, rows.points, self.points[self._massive], np.abs(shift))
-        logits = logits + np.log(self._weights.sum() / total)
+        logits = logit_sizes(self.attention, rows.points, self._massive_points, np.abs(shift))
+        logits = logits + np.log(self._mass / total)
         steps = logits if self.attention.profile.is_exponential else logits + self.attention.profile.steepness(logits)
         roundings = self._term_rounding + len(self._key_rows) + (self.points.shape[1] + 4) * steps
         if self.dtype == np.float32:
@@ -146,7 +178,7 @@ class DenseSum(KernelSum):
 
     @functools.cached_property
     def _has_light_keys(self) -> bool:
-        logs = self._log_weights[self._log_weights > -np.inf]
+        logs = self._log_weights if self._has_all else self._log_weights[self._log_weights > -np.inf]
         return bool(logs.min() < np.log(LEAST_MASS[self.dtype]) + logs.max())
 
     def _shifted_sums(self, rows: Rows, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -167,7 +199,7 @@ class DenseSum(KernelSum):
         scales = column_scales(columns)
         for start in range(0, columns.shape[1], self._max_columns):
             chunk = slice(start, start + self._max_columns)
-            packed = [pack_columns(columns[keys, chunk] / scales[chunk], self._key_block, self.dtype)
+            packed = [pack_columns(columns[keys, chunk], self._key_block, self.dtype, scales=scales[chunk])
                       for keys in self._key_rows]  # fmt: skip
 
             def arrays(i: slice, j: int, packed: list[np.ndarray] = packed) -> tuple:
@@ -197,12 +229,16 @@ class DenseSum(KernelSum):
 
     def _visits(self, block: Rows, j: int) -> tuple[Schedule, Within | np.ndarray | None]:
         """Return which key tiles of a block each query tile visits, and of each query its own place among its keys."""
-        tiles = np.full(QUERY_BLOCK // self.query_tile, ceil_div(len(self._key_rows[j]), self.key_tile), np.int32)
+        tiles = np.full(QUERY_BLOCK // self.query_tile, self._key_tiles(j), np.int32)
         tiles[ceil_div(len(block.points), self.query_tile) :] = 0
         own = None
         if block.own is not None:
             own = pad(self._place[block.own] - j * self._key_block, QUERY_BLOCK, -1, np.dtype("i4"))
         return Schedule(np.zeros_like(tiles), tiles, None), own
+
+    def _key_tiles(self, j: int) -> int:
+        """Return how many tiles of a block of keys hold any."""
+        return ceil_div(min(len(self._massive_points) - j * self._key_block, self._key_block), self.key_tile)
 
     def _tasks(self, rows: Rows) -> list[tuple[slice, int]]:
         """Return all (rows of a block of queries, number of a block of keys)."""

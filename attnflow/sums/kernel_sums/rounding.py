@@ -19,7 +19,8 @@ def least_total(dtype: np.dtype) -> float:
 
 def column_scales(columns: np.ndarray) -> np.ndarray:
     """Return what columns (N, C) are divided by before they are summed, (C,): single precision must not overflow."""
-    return np.maximum(np.abs(columns).max(axis=0, initial=0.0), np.finfo(np.float64).tiny)
+    largest = np.maximum(columns.max(axis=0, initial=0.0), -columns.min(axis=0, initial=0.0))
+    return np.maximum(largest, np.finfo(np.float64).tiny)
 
 
 def center_of(points: np.ndarray, attention: Attention, dtype: np.dtype) -> np.ndarray:
@@ -31,7 +32,8 @@ def center_of(points: np.ndarray, attention: Attention, dtype: np.dtype) -> np.n
 
 def logit_sizes(attention: Attention, queries: np.ndarray, keys: np.ndarray, logits: np.ndarray) -> np.ndarray:
     """Return what the rounding of logits is relative to, (Q,): their own size, |a| |b| / eps where products cancel."""
-    return np.maximum(logits, np.nan_to_num(product_sizes(attention, queries, keys), nan=0.0))
+    sizes = product_sizes(attention, queries, keys)
+    return np.maximum(logits, np.where(np.isnan(sizes), 0.0, sizes))
 
 
 def product_sizes(attention: Attention, queries: np.ndarray, keys: np.ndarray) -> np.ndarray:

@@ -16,6 +16,7 @@ from attnflow._tracing import is_traced
 from attnflow.attention import Attention
 from attnflow.errors import ConfigError, DataError, PrecisionError
 from attnflow.measures import DiscreteMeasure
+from attnflow.normalizations.softmax import Softmax
 from attnflow.pseudometrics.scrutiny import check_cost, check_pairs
 from attnflow.sums.derivatives.traced import Outputs
 from attnflow.sums.kernel_sums.base import RowSums
@@ -39,7 +40,8 @@ class KernelOperator(RowOperator):
         super().__init__(attention, measure, **options)
         check_cost(attention.pseudometric, measure.ambient_dim)
         check_pairs(attention.pseudometric, measure.points)
-        self.attention = attention.replace(normalization="softmax")  # once the keys have their weights
+        is_plain = type(attention.normalization) is Softmax
+        self.attention = attention if is_plain else attention.replace(normalization="softmax")  # of weighed keys
         self._averages = TracedAverages(
             self._kernel_sum, method=self._method, spread=self._devices is not None, dtype=self._dtype
         )

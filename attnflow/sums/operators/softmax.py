@@ -101,11 +101,15 @@ class SoftmaxOperator(KernelOperator):
             alike = not sums.shift.any()  # a nonnegative cost is shifted only in rows that see nothing at hand
         else:
             alike = at is None and np.ptp(sums.shift) < CONSTANT_KERNEL
+        if not alike:
+            return
+        if not self._excludes(at) and np.ptp(sums.total) > 2.1 * CONSTANT_KERNEL * sums.total.max():
+            return  # totals within CONSTANT_KERNEL of one number are closer together: most sums end here
         weights = np.exp(self._log_weights)
         # Where all logits are equal, shifted by the largest log w_j + logit or not: the largest weight is 1.
         constant = weights.sum() - (weights if self._excludes(at) else 0.0)
-        constant = constant * np.exp(self._common_logit(sums)) if alike else constant
-        if alike and (np.abs(sums.total - constant) < CONSTANT_KERNEL * constant).all():
+        constant = constant * np.exp(self._common_logit(sums))
+        if (np.abs(sums.total - constant) < CONSTANT_KERNEL * constant).all():
             warnings.warn(
                 f"the kernel is constant on these points to {CONSTANT_KERNEL:g}: attention returns the mean of the "
                 f"values. All points coincide, or the bandwidth {self.attention.bandwidth:g} is too large.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -36,17 +37,27 @@ class MeasureTotals:
         self, attention: Attention, measure: DiscreteMeasure, kernel_sum: Callable[..., AnySum], *,
         exclude_self: bool, rtol: float, dtype: np.dtype,
     ) -> None:  # fmt: skip
-        self._attention = attention.replace(normalization="softmax")
+        self._given = attention
         self._asked_by = type(attention.normalization).__name__
         self._measure = measure
         self._kernel_sum = kernel_sum
         self._exclude_self = exclude_self
         self._rtol = rtol
         self._tightest = TIGHTEST[dtype]
-        self._log_scale = np.log(measure.masses.max())  # sums could underflow
-        with np.errstate(divide="ignore"):
-            self._log_masses = np.log(measure.masses) - self._log_scale
         self._held: tuple[AnySum, np.ndarray] | None = None
+
+    @functools.cached_property
+    def _attention(self) -> Attention:
+        return self._given.replace(normalization="softmax")
+
+    @functools.cached_property
+    def _log_scale(self) -> float:
+        return float(np.log(self._measure.masses.max()))  # sums could underflow
+
+    @functools.cached_property
+    def _log_masses(self) -> np.ndarray:
+        with np.errstate(divide="ignore"):
+            return np.log(self._measure.masses) - self._log_scale
 
     @np.errstate(under="ignore")
     def __call__(self, log_weights: Any) -> tuple[np.ndarray, float]:

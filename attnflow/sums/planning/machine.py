@@ -103,6 +103,12 @@ class _Clock:
 
 
 @functools.cache
+def typical_machine() -> Machine:
+    """Return the constants of the server core: what takes milliseconds is planned with them."""
+    return Machine()
+
+
+@functools.cache
 def this_machine() -> Machine:
     """Return the constants of this machine: from the cache folder, measured and put there where it has none.
 

@@ -29,7 +29,7 @@ from attnflow.sums.kernel_sums.products import LEAST_DIM, ProductSum
 from attnflow.sums.kernel_sums.rounding import least_total
 from attnflow.sums.planning import costs
 from attnflow.sums.planning.costs import Cost, Workload
-from attnflow.sums.planning.machine import Machine, this_machine
+from attnflow.sums.planning.machine import this_machine, typical_machine
 from attnflow.sums.planning.samples import Sample
 
 METHODS = ("dense", "cutoff", "fourier", "gpu")
@@ -203,7 +203,7 @@ class PlannedSum(KernelSum):
 
     def _costs(self, queries: np.ndarray, columns: int, methods: tuple[str, ...]) -> dict[str, Cost]:
         pairs = len(self.points) * len(queries)
-        machine = this_machine() if pairs >= CALIBRATED_PAIRS and len(methods) > 1 else Machine()
+        machine = this_machine() if pairs >= CALIBRATED_PAIRS and len(methods) > 1 else typical_machine()
         metric, mapped = self.attention.pseudometric, self._mapped_for("dense")
         work = Workload(
             keys=len(self.points), queries=len(queries), dim=(mapped or self).points.shape[1], columns=columns,
