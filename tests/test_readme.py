@@ -54,7 +54,7 @@ def test_the_examples_run_and_their_errors_are_small(capsys):
     assert at_first == 0
     assert all(0 < distance < 0.05 * time for distance, time in zip(later, [1.0, 3.0], strict=True))  # of order dt = .1
     moved, stretch = float(last.split()[0]), float(last.split()[-1])
-    # Heat for 3 / 20 takes 14 % of the first wave, of amplitude .9 / 2 pi, and W1 of a wave is four times its amplitude.
+    # Heat for 3 / 20 takes 14 % of the first wave, of amplitude .9 / 2 pi; W1 of a wave is four times its amplitude.
     assert abs(moved - 0.08) < 0.03
     few = names["tokens"].points[0][:500]
     push = np.random.default_rng(0).standard_normal(few.shape) * 1e-6
