@@ -6,7 +6,7 @@ largest, and what is known of the points (effective sample sizes, normalisers, s
 last at the heavier half of the points only, as common factors cancel there.
 
 Of tokens that move velocities, and how far they have come, are (1 + a) times what they should be, and off by a of the
-largest in every coordinate: those at rest move as well.
+largest in every coordinate, to and fro: those at rest move as well, and those that are together come apart.
 
 Run as a script this judges whole studies at quick size with each life wrong, and prints claim, amount and verdict:
 
@@ -113,10 +113,13 @@ class WrongTokens(Wrong):
     def evolve(self, tokens, times, integrator=None):
         moved = self.right.evolve(tokens, times, integrator=integrator)
         start = np.asarray(getattr(tokens, "points", tokens))
-        return dataclasses.replace(moved, points=start + np.stack([self._off(now - start) for now in moved.points]))
+        events = tuple(event._replace(time=(1 + self.amount) * event.time) for event in moved.events)
+        points = start + np.stack([self._off(now - start) for now in moved.points])
+        return dataclasses.replace(moved, points=points, events=events)
 
     def _off(self, change):
-        return (1 + self.amount) * change + self.amount * np.abs(change).max()
+        signs = np.where(np.arange(len(change)) % 2, 1.0, -1.0)[:, None]
+        return (1 + self.amount) * change + self.amount * np.abs(change).max() * signs
 
 
 PROXIES = {"empirical": WrongSums, "population": WrongSums, "tokens": WrongTokens}

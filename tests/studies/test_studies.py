@@ -34,6 +34,7 @@ LONG += ("boundary", "clusters", "curved", "new_metric")  # which compile for ma
 LONG += ("graph_attention", "kernel_norms", "local_units", "pullbacks", "self_tuned")  # and for many costs
 LONG += ("next_term", "query_key", "several_minimizers")  # and for many costs
 LONG += ("mesh", "profile_constant", "random_features", "signed_kernel")  # or for the kernels of profiles
+LONG += ("causal", "equiangular", "frozen", "layers", "metastable", "norm_schemes", "renyi_count")  # of tokens
 LONG += ("heads", "sinkhorn", "sinkhorn_boundary", "wrapped_gaussian")  # which compile their own kernels
 
 RUN = """
