@@ -5,6 +5,9 @@ times what they should be at every time but zero, the generator goes with them, 
 largest, and what is known of the points (effective sample sizes, normalisers, stationary weights) is off by a, in the
 last at the heavier half of the points only, as common factors cancel there.
 
+Of tokens that move velocities, and how far they have come, are (1 + a) times what they should be, and off by a of the
+largest in every coordinate: those at rest move as well.
+
 Run as a script this judges whole studies at quick size with each life wrong, and prints claim, amount and verdict:
 
     python tests/wrong_lives.py [STUDY ...]
@@ -31,6 +34,7 @@ LIVES = {
     "population": "PopulationAttention",
     "limit": "DriftDiffusion",
     "expansion": "LaplaceExpansion",
+    "tokens": "TokenFlow",
 }
 AMOUNT = 0.1
 # Values that have decayed stay in the range of f though they are a tenth too large, as do eigenvalues below one; of 64
@@ -100,12 +104,30 @@ class WrongEquation(Wrong):
         return found._replace(values=(1 + self.amount) * found.values)
 
 
+class WrongTokens(Wrong):
+    """Tokens that move faster, and where they should be at rest."""
+
+    def velocity(self, tokens, at=None):
+        return self._off(self.right.velocity(tokens, at=at))
+
+    def evolve(self, tokens, times, integrator=None):
+        moved = self.right.evolve(tokens, times, integrator=integrator)
+        start = np.asarray(getattr(tokens, "points", tokens))
+        return dataclasses.replace(moved, points=start + np.stack([self._off(now - start) for now in moved.points]))
+
+    def _off(self, change):
+        return (1 + self.amount) * change + self.amount * np.abs(change).max()
+
+
+PROXIES = {"empirical": WrongSums, "population": WrongSums, "tokens": WrongTokens}
+
+
 @contextlib.contextmanager
 def wrong(lives, amount):
     """Let studies find these lives wrong by this amount."""
     right = {life: getattr(af, LIVES[life]) for life in lives}
     for life, exact in right.items():
-        proxy = WrongSums if life in ("empirical", "population") else WrongEquation
+        proxy = PROXIES.get(life, WrongEquation)
         setattr(af, LIVES[life], functools.partial(_made_wrong, proxy, exact, amount))
     try:
         with np.errstate(invalid="ignore"):  # a variance below zero is as wrong as it should be

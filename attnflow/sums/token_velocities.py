@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import functools
+import math
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from attnflow.attention import Attending
+from attnflow.attention import Attending, Attention
 from attnflow.errors import ConfigError, ConvergenceError
 from attnflow.heads import MultiHead
 from attnflow.manifolds.base import Manifold
 from attnflow.measures import DiscreteMeasure
 from attnflow.normalizations.started import Started, seeks_fixed_point
+from attnflow.sums.kernel_sums.rounding import coordinate_rounding, product_sizes
 from attnflow.sums.kernel_sums.tiles import compile_tiles
 from attnflow.sums.operators.base import RowOperator
 from attnflow.sums.operators.kinds import HeadsOperator, operator_of
@@ -24,6 +26,8 @@ Potentials = tuple[Any, ...]  # log key weights of each head, one number or (N,)
 
 # So many tokens are made of fewer by copies without mass, for one program to serve them: tiles have 64 and 256 rows.
 FILLED_UP = (64, 256)
+WEIGHTY = 40.0  # a logit that is smaller by more has no weight
+FARTHER = 1.25  # what rounding takes is found again where tokens are farther out than so many times what was known
 
 
 def output(operator: RowOperator, points: Any, value: Any, at: Any, *, centred: bool) -> Any:
@@ -71,6 +75,28 @@ def filled_up(array: np.ndarray, count: int) -> np.ndarray:
     return array[np.minimum(np.arange(count), len(array) - 1)]
 
 
+def largest_norm(points: np.ndarray) -> float:
+    """Return max |x_i|."""
+    return float(np.sqrt((points**2).sum(axis=1).max()))
+
+
+@np.errstate(over="ignore")
+def rounding_of(attention: Attention, points: np.ndarray, *, rtol: float) -> float:
+    """Return what rounding takes from averages over all pairs, relative to the largest value; rtol if unknown.
+
+    A logit of size z is off by (D + 4) z u, rows that are not divided are magnified by e^z at most, u = 2e-16.
+    """
+    logits = float(product_sizes(attention, points, points).max())
+    if attention.is_gaussian:
+        places = dict(center=points.mean(axis=0), logits=np.full(len(points), WEIGHTY), bandwidth=attention.bandwidth)
+        felt, largest = float(coordinate_rounding(points, points, **places).max()), 1.0
+    elif np.isfinite(logits) and attention.profile.is_exponential:
+        felt, largest = logits, math.exp(min(logits, 700.0)) if attention.rows == "undivided" else 1.0
+    else:
+        return rtol
+    return largest * (points.shape[1] + 4) * (1 + felt) * float(np.finfo(np.float64).eps)
+
+
 class TokenMotion:
     """Tokens that move by attention, as integrators see them.
 
@@ -101,6 +127,7 @@ class TokenMotion:
         self.weights = weights
         self.masses = tokens.masses / tokens.mass
         self.error, self.method = 0.0, "dense sums"
+        self._counted = 0.0
         count = len(tokens)
         self._traces = count**2 < PLANNED_PAIRS
         self._rows = next((size for size in FILLED_UP if count <= size), count)
@@ -145,7 +172,7 @@ class TokenMotion:
                     "`max_sweeps`."
                 )
             self._keep(tuple(np.broadcast_to(each, rows)[:count] for each in potentials))
-        self._count_error(self._rtol, points)
+        self._count_traced_error(points)
         return np.asarray(found)[:count] if at is None else np.asarray(found)
 
     def _planned(
@@ -176,8 +203,21 @@ class TokenMotion:
         self._potentials = tuple(np.asarray(now) if sought else before for now, before, sought in kept)
 
     def _count_error(self, relative: float, points: np.ndarray) -> None:
-        largest = float(np.sqrt((points**2).sum(axis=1).max()))
-        self.error = max(self.error, relative * largest * self._size)
+        self.error = max(self.error, relative * largest_norm(points) * self._size)
+
+    def _count_traced_error(self, points: np.ndarray) -> None:
+        """Count what rounding takes, again where tokens have gone farther out."""
+        if largest_norm(points) <= self._counted:
+            return
+        self._counted = FARTHER * largest_norm(points)
+        farther = FARTHER * points
+        errors: list[Any] = [
+            self._rtol if sought else rounding_of(head, farther, rtol=self._rtol)
+            for head, sought in zip(self._attention.heads, self._sought, strict=True)
+        ]
+        if isinstance(self._attention, MultiHead):
+            errors = [np.linalg.norm(w, 2) * e for w, e in zip(self._attention.output, errors, strict=True)]
+        self._count_error(float(sum(errors)), farther)
 
     def retract(self, points: np.ndarray) -> np.ndarray:
         """Return the points of the manifold nearest to these (N, D)."""

@@ -81,7 +81,7 @@ def test_a_level_is_dropped_where_the_root_mean_square_of_its_seeds_is_under_the
 
 
 def test_every_life_may_be_measured() -> None:
-    lives = ("empirical", "population", "limit", "expansion")
+    lives = ("empirical", "population", "limit", "expansion", "tokens", "mean_field", "closure")
     assert make_claim(measures=lives).measures == lives
 
 
