@@ -36,7 +36,8 @@ def times_of(phases: np.ndarray) -> np.ndarray:
     torus = af.FlatTorus(phases.shape[1])
     flow = af.TokenFlow(af.Attention(0.0 * af.DotProduct(), bandwidth=1.0), manifold=torus, rtol=1e-6)
     found = flow.evolve(torus.from_angles(phases), times=TIMES, integrator=af.Adaptive(rtol=1e-3))
-    squares = np.sum(found.points.mean(axis=1).reshape(len(TIMES), -1, 2) ** 2, axis=2)
+    places = found.points.reshape(len(TIMES), len(phases), -1, 2) @ np.array([1, 1j])
+    squares = np.abs(np.mean(places / np.abs(places), axis=1)) ** 2
     odds = np.log(squares / (1 - squares))  # it rises by 2 lambda in a unit of time
     return np.array([np.interp(logit(REACHED), each, TIMES) for each in odds.T])
 

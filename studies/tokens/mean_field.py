@@ -52,7 +52,8 @@ def moved(points: np.ndarray) -> tuple[np.ndarray, float]:
     filled = np.concatenate([points, np.repeat(points[:1], MOST - count, axis=0)])
     measure = af.DiscreteMeasure(filled, np.arange(MOST) < count)
     found = flow().evolve(measure, times=TIME, integrator=af.Adaptive(rtol=1e-7))
-    return found.points[0, :count], found.solver_error
+    moved = found.points[0, :count]
+    return moved / np.linalg.norm(moved, axis=1, keepdims=True), found.solver_error
 
 
 def quantiles(count: int) -> np.ndarray:
