@@ -6,7 +6,8 @@ largest, and what is known of the points (effective sample sizes, normalisers, s
 last at the heavier half of the points only, as common factors cancel there.
 
 Of tokens that move velocities, and how far they have come, are (1 + a) times what they should be, and off by a of the
-largest in every coordinate, to and fro: those at rest move as well, and those that are together come apart.
+largest in every coordinate, to and fro: those at rest move as well, and those that are together come apart. A mean
+field is (1 + a) times as fast as it should be, with noise of the diffusivity a / 10.
 
 Run as a script this judges whole studies at quick size with each life wrong, and prints claim, amount and verdict:
 
@@ -35,6 +36,7 @@ LIVES = {
     "limit": "DriftDiffusion",
     "expansion": "LaplaceExpansion",
     "tokens": "TokenFlow",
+    "mean_field": "MeanFieldFlow",
 }
 AMOUNT = 0.1
 # Values that have decayed stay in the range of f though they are a tenth too large, as do eigenvalues below one; of 64
@@ -47,6 +49,8 @@ AMOUNTS = dict.fromkeys(
     ],
     0.5,
 )  # fmt: skip
+# Tokens are spread as widely as a mean field that is a tenth too fast is off.
+AMOUNTS |= dict.fromkeys(["V-meanfield/quantiles", "V-meanfield/constant"], 0.5)
 # At the end of an interval a layer is fifty times as far from its limit as that is from zero.
 AMOUNTS |= dict.fromkeys(["boundary/steep/sup", "boundary/steep/L2"], 2.0)
 STUDIES = Path(__file__).parents[1] / "studies"
@@ -122,7 +126,23 @@ class WrongTokens(Wrong):
         return (1 + self.amount) * change + self.amount * np.abs(change).max() * signs
 
 
-PROXIES = {"empirical": WrongSums, "population": WrongSums, "tokens": WrongTokens}
+class WrongMeanField(Wrong):
+    """Tokens that move faster, and with noise."""
+
+    def __init__(self, right, amount):
+        noise = right.diffusivity + amount / 10
+        kept = {"value": right.value, "centred": right.centred, "rtol": right.rtol}
+        super().__init__(type(right)(right.attention, right.density, diffusivity=noise, **kept), amount)
+
+    def velocity(self, at=None):
+        return (1 + self.amount) * self.right.velocity(at=at)
+
+    def evolve(self, times, at=None):
+        moved = self.right.evolve((1 + self.amount) * np.asarray(times), at=at)
+        return dataclasses.replace(moved, times=moved.times / (1 + self.amount))
+
+
+PROXIES = {"empirical": WrongSums, "population": WrongSums, "tokens": WrongTokens, "mean_field": WrongMeanField}
 
 
 @contextlib.contextmanager

@@ -36,6 +36,8 @@ LONG += ("next_term", "query_key", "several_minimizers")  # and for many costs
 LONG += ("mesh", "profile_constant", "random_features", "signed_kernel")  # or for the kernels of profiles
 LONG += ("causal", "equiangular", "frozen", "layers", "metastable", "norm_schemes", "renyi_count")  # of tokens
 LONG += ("heads", "sinkhorn", "sinkhorn_boundary", "wrapped_gaussian")  # which compile their own kernels
+# Mean fields compile their own kernels and densities.
+LONG += ("diffusivity", "fokker_sign", "gumbel", "mean_field", "modes", "ott_antonsen", "sinkhorn_flow")
 
 RUN = """
 import sys
