@@ -6,7 +6,8 @@ largest, and what is known of the points (effective sample sizes, normalisers, s
 last at the heavier half of the points only, as common factors cancel there.
 
 Of tokens that move velocities, and how far they have come, are (1 + a) times what they should be, and off by a of the
-largest in every coordinate: those at rest move as well.
+largest in every coordinate: those at rest move as well. Means and covariances of the closure of Gaussian ones are (1 +
+a) times what they should be at every time but zero, and they last so much longer.
 
 Run as a script this judges whole studies at quick size with each life wrong, and prints claim, amount and verdict:
 
@@ -35,6 +36,7 @@ LIVES = {
     "limit": "DriftDiffusion",
     "expansion": "LaplaceExpansion",
     "tokens": "TokenFlow",
+    "closure": "GaussianClosure",
 }
 AMOUNT = 0.1
 # Values that have decayed stay in the range of f though they are a tenth too large, as do eigenvalues below one; of 64
@@ -119,7 +121,19 @@ class WrongTokens(Wrong):
         return (1 + self.amount) * change + self.amount * np.abs(change).max()
 
 
-PROXIES = {"empirical": WrongSums, "population": WrongSums, "tokens": WrongTokens}
+class WrongClosure(Wrong):
+    """A Gaussian law farther out and wider than it should be."""
+
+    def evolve(self, *, mean, covariance, times):
+        law = self.right.evolve(mean=mean, covariance=covariance, times=times)
+        later = np.where(law.times > 0, 1 + self.amount, 1.0)
+        return dataclasses.replace(
+            law, means=law.means * later[:, None], covariances=law.covariances * later[:, None, None],
+            blow_up_time=(1 + self.amount) * law.blow_up_time,
+        )  # fmt: skip
+
+
+PROXIES = {"empirical": WrongSums, "population": WrongSums, "tokens": WrongTokens, "closure": WrongClosure}
 
 
 @contextlib.contextmanager
