@@ -117,7 +117,7 @@ def phases(
         ax: where to draw.
         times: t_k > 0, rising, shape (T,).
         inverse_temperatures: beta > 0, rising, shape (B,).
-        counts: numbers of clusters, shape (B, T).
+        counts: numbers of clusters, shape (B, T); 0, which is left white, where there are none yet.
         predicted: times at which clusters should have formed, shape (B,), drawn as dashes.
 
     Returns:
@@ -132,7 +132,7 @@ def phases(
         raise DataError(f"`counts` must have shape {(len(betas), len(at))}, (B, T), got {found.shape}.")
     levels = np.arange(1, MOST_COUNTED + 2)
     scale = BoundaryNorm(levels - 0.5, 256, extend="max")
-    colours = colormaps["cividis_r"]
+    colours = colormaps["cividis_r"].with_extremes(under="white")
     mesh = ax.pcolormesh(_edges(at), _edges(betas), found, cmap=colours, norm=scale, rasterized=True)
     if predicted is not None:
         when = check_finite(predicted, "predicted")

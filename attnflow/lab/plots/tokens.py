@@ -197,13 +197,13 @@ def wrapped(times: np.ndarray, angles: np.ndarray) -> tuple[np.ndarray, np.ndarr
 def error_over_time(
     ax: Axes, *, times: Sequence[float], errors: np.ndarray, until: float | None = None, label: str = "error"
 ) -> Axes:
-    """Draw an error over time on a logarithmic axis, and from a time on as nothing that counts.
+    """Draw an error over time on a logarithmic axis, as long as there is something to be compared with.
 
     Args:
         ax: where to draw.
         times: t_k, shape (T,).
         errors: shape (T,); those that are zero are left out.
-        until: the time from which on the reference is no longer resolved, hatched.
+        until: the time from which on the reference is no longer resolved: hatched, and errors left out.
         label: of the vertical axis.
 
     Returns:
@@ -215,7 +215,8 @@ def error_over_time(
     at, found = check_finite(times, "times"), check_finite(errors, "errors")
     if at.ndim != 1 or found.shape != at.shape:
         raise DataError(f"`errors` must have shape {at.shape}, one for each time, got {found.shape}.")
-    ax.plot(at[found > 0], found[found > 0], color=BLUE, marker="o", markersize=2.4, clip_on=False)
+    drawn = (found > 0) & (at <= (np.inf if until is None else until))
+    ax.plot(at[drawn], found[drawn], color=BLUE, marker="o", markersize=2.4, clip_on=False)
     ax.locator_params(axis="x", nbins=4)
     ax.set(yscale="log", xlim=(at[0], at[-1]), xlabel="time $t$", ylabel=label)
     if until is not None:
