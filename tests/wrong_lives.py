@@ -7,7 +7,8 @@ last at the heavier half of the points only, as common factors cancel there.
 
 Of tokens that move velocities, and how far they have come, are (1 + a) times what they should be, and off by a of the
 largest in every coordinate, to and fro: those at rest move as well, and those that are together come apart. A mean
-field is (1 + a) times as fast as it should be, with noise of the diffusivity a / 10.
+field is (1 + a) times as fast as it should be, with noise of the diffusivity a / 10. Means and covariances of the
+closure of Gaussian ones are (1 + a) times what they should be at every time but zero, and they last so much longer.
 
 Run as a script this judges whole studies at quick size with each life wrong, and prints claim, amount and verdict:
 
@@ -37,6 +38,7 @@ LIVES = {
     "expansion": "LaplaceExpansion",
     "tokens": "TokenFlow",
     "mean_field": "MeanFieldFlow",
+    "closure": "GaussianClosure",
 }
 AMOUNT = 0.1
 # Values that have decayed stay in the range of f though they are a tenth too large, as do eigenvalues below one; of 64
@@ -142,7 +144,20 @@ class WrongMeanField(Wrong):
         return dataclasses.replace(moved, times=moved.times / (1 + self.amount))
 
 
+class WrongClosure(Wrong):
+    """A Gaussian law farther out and wider than it should be."""
+
+    def evolve(self, *, mean, covariance, times):
+        law = self.right.evolve(mean=mean, covariance=covariance, times=times)
+        later = np.where(law.times > 0, 1 + self.amount, 1.0)
+        return dataclasses.replace(
+            law, means=law.means * later[:, None], covariances=law.covariances * later[:, None, None],
+            blow_up_time=(1 + self.amount) * law.blow_up_time,
+        )  # fmt: skip
+
+
 PROXIES = {"empirical": WrongSums, "population": WrongSums, "tokens": WrongTokens, "mean_field": WrongMeanField}
+PROXIES |= {"closure": WrongClosure}
 
 
 @contextlib.contextmanager

@@ -38,6 +38,7 @@ LONG += ("causal", "equiangular", "frozen", "layers", "metastable", "norm_scheme
 LONG += ("heads", "sinkhorn", "sinkhorn_boundary", "wrapped_gaussian")  # which compile their own kernels
 # Mean fields compile their own kernels and densities.
 LONG += ("diffusivity", "fokker_sign", "gumbel", "mean_field", "modes", "ott_antonsen", "sinkhorn_flow")
+LONG += ("collapse", "gaussian", "gaussian_sinkhorn", "mean_shift")  # and layers of tokens that move
 
 RUN = """
 import sys

@@ -17,6 +17,7 @@ SLOW |= {"profile_constant", "signed_kernel"}
 SLOW |= {"heads", "sinkhorn", "sinkhorn_boundary"}
 SLOW |= {"frozen", "metastable", "renyi_count"}
 SLOW |= {"gumbel", "mean_field", "modes", "sinkhorn_flow"}
+SLOW |= {"gaussian", "gaussian_sinkhorn"}
 
 
 def surprises(study):
