@@ -38,7 +38,7 @@ def searched(radius: float, count: int, key: jax.Array) -> float:
 def measure(case: dict, key: jax.Array) -> dict[str, float]:
     """Return norms of Jacobians of N tokens in three balls."""
     count = case["tokens"]
-    designed = af.DiscreteMeasure(FAR * PLACES, weights=[1, 1, count - 2])
+    designed = af.DiscreteMeasure(FAR * PLACES, weights=np.array([1.0, 1.0, count - 2.0]))
     return {
         "far": af.jacobian_norm(flow(), designed),
         "near": searched(NEAR, count, key),

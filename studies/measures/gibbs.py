@@ -13,6 +13,8 @@ deficit from the divergence, of a random law for each row. In the control the en
 logits vanish: what is missing is log N.
 """
 
+from typing import Any
+
 import jax
 import numpy as np
 
@@ -52,7 +54,7 @@ def measure(case: dict, key: jax.Array) -> dict[str, float]:
     }
 
 
-COMMON = dict(
+COMMON: dict[str, Any] = dict(
     source="V", size="points", predicted=0.0, margin=1e-11, measures=("empirical",),
     hypotheses=r"softmax of $2 \langle x, y\rangle$ over $N$ points on the plane, one of them the origin",
 )  # fmt: skip

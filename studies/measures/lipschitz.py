@@ -55,7 +55,7 @@ def two_clusters(size: float) -> float:
 def half_of_each(side: float, count: int) -> af.DiscreteMeasure:
     """Return one token at 0 and half of the others at either side."""
     half = (count - 1) / 2
-    return af.DiscreteMeasure([[0.0], [side], [-side]], weights=[1.0, half, half])
+    return af.DiscreteMeasure(np.array([[0.0], [side], [-side]]), np.array([1.0, half, half]))
 
 
 def attained(count: int) -> tuple[float, float]:
