@@ -55,6 +55,9 @@ AMOUNTS = dict.fromkeys(
 AMOUNTS |= dict.fromkeys(["V-meanfield/quantiles", "V-meanfield/constant"], 0.5)
 # At the end of an interval a layer is fifty times as far from its limit as that is from zero.
 AMOUNTS |= dict.fromkeys(["boundary/steep/sup", "boundary/steep/L2"], 2.0)
+# Bounds are not sharp: what is found has to grow by more than they leave.
+AMOUNTS |= dict.fromkeys(["V-lip/plane", "V-lip-control/plane", "V-input/line", "V-input-control/line"], 0.5)
+OF_FLOWS = ("jacobian_norm", "wasserstein_lipschitz", "fixed_point")  # what else is asked of tokens that move
 STUDIES = Path(__file__).parents[1] / "studies"
 
 
@@ -127,6 +130,12 @@ class WrongTokens(Wrong):
         signs = np.where(np.arange(len(change)) % 2, 1.0, -1.0)[:, None]
         return (1 + self.amount) * change + self.amount * np.abs(change).max() * signs
 
+    def asked(self, question, *given, **named):
+        """Return what a function of flows says of one whose values are too large."""
+        how = dict(manifold=self.right.manifold, centred=self.right.centred, rtol=self.right.rtol)
+        stretched = type(self.right)(self.right.attention, (1 + self.amount) * self.right.value, **how)
+        return question(stretched, *given, **named)
+
 
 class WrongMeanField(Wrong):
     """Tokens that move faster, and with noise."""
@@ -167,12 +176,21 @@ def wrong(lives, amount):
     for life, exact in right.items():
         proxy = PROXIES.get(life, WrongEquation)
         setattr(af, LIVES[life], functools.partial(_made_wrong, proxy, exact, amount))
+    questions = {name: getattr(af, name) for name in OF_FLOWS if "tokens" in lives}
+    for name, question in questions.items():
+        setattr(af, name, functools.partial(_asked_wrong, question))
     try:
         with np.errstate(invalid="ignore"):  # a variance below zero is as wrong as it should be
             yield
     finally:
         for life, exact in right.items():
             setattr(af, LIVES[life], exact)
+        for name, question in questions.items():
+            setattr(af, name, question)
+
+
+def _asked_wrong(question, flow, *given, **named):
+    return flow.asked(question, *given, **named)
 
 
 def _made_wrong(proxy, exact, amount, *given, **named):

@@ -39,6 +39,7 @@ LONG += ("heads", "sinkhorn", "sinkhorn_boundary", "wrapped_gaussian")  # which 
 # Mean fields compile their own kernels and densities.
 LONG += ("diffusivity", "fokker_sign", "gumbel", "mean_field", "modes", "ott_antonsen", "sinkhorn_flow")
 LONG += ("collapse", "gaussian", "gaussian_sinkhorn", "mean_shift")  # and layers of tokens that move
+LONG += ("arcsin", "deep", "dot_product_ball", "gibbs", "lipschitz", "measure")  # or derivatives by tokens
 
 RUN = """
 import sys

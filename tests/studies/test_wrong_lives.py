@@ -18,6 +18,7 @@ SLOW |= {"heads", "sinkhorn", "sinkhorn_boundary"}
 SLOW |= {"frozen", "metastable", "renyi_count"}
 SLOW |= {"gumbel", "mean_field", "modes", "sinkhorn_flow"}
 SLOW |= {"gaussian", "gaussian_sinkhorn"}
+SLOW |= {"arcsin", "lipschitz"}
 
 
 def surprises(study):
