@@ -49,6 +49,8 @@ AMOUNTS = dict.fromkeys(
 )  # fmt: skip
 # At the end of an interval a layer is fifty times as far from its limit as that is from zero.
 AMOUNTS |= dict.fromkeys(["boundary/steep/sup", "boundary/steep/L2"], 2.0)
+# Clusters are whole numbers, and where they are is far from the maxima of another mode, a little off or not.
+AMOUNTS |= dict.fromkeys(["B-clusters/circle", "B-clusters-control/circle", "B-centres-control/circle"], 1.0)
 STUDIES = Path(__file__).parents[1] / "studies"
 
 
