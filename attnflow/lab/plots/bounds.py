@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from attnflow._checks import check_finite, check_positive
 from attnflow.errors import DataError
 from attnflow.judge.words import number
+from attnflow.lab.plots.flows import Numbers
 from attnflow.lab.plots.style import BLUE, GREEN, GREY, INK, VERMILLION
 
 STEP_LOOKS = [(BLUE, "o"), (VERMILLION, "D"), (GREEN, "s"), (INK, "v"), (GREY, "^")]
@@ -67,7 +68,7 @@ def fan(ax: Axes, *, before: np.ndarray, after: np.ndarray, bound: float) -> Axe
 
 
 def depth_ladder(
-    ax: Axes, *, steps: Sequence[float], errors: Mapping[str, np.ndarray], orders: Mapping[str, float],
+    ax: Axes, *, steps: Numbers, errors: Mapping[str, np.ndarray], orders: Mapping[str, float],
     modelling_error: float | None = None,
 ) -> Axes:  # fmt: skip
     """Draw the errors of integrators over their steps, above the error that the model has at any step.

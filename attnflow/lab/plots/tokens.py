@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from matplotlib.lines import Line2D
 
 from attnflow._checks import check_finite
 from attnflow.errors import DataError
-from attnflow.lab.plots.flows import Curves, angle_axis, label_times, shown_dots
+from attnflow.lab.plots.flows import Curves, Numbers, angle_axis, label_times, shown_dots
 from attnflow.lab.plots.style import BLUE, GREY, INK, PALE_BLUE, VERMILLION
 
 WIDTH = 0.1  # radians, of the Gaussians that stand for tokens in a margin, where they would be points
@@ -23,7 +22,7 @@ TURN = 2 * np.pi
 
 
 def braids(
-    drawn: Figure, *, times: Sequence[float], angles: np.ndarray, centres: Sequence[float] = (),
+    drawn: Figure, *, times: Numbers, angles: np.ndarray, centres: Numbers = (),
     densities: Curves | None = None,
 ) -> np.ndarray:  # fmt: skip
     """Draw the angles of tokens over time, between their laws at the start and at the end.
@@ -75,7 +74,7 @@ def braids(
 
 
 def strands(
-    ax: Axes, *, times: Sequence[float], angles: np.ndarray, values: np.ndarray, scale: Normalize | None = None
+    ax: Axes, *, times: Numbers, angles: np.ndarray, values: np.ndarray, scale: Normalize | None = None
 ) -> Axes:
     """Draw the angles of tokens over time, each in the colour of the value that it has there.
 
@@ -117,7 +116,7 @@ def strands(
     return ax
 
 
-def laws(ax: Axes, *, times: Sequence[float], angles: np.ndarray, equation: Curves) -> Axes:
+def laws(ax: Axes, *, times: Numbers, angles: np.ndarray, equation: Curves) -> Axes:
     """Draw the law of tokens on the circle, as far as their spacing tells it, over the densities of an equation.
 
     In one dimension tokens keep their order; between two neighbours of N at the angles a < b lies the mass 1/N, so that
@@ -195,7 +194,7 @@ def wrapped(times: np.ndarray, angles: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 
 def error_over_time(
-    ax: Axes, *, times: Sequence[float], errors: np.ndarray, until: float | None = None, label: str = "error"
+    ax: Axes, *, times: Numbers, errors: np.ndarray, until: float | None = None, label: str = "error"
 ) -> Axes:
     """Draw an error over time on a logarithmic axis, as long as there is something to be compared with.
 
@@ -225,7 +224,7 @@ def error_over_time(
     return ax
 
 
-def _check_paths(times: Sequence[float], angles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _check_paths(times: Numbers, angles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     at, paths = check_finite(times, "times"), check_finite(angles, "angles")
     if at.ndim != 1 or paths.ndim != 2 or len(paths) != len(at):
         raise DataError(f"`angles` must have shape (T, N) with T = {at.size} times, got {paths.shape}.")
