@@ -97,6 +97,10 @@ from attnflow.pseudometrics.plain import SquaredDistance as SquaredDistance
 from attnflow.pseudometrics.variable_bandwidth import SelfTuned as SelfTuned
 from attnflow.pseudometrics.variable_bandwidth import VariableBandwidth as VariableBandwidth
 from attnflow.sums.empirical import EmpiricalAttention as EmpiricalAttention
+from attnflow.sums.maps_of_measures.jacobians import jacobian_norm as jacobian_norm
+from attnflow.sums.maps_of_measures.lipschitz import wasserstein_lipschitz as wasserstein_lipschitz
+from attnflow.sums.maps_of_measures.lipschitz import wasserstein_lipschitz_bound as wasserstein_lipschitz_bound
+from attnflow.sums.maps_of_measures.shared_depth import fixed_point as fixed_point
 from attnflow.sums.population import PopulationAttention as PopulationAttention
 from attnflow.sums.tokens import TokenFlow as TokenFlow
 from attnflow.trajectories import Spectrum as Spectrum

@@ -203,22 +203,18 @@ def quadratic_logit(attention: Attention, dim: int) -> QuadraticLogit:
         DataError: if the cost takes points of another dimension.
     """
     check_dim(attention.pseudometric, dim)
-    zero, unit = np.zeros((1, dim)), np.eye(dim)
-
-    def change(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """Return logit(x, y) - logit(x, 0) of rows."""
-        logits = jax.vmap(attention.logit)(jnp.concatenate([x, x]), jnp.concatenate([y, 0 * y]))
-        return np.subtract(*np.split(np.asarray(logits), 2))
-
+    unit, nowhere = np.eye(dim), np.zeros((dim, dim))
     first, second = np.repeat(unit, dim, axis=0), np.tile(unit, (dim, 1))
-    at_zero = change(np.repeat(zero, dim, axis=0), unit)
-    cross = change(first, second).reshape(dim, dim) - at_zero
-    sums = change(np.repeat(zero, dim * dim, axis=0), first + second).reshape(dim, dim)
-    curvature = at_zero[:, None] + at_zero - sums
-    found = QuadraticLogit(cross, curvature, at_zero + np.diagonal(curvature) / 2)
     x, y = 2 * np.random.default_rng(0).standard_normal((2, _PROBES, dim))
+    queries = np.concatenate([nowhere, first, 0 * first, x])
+    keys = np.concatenate([unit, second, first + second, y])
+    logits = jax.vmap(attention.logit)(jnp.asarray(np.tile(queries, (2, 1))), jnp.concatenate([keys, 0 * keys]))
+    changes = np.subtract(*np.split(np.asarray(logits), 2))  # logit(x, y) - logit(x, 0)
+    at_zero, mixed, sums, seen = np.split(changes, np.cumsum([dim, dim * dim, dim * dim]))
+    cross = mixed.reshape(dim, dim) - at_zero
+    curvature = at_zero[:, None] + at_zero - sums.reshape(dim, dim)
+    found = QuadraticLogit(cross, curvature, at_zero + np.diagonal(curvature) / 2)
     said = ((x @ cross - y @ curvature / 2 + found.slope) * y).sum(axis=1)
-    seen = change(x, y)
     if not np.abs(said - seen).max() <= _QUADRATIC * max(1.0, np.abs(seen).max()):  # what is no number is none
         raise ConfigError(
             f"{attention.pseudometric!r} has a logit that is not quadratic in the key, so that its weights times a "

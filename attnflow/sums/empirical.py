@@ -43,7 +43,7 @@ class EmpiricalAttention:
     Under a mask ("masked") only tiles are visited that hold a key, or lists of keys are gathered; RandomFeatures
     ("features") take time like N R. Neither is traced by JAX.
 
-    No method forms an N x N array, with one exception: `evolve` over 64 layers or more of at most 2048 points holds the
+    No method forms an N x N array, with one exception: `evolve` over 10 layers or more of at most 2048 points holds the
     normalised matrix, of up to 34 MB.
 
     `layer`, `generator` and `log_normalizer` can be differentiated by points, masses, values, bandwidth and queries,

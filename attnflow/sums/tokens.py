@@ -15,6 +15,7 @@ from attnflow.integrators.base import Integrator
 from attnflow.manifolds.base import Manifold
 from attnflow.measures import DiscreteMeasure, as_measure
 from attnflow.precision import require_x64
+from attnflow.sums.token_neighbours import warn_of_pairs
 from attnflow.sums.token_velocities import TokenMotion
 from attnflow.trajectories import TokenTrajectory
 
@@ -112,6 +113,8 @@ class TokenFlow:
             ConfigError: as in `velocity`, or if a time is not a whole number of steps.
             ConvergenceError: if tokens overflow or steps become too short; the states until then are its attribute
                 `trajectory`.
+
+        A RuntimeWarning tells where a hundred tokens or more see fewer than five others each, at the start or the end.
         """
         integrator = Adaptive() if integrator is None else integrator
         if not isinstance(integrator, Integrator):
@@ -120,7 +123,12 @@ class TokenFlow:
             )
         measure = self._tokens(tokens, "tokens")
         weights = measure.masses if isinstance(tokens, DiscreteMeasure) else None
-        return integrator.solve(self._motion(measure, weights=weights), np.array(measure.points), times)
+        warn_of_pairs(self.attention, measure.points, measure.masses, time=0.0)
+        moved = integrator.solve(self._motion(measure, weights=weights), np.array(measure.points), times)
+        last = int(np.argmax(moved.times))
+        if moved.times[last] > 0:
+            warn_of_pairs(self.attention, moved.points[last], measure.masses, time=moved.times[last])
+        return moved
 
     def _motion(self, measure: DiscreteMeasure, *, weights: np.ndarray | None) -> TokenMotion:
         return TokenMotion(

@@ -121,22 +121,32 @@ def angles_of(points: np.ndarray) -> np.ndarray:
     return np.arctan2(points[:, 1::2], points[:, 0::2]).T
 
 
-def powers(points: np.ndarray, largest: int) -> np.ndarray:
-    """Return N |phat(q)|^2 for all q with components from -largest to largest, shape (2 largest + 1,) * m."""
-    phases = []
-    for cosine, sine in zip(points[:, 0::2].T, points[:, 1::2].T, strict=True):
-        upwards = np.vander(cosine - 1j * sine, largest + 1, increasing=True)
-        phases.append(np.hstack([upwards[:, :0:-1].conj(), upwards]))
-    products = np.ones((len(points), 1))
-    for phase in phases[:-1]:
-        products = (products[:, :, None] * phase[:, None]).reshape(len(points), -1)
-    sums = products.T @ phases[-1]
-    return np.abs(sums.reshape([2 * largest + 1] * len(phases))) ** 2 / len(points)
+def powers(clouds: np.ndarray, largest: int) -> np.ndarray:
+    """Return N |phat(q)|^2 of clouds (..., N, 2m) for all q with components from -largest to largest.
+
+    The shape is (...) + (2 largest + 1,) * m. That of -q is that of q: sums are taken where the last component is not
+    negative.
+    """
+    *many, n, dim = clouds.shape
+    step = np.moveaxis(clouds[..., 0::2] - 1j * clouds[..., 1::2], -1, 0)  # e^{-ix}, of one angle after another
+    phases = np.empty((dim // 2, *many, largest + 1, n), complex)
+    phases[..., 0, :] = 1
+    for q in range(largest):
+        np.multiply(phases[..., q, :], step, out=phases[..., q + 1, :])
+    products = np.ones((*many, 1, n))
+    for upwards in phases[:-1]:
+        both = np.concatenate([upwards[..., :0:-1, :].conj(), upwards], axis=-2)
+        products = (products[..., :, None, :] * both[..., None, :, :]).reshape(*many, -1, n)
+    sums = products @ np.swapaxes(phases[-1], -1, -2) if dim > 2 else phases[-1].sum(axis=-1)[..., None, :]
+    half = (sums.real**2 + sums.imag**2) / n
+    whole = np.concatenate([half[..., ::-1, :0:-1], half], axis=-1)
+    return whole.reshape(*many, *[2 * largest + 1] * (dim // 2))
 
 
-def weighted_powers(points: np.ndarray, weights: np.ndarray) -> float:
-    """Return the sum over q of the weights times N |phat(q)|^2."""
-    return float(np.sum(weights * powers(points, len(weights) // 2)))
+def weighted_powers(clouds: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return the sum over q of the weights times N |phat(q)|^2 of clouds (..., N, 2m), shape (...)."""
+    axes = tuple(range(-weights.ndim, 0))
+    return np.sum(weights * powers(clouds, len(weights) // 2), axis=axes)
 
 
 def squared_noise(points: np.ndarray, *, wave: tuple[int, ...], bandwidth: float, layers: int) -> float:
@@ -210,10 +220,8 @@ def measure(case: dict, key: jax.Array) -> dict[str, float]:
         clouds = uniform.sample(count * n, key=key).reshape(count, n, 2 * m)
         others = uniform.sample(CLOUDS_OF_POWERS[m] * POINTS_OF_POWERS, key=jax.random.fold_in(key, 1))
         weights = asked.response.weights
-        added = np.mean([asked.of_cloud(points) - weighted_powers(points, weights) for points in clouds])
-        of_powers = np.mean(
-            [weighted_powers(points, weights) for points in others.reshape(-1, POINTS_OF_POWERS, 2 * m)]
-        )
+        added = np.mean([asked.of_cloud(points) for points in clouds] - weighted_powers(clouds, weights))
+        of_powers = np.mean(weighted_powers(others.reshape(-1, POINTS_OF_POWERS, 2 * m), weights))
         row |= {quantity: float((added + of_powers) / value) for quantity, value in asked.predicted.items()}
         row[f"{next(iter(asked.predicted))}.ess"] = np.sqrt(2) ** m * neighbours(m, n, asked.bandwidth)
     return row

@@ -1,11 +1,15 @@
 """Tokens that move by attention: against matrices of all pairs and SciPy alone, and what they must conserve."""
 
+import warnings
+
 import numpy as np
 import pytest
 from witnesses import moving_tokens as witness
 
 import attnflow as af
 from attnflow.errors import ConfigError, ConvergenceError, DataError
+from attnflow.sums import token_velocities
+from attnflow.sums.token_neighbours import neighbours
 
 RNG = np.random.default_rng(5)
 BETA = 1.3
@@ -128,3 +132,101 @@ def test_tokens_that_overflow_are_named_with_the_step_and_the_last_good_state_is
         assert found.times.tolist() == kept
         again = flow.evolve(tokens, kept, integrator=integrator)
         np.testing.assert_array_equal(found.points, again.points)
+
+
+def ring(count):
+    """Tokens on the circle, not equally far apart."""
+    angles = 2 * np.pi * np.arange(count) / count
+    angles = angles + 0.2 * np.sin(angles)
+    return np.column_stack([np.cos(angles), np.sin(angles)])
+
+
+@pytest.mark.parametrize(("count", "warned"), [(150, True), (600, False), (60, False)])
+def test_many_tokens_that_see_few_others_are_told_apart_from_a_density(count, warned):
+    flow = af.TokenFlow(af.Attention(af.DotProduct(), bandwidth=0.01), manifold=af.Circle())
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        flow.evolve(ring(count), 0.01, integrator=af.Layer(0.01))
+    # N p sqrt(2 pi eps) is about 6 of 150 tokens at the densest place, 4.98 - 1 at the median, and 19 of 600
+    assert [("at time 0 a token sees" in str(each.message)) for each in caught][:1] == [True] * warned
+
+
+def test_attention_that_looks_elsewhere_is_not_asked_how_many_it_sees():
+    sphere, plane = started("sphere", count=150)[0], started("plane", count=150)[0]
+    for cost, tokens in ((af.QueryKey(np.eye(3), 2 * np.eye(3)), sphere), (af.DotProduct(), plane)):
+        assert neighbours(af.Attention(cost, bandwidth=1e-4), tokens, np.ones(150)) is None
+    close = neighbours(af.Attention(af.SquaredDistance(), bandwidth=1e-4), plane, np.ones(150))
+    assert close is not None
+    assert 0 <= close < 1
+
+
+@pytest.mark.parametrize("normalization", ["softmax", "unnormalized"])
+def test_the_simplex_is_at_rest_and_energy_rises(normalization):
+    simplex = np.eye(4) - 0.25
+    simplex /= np.linalg.norm(simplex, axis=1, keepdims=True)
+    flow = af.TokenFlow(
+        af.Attention(af.DotProduct(), bandwidth=0.5, normalization=normalization), manifold=af.Sphere(3)
+    )
+    np.testing.assert_allclose(flow.velocity(simplex), 0.0, atol=1e-15)
+    tokens = started("sphere", count=9)[0]
+    flow = af.TokenFlow(flow.attention, manifold=af.Sphere(2))
+    moved = flow.evolve(tokens, np.linspace(0.0, 3.0, 7)).points
+    energies = [np.exp(2.0 * x @ x.T).sum() for x in moved]  # which both are gradient flows of, in other metrics [G]
+    assert (np.diff(energies) > 0).all()
+
+
+def test_a_wait_that_is_exponentially_long_takes_a_few_hundred_velocities():
+    angles = np.array([-0.05, 0.0, 0.04, 1.45, 1.5, 1.56])
+    tokens = np.column_stack([np.cos(angles), np.sin(angles)])
+    flow = af.TokenFlow(af.Attention(af.DotProduct(), bandwidth=1 / 15), manifold=af.Circle())
+    moved = flow.evolve(tokens, [1e3, 1e5], integrator=af.Adaptive(rtol=1e-6, merge=1e-4))
+    assert [event.tokens for event in moved.events] == [(0, 1, 2), (3, 4, 5), (0, 1, 2, 3, 4, 5)]
+    assert moved.events[-1].time > np.exp(10.0)
+    gaps = np.linalg.norm(moved.points[:, 0] - moved.points[:, 3], axis=1)
+    assert gaps[0] > 1.2
+    assert gaps[1] == 0.0
+    assert int(moved.method.split(", ")[2].split()[0]) < 800
+
+
+def test_keys_that_do_not_settle_are_named_with_the_time():
+    attention = af.Attention(af.SquaredDistance(), bandwidth=0.5, normalization=af.Sinkhorn(max_sweeps=24))
+    flow = af.TokenFlow(attention, value=-40.0)  # from 0 the weights take 35 sweeps; at first fewer, from nearby
+    with pytest.raises(ConvergenceError, match=r"after time 0: the key weights do not settle") as caught:
+        flow.evolve(started("plane")[0], 0.5)
+    assert caught.value.trajectory.times.tolist() == [0.0]
+
+
+def test_planned_sums_move_tokens_as_sums_over_all_pairs_do(monkeypatch):
+    tokens, _, _, value, manifold = started("sphere", count=300)
+    flows = [
+        af.TokenFlow(af.Attention(af.SquaredDistance(), bandwidth=0.3, normalization=each), value, manifold=manifold)
+        for each in ("softmax", "sinkhorn")
+    ]
+    traced = [flow.evolve(tokens, 0.2, integrator=af.Midpoint(0.1)) for flow in flows]
+    monkeypatch.setattr(token_velocities, "PLANNED_PAIRS", 1)
+    for flow, right in zip(flows, traced, strict=True):
+        moved = flow.evolve(tokens, 0.2, integrator=af.Midpoint(0.1))
+        off = np.linalg.norm(moved.points - right.points, axis=2).max()
+        assert off <= moved.solver_error + right.solver_error
+
+
+def test_kinds_that_jax_does_not_trace_move_too():
+    tokens, query, key, value, manifold = started("sphere")
+    entmax = af.Attention(af.DotProduct(), bandwidth=1.0, normalization=af.Entmax(1.5))
+    asymmetric = af.Attention(af.QueryKeyDistance(query, key), bandwidth=0.5, normalization="sinkhorn")
+    for attention in (entmax, asymmetric):
+        flow = af.TokenFlow(attention, value, manifold=manifold)
+        layer = af.EmpiricalAttention(attention, af.DiscreteMeasure(tokens, np.full(12, 1 / 12)), rtol=1e-10)
+        velocities = layer.layer(tokens) @ value.T
+        velocities -= np.sum(velocities * tokens, axis=1, keepdims=True) * tokens
+        np.testing.assert_allclose(flow.velocity(tokens), velocities, rtol=0, atol=1e-9)
+
+
+def test_tokens_on_a_surface_stay_on_it():
+    ellipsoid = af.Ellipsoid((1.0, 0.8, 0.6))
+    tokens = ellipsoid.sample_uniform(10, np.random.default_rng(1))
+    flow = af.TokenFlow(af.Attention(af.SquaredDistance(), bandwidth=0.5), manifold=ellipsoid, centred=True)
+    moved = flow.evolve(tokens, 0.5, integrator=af.Layer(0.25)).points[0]
+    np.testing.assert_allclose(np.sum((moved / [1.0, 0.8, 0.6]) ** 2, axis=1), 1.0, atol=1e-12)
+    normals = tokens / np.array([1.0, 0.8, 0.6]) ** 2
+    np.testing.assert_allclose(np.sum(flow.velocity(tokens) * normals, axis=1), 0.0, atol=1e-12)

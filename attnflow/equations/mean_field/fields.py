@@ -13,7 +13,6 @@ from attnflow.equations.mean_field.kernels import Apply, Kernel
 from attnflow.errors import ConvergenceError
 from attnflow.normalizations.base import Keys
 
-_SETTLED = 1e-13  # of key weights that are iterated, where nothing else is asked
 _ROUNDING = 2e-15  # of a sum, relative to the largest
 _DEPTH = 6  # updates that are extrapolated
 
@@ -32,12 +31,16 @@ class Field:
         kernels: of the heads, on the same nodes.
         value: V, (D, D).
         centred: whether x is subtracted.
+        settled: see `NodeKeys`.
     """
 
-    def __init__(self, attention: Attending, kernels: list[Kernel], *, value: np.ndarray, centred: bool) -> None:
+    def __init__(
+        self, attention: Attending, kernels: list[Kernel], *, value: np.ndarray, centred: bool, settled: float
+    ) -> None:
         nodes = kernels[0].nodes
         outputs = getattr(attention, "output", [np.eye(nodes.shape[1])])
-        self._heads = [Head(*parts) for parts in zip(attention.heads, kernels, outputs, strict=True)]
+        parts = zip(attention.heads, kernels, outputs, strict=True)
+        self._heads = [Head(*part, settled=settled) for part in parts]
         self._nodes, self._value, self._centred = nodes, value, centred
 
     def at_nodes(self, density: np.ndarray) -> np.ndarray:
@@ -62,11 +65,11 @@ class Field:
 class Head:
     """One attention with its output matrix."""
 
-    def __init__(self, attention: Attention, kernel: Kernel, output: np.ndarray) -> None:
+    def __init__(self, attention: Attention, kernel: Kernel, output: np.ndarray, *, settled: float) -> None:
         self.kernel = kernel
         self._divides = attention.rows == "divided"
         self._normalization = attention.normalization
-        self._keys = NodeKeys(attention, kernel)
+        self._keys = NodeKeys(attention, kernel, settled=settled)
         self._output = output
 
     def average(self, density: np.ndarray, apply: Apply) -> np.ndarray:
@@ -85,6 +88,7 @@ class NodeKeys(Keys):
     Args:
         attention: whose normalisation asks.
         kernel: of the attention.
+        settled: by how much key weights that are iterated may still change, where the attention does not say.
 
     Attributes:
         density: (M,), as it is now.
@@ -92,10 +96,11 @@ class NodeKeys(Keys):
 
     density: np.ndarray
 
-    def __init__(self, attention: Attention, kernel: Kernel) -> None:
+    def __init__(self, attention: Attention, kernel: Kernel, *, settled: float) -> None:
         self.is_symmetric = attention.pseudometric.is_symmetric
         self._kernel = kernel
         self._values: dict[Callable, np.ndarray] = {}
+        self._settled = settled
         self._last = np.zeros(len(kernel.nodes))  # the fixed point of the density before
 
     def log_total(self, log_weights: Any) -> np.ndarray:
@@ -119,7 +124,7 @@ class NodeKeys(Keys):
         for _ in range(max_sweeps):
             change = update(found) - found
             # Totals are e^-u: rounding is relative to the largest of them.
-            tolerance = max(_SETTLED if rtol is None else rtol, _ROUNDING * float(np.exp(np.ptp(found))))
+            tolerance = max(self._settled if rtol is None else rtol, _ROUNDING * float(np.exp(np.ptp(found))))
             if np.abs(change).max() <= tolerance:
                 self._last = found + change
                 return self._last

@@ -15,9 +15,10 @@ import math
 import numpy as np
 
 from attnflow.equations.mean_field.fields import UnresolvedError
-from attnflow.equations.mean_field.kernels import MatrixKernel
+from attnflow.equations.mean_field.kernels import Kernel, MatrixKernel
 from attnflow.equations.mean_field.problem import Answer, BrokenOffError, Problem, Solver
 
+_SETTLED = 1e-10  # of key weights: no number of cells asks for more
 _COURANT = 0.8  # of the largest step at which no density is negative
 
 
@@ -79,7 +80,8 @@ class _Cells:
         self.centres, faces = _points(self.angles), _points(self.angles + self.width / 2)
         volumes = np.full(count, self.width)
         heads = problem.attention.heads
-        self.field = problem.field([MatrixKernel(head, self.centres, volumes) for head in heads])
+        kernels: list[Kernel] = [MatrixKernel(head, self.centres, volumes) for head in heads]
+        self.field = problem.field(kernels, settled=_SETTLED)
         self._at_faces = self.field.towards(faces)
         self._tangents = np.column_stack([-faces[:, 1], faces[:, 0]])
 

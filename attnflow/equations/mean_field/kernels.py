@@ -26,6 +26,7 @@ _QUERIES, _KEYS = 64, 1024  # of a block of logits: one shape reaches the compil
 _LARGEST_LOGIT = 700.0  # e^700 is 1e304
 _LARGEST_MATRIX = 1 << 25  # entries, 268 MB
 _PROBES = 8  # generic queries from which a symbol is read: each function of a basis is large at one of them
+_FEW = 400  # nodes, for which a matrix takes less time than two transforms
 _LARGEST_RULE = 1 << 19  # nodes of the quadrature of a symbol
 _DIAGONAL = 100.0  # times the tolerance: a kernel that a basis does not diagonalise is off by a share of its size
 
@@ -64,8 +65,14 @@ class DiagonalKernel(Kernel):
         self.nodes = basis.nodes
         self._basis = basis
         self._symbol = symbol[:, None]
+        self._matrix = self._transformed(np.eye(len(self.nodes))) if len(self.nodes) <= _FEW else None
 
     def to_nodes(self, values: np.ndarray) -> np.ndarray:
+        if self._matrix is not None:
+            return self._matrix @ values
+        return self._transformed(values)
+
+    def _transformed(self, values: np.ndarray) -> np.ndarray:
         rule = self._basis.rule
         return rule.synthesise(self._symbol * rule.analyse(values))
 

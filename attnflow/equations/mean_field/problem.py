@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -13,6 +14,9 @@ from attnflow.densities.base import Density
 from attnflow.equations.mean_field.fields import Field
 from attnflow.equations.mean_field.kernels import Kernel
 from attnflow.errors import ConvergenceError
+from attnflow.resolution import close_rule
+
+_SEEN = 1 << 14, 1 << 15  # nodes on curves and elsewhere: of the circle 4e-4 apart
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,9 +39,19 @@ class Problem:
     diffusivity: float
     rtol: float
 
-    def field(self, kernels: list[Kernel]) -> Field:
-        """Return the velocity on the nodes of kernels, one for each head."""
-        return Field(self.attention, kernels, value=self.value, centred=self.centred)
+    @property
+    def seen_nodes(self) -> int:
+        """At how many nodes the density is compared with what a basis makes of it."""
+        return _SEEN[min(self.density.manifold.dim, 2) - 1]
+
+    @functools.cached_property
+    def seen(self) -> np.ndarray:
+        """The density at these nodes."""
+        return np.exp(self.density.log_densities(close_rule(self.density.manifold, self.seen_nodes).points))
+
+    def field(self, kernels: list[Kernel], *, settled: float) -> Field:
+        """Return the velocity on the nodes of kernels, one for each head, with key weights that have settled."""
+        return Field(self.attention, kernels, value=self.value, centred=self.centred, settled=settled)
 
 
 class Answer(NamedTuple):

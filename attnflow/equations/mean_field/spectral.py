@@ -9,19 +9,19 @@ where the derivative of phi_0 = 1 is exactly zero: mass is conserved to the last
 
 from __future__ import annotations
 
+import functools
 from typing import NamedTuple
 
 import numpy as np
 from scipy.integrate import DOP853
 from scipy.sparse import csr_array, hstack
 
-from attnflow.densities.base import Density
 from attnflow.densities.integration import check_mass
 from attnflow.equations.discretizations.base import Basis
 from attnflow.equations.discretizations.fourier import FourierBasis
 from attnflow.equations.discretizations.harmonics import HarmonicBasis
 from attnflow.equations.discretizations.hyperspherical import HypersphericalBasis
-from attnflow.equations.mean_field.fields import UnresolvedError
+from attnflow.equations.mean_field.fields import Field, UnresolvedError
 from attnflow.equations.mean_field.kernels import kernel_on
 from attnflow.equations.mean_field.problem import Problem
 
@@ -32,10 +32,7 @@ _DEGREES = {
     2: (10, 15, 20, 28, 40, 56, 80),
     3: (5, 7, 10, 14, 18),
 }
-_TAIL = 1e-2  # of the tolerance: the largest moment of the highest eighth of degrees
-_FLOOR = 2e-15  # rounding of moments
-_NOISE = 10.0  # times the tolerance of steps: what they leave in waves that diffusion damps within a step
-_SEEN = 1 << 14, 1 << 15  # nodes at which a starting density is compared with what a basis makes of it, by dimension
+_TAIL = 10.0  # times the tolerance of steps, which is what they leave in high moments: the largest one that may be
 _CHECKED = 1e-2  # of the tolerance: what a symbol may be off by
 _STEP, _LEAST_STEP = 1e-3, 3e-14  # error of a step, as a share of the tolerance; the least that SciPy takes
 
@@ -46,26 +43,31 @@ class Level:
     Args:
         problem: what moves.
         degree: of the basis.
+        rtol: of densities.
     """
 
-    def __init__(self, problem: Problem, degree: int) -> None:
+    def __init__(self, problem: Problem, degree: int, *, rtol: float) -> None:
         density = problem.density
         kind = next(kind for kind in KINDS if kind.serves(density))
         self.basis = kind.on(density, degree).with_transforms()
         self.method = f"{kind.name}, degree {degree}".capitalize()
-        manifold = density.manifold
-        self.scale = 1 / manifold.volume
-        self.field = problem.field(
-            [kernel_on(self.basis, head, manifold, rtol=_CHECKED * problem.rtol) for head in problem.attention.heads]
-        )
+        self.scale = 1 / density.manifold.volume
+        self._problem, self._rtol, self._step = problem, rtol, step_of(rtol)
         self._frame = self.basis.fields(self.basis.nodes)
         self._along: csr_array = csr_array(hstack([along.T for along in self.basis.derivatives]))
         self._decay = problem.diffusivity * self.basis.slopes**2
         self._highest = self.basis.orders > 7 / 8 * degree
-        self._noise = _NOISE if problem.diffusivity else 0.0
 
-    def start(self, density: Density) -> np.ndarray:
-        """Return the moments of a density (K,)."""
+    @functools.cached_property
+    def field(self) -> Field:
+        """The velocity at the nodes."""
+        manifold, rtol = self._problem.density.manifold, _CHECKED * self._problem.rtol
+        kernels = [kernel_on(self.basis, head, manifold, rtol=rtol) for head in self._problem.attention.heads]
+        return self._problem.field(kernels, settled=self._step)
+
+    def start(self) -> np.ndarray:
+        """Return the moments (K,) of the density that there is at first."""
+        density = self._problem.density
         return self.basis.analyse_density(np.exp(density.log_densities(self.basis.nodes))[:, None])[:, 0]
 
     def at_nodes(self, moments: np.ndarray) -> np.ndarray:
@@ -84,19 +86,19 @@ class Level:
         projected = self.basis.rule.analyse_density(fluxes)
         return self._along @ projected.T.ravel() - self._decay * moments
 
-    def resolves(self, moments: np.ndarray, *, rtol: float) -> bool:
+    def resolves(self, moments: np.ndarray) -> bool:
         """Return whether high moments are small and the density is not negative, as far as the tolerance goes."""
         tail = float(np.abs(moments[self._highest]).max())
-        if not tail <= max(_TAIL * rtol, _FLOOR, self._noise * step_of(rtol)) * float(np.abs(moments).max()):
+        if not tail <= _TAIL * self._step * float(np.abs(moments).max()):
             return False
         density = self.at_nodes(moments)
-        return bool(density.min() >= -rtol * density.max())
+        return bool(density.min() >= -self._rtol * density.max())
 
-    def missed(self, density: Density, moments: np.ndarray) -> float:
-        """Return by how much the density differs from what is made of it, relative to its largest value."""
-        rule = self.basis.closely(_SEEN[min(density.manifold.dim, 2) - 1])
-        values = np.exp(density.log_densities(rule.nodes))
-        return float(np.abs(self.scale * rule.synthesise(moments[:, None])[:, 0] - values).max() / values.max())
+    def missed(self, moments: np.ndarray) -> float:
+        """Return by how much what is made of the density at first differs from it, relative to its largest value."""
+        values = self._problem.seen
+        made = self.scale * self.basis.closely(self._problem.seen_nodes).synthesise(moments[:, None])[:, 0]
+        return float(np.abs(made - values).max() / values.max())
 
 
 class State(NamedTuple):
@@ -133,7 +135,7 @@ class Run:
     def level(self, place: int) -> Level:
         """Return the level of that place in the list of degrees."""
         if place not in self._levels:
-            self._levels[place] = Level(self._problem, self._degrees[place])
+            self._levels[place] = Level(self._problem, self._degrees[place], rtol=self._rtol)
         return self._levels[place]
 
     def start(self) -> State:
@@ -144,12 +146,13 @@ class Run:
         """
         for place in range(len(self._degrees)):
             level = self.level(place)
-            state = State(0.0, place, level.start(self._problem.density), None)
-            missed = level.missed(self._problem.density, state.moments)
-            if level.resolves(state.moments, rtol=self._rtol) and missed <= self._rtol:
-                check_mass(self._problem.density, float(np.log(state.moments[0])))
-                return state
-        raise LeftError(state, f"degree {level.basis.degree} misses the starting density by {missed:.2g} of its size")
+            state = State(0.0, place, level.start(), None)
+            if level.resolves(state.moments):
+                missed = level.missed(state.moments)
+                if missed <= self._rtol:
+                    check_mass(self._problem.density, float(np.log(state.moments[0])))
+                    return state
+        raise LeftError(state, f"degree {level.basis.degree} misses what it is at first")
 
     def advance(self, state: State, time: float) -> State:
         """Return the state at a later time.
@@ -181,7 +184,7 @@ class Run:
                 raise LeftError(state, str(error)) from error
             if words is not None:
                 raise LeftError(state, f"no step is small enough: {words}")
-            if not level.resolves(solver.y, rtol=self._rtol):
+            if not level.resolves(solver.y):
                 raise LeftError(state, f"degree {level.basis.degree} does not resolve the density")
             state = State(solver.t, state.place, solver.y, solver.h_abs)
         return state

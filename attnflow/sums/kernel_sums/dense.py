@@ -38,6 +38,7 @@ TERM_ROUNDING = 120  # units in the last place: 64 terms on each of 8 lanes of a
 # Of the largest: the kernel of a lighter key that is much nearer than all others would overflow.
 LEAST_MASS = {np.dtype(np.float64): 1e-300, np.dtype(np.float32): 1e-30}
 SURPLUS = 1e-3  # of a total over that of the masses: rounding stays below it
+MATRIX_ROWS = 512  # made at once, a block of `cost_matrix`: an array of them is in and out of a cache
 MAX_COLUMNS = 32  # of one pass over the pairs; more channels take several passes
 
 
@@ -129,15 +130,19 @@ class DenseSum(KernelSum):
     @np.errstate(under="ignore", over="ignore", invalid="ignore")
     def matrix(self, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
         """Return the averages as a matrix (Q, N) and a bound on the error of one product with it for each row, (Q,)."""
-        logits = self._logits(rows.points) + self._log_weights[self._massive]
-        self._leave_out(logits, rows)
-        shift = logits.max(axis=1)
-        kernel = np.exp(np.subtract(logits, shift[:, None], out=logits), out=logits)
-        total = kernel.sum(axis=1)
+        massive = slice(None) if self._has_all else self._massive
         matrix = np.zeros((len(rows.points), len(self._weights)))
-        matrix[:, self._massive] = kernel / total[:, None]
+        shift, total = np.empty((2, len(matrix)))
+        for block in slices(len(matrix), MATRIX_ROWS):
+            logits = self._logits(rows.points[block])
+            logits += self._log_weights[massive]
+            self._leave_out(logits, rows.take(block))
+            shift[block] = logits.max(axis=1)
+            kernel = np.exp(np.subtract(logits, shift[block, None], out=logits), out=logits)
+            total[block] = kernel.sum(axis=1)
+            matrix[block, massive] = np.divide(kernel, total[block, None], out=kernel)
         # As many additions as keys, half a unit each, in the total and again in the product.
-        return matrix, self._rounding(rows, shift, total) + len(self._massive) * np.finfo(np.float64).eps
+        return matrix, self._rounding(rows, shift, total) + len(self._massive_points) * np.finfo(np.float64).eps
 
     def _leave_out(self, logits: np.ndarray, rows: Rows) -> None:
         """Put minus infinity in the place of what a row does not attend to, in logits (Q, keys with mass)."""

@@ -25,6 +25,7 @@ BEST_ERROR = 2e-14  # of a kernel value, in double precision
 SINGLE_ERROR = 1e-5  # under which single precision, 6e-8 per coordinate, would be felt
 FINEST_LOW = 1e-9  # tolerance down to which finufft can refine its grid by 1.25 in place of 2
 CHECKED_ROWS, SAFETY = 12, 16  # six errors all under 5/16 of their scale, when the largest of all is 5: once in 5000
+SHARED = 2**16  # points of a transform that threads share: they wait busily, which takes 7 ms, as 32 768 points do
 CHECKED_KEYS = 4096  # at a time: their pairs with the rows stay in a core's cache
 LEAST_DENSITY = 2e-16  # rows with less of the mass near them than a rounding are left to other methods
 FEW = 0.02  # of the rows may miss the tolerance: they are summed by another method
@@ -285,6 +286,8 @@ class FourierSum(KernelSum):
     def _plan(self, kind: int, count: int, points: np.ndarray, **options: int) -> finufft.Plan:
         """Return a transform of type 1 or 2 for `count` vectors of strengths at the points."""
         shape = tuple(len(factor) for factor in self._factors)
+        if len(points) < SHARED:
+            options["nthreads"] = 1
         plan = finufft.Plan(
             kind, shape, n_trans=count, eps=self.error / 4, isign=3 - 2 * kind, dtype=self._complex,
             upsampfac=self._grid.upsampling(len(points), self.error), **options,

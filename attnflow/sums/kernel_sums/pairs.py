@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from scipy.spatial.distance import cdist
 
 from attnflow.errors import DataError
 from attnflow.precision import require_x64
@@ -26,7 +27,7 @@ def all_costs(cost: PseudoMetric, queries: np.ndarray, keys: np.ndarray) -> np.n
     Raises:
         DataError: if the cost is NaN, or minus infinity, for some pair.
     """
-    if isinstance(cost, PLAIN):
+    if isinstance(cost, PLAIN) and not _are_distances(cost, queries):
         plain: Any = cost  # written for JAX, it serves NumPy as well
         return plain(queries.T[:, :, None], keys.T[:, None, :])
     return cost_matrix(cost, queries, keys)
@@ -39,6 +40,8 @@ def cost_matrix(cost: PseudoMetric, queries: np.ndarray, keys: np.ndarray) -> np
         DataError: if the cost is NaN, or minus infinity, for some pair.
     """
     require_x64()
+    if _are_distances(cost, queries):
+        return cdist(queries, keys, "sqeuclidean")
     by_query, by_key = ([(rows, coordinates(points[rows], BLOCK, points.dtype)) for rows in slices(len(points), BLOCK)]
                         for points in (queries, keys))  # fmt: skip
     costs = np.empty((len(queries), len(keys)))
@@ -54,6 +57,11 @@ def cost_matrix(cost: PseudoMetric, queries: np.ndarray, keys: np.ndarray) -> np
             f"query {queries[i].tolist()} and key {keys[j].tolist()}. It must be a number, or +Inf, for every pair."
         )
     return costs
+
+
+def _are_distances(cost: PseudoMetric, points: np.ndarray) -> bool:
+    """Return whether the costs are sums of squared differences in double precision, which SciPy takes pair by pair."""
+    return isinstance(cost, SquaredDistance) and points.dtype == np.float64
 
 
 @compile_tiles
