@@ -35,7 +35,7 @@ LONG += ("graph_attention", "kernel_norms", "local_units", "pullbacks", "self_tu
 LONG += ("next_term", "query_key", "several_minimizers")  # and for many costs
 LONG += ("mesh", "profile_constant", "random_features", "signed_kernel")  # or for the kernels of profiles
 LONG += ("heads", "sinkhorn", "sinkhorn_boundary", "wrapped_gaussian")  # which compile their own kernels
-LONG += ("arrows", "braids", "moving", "phases", "staircase")  # which move tokens for their figures
+LONG += ("arrows", "braids", "fan", "moving", "phases", "staircase", "steps")  # which move tokens for their figures
 
 RUN = """
 import sys

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from attnflow._checks import check_finite, check_positive
 from attnflow.errors import DataError
@@ -89,7 +90,7 @@ def depth_ladder(
     sizes = _check_positive_array(steps, "steps")
     if orders.keys() != errors.keys():
         raise DataError(f"`orders` must name {', '.join(errors)}, as `errors` does, got {', '.join(orders)}.")
-    finest = int(np.argmin(sizes))
+    finest, order = int(np.argmin(sizes)), np.argsort(sizes)
     looks = dict(zip(errors, STEP_LOOKS * (1 + len(errors) // len(STEP_LOOKS)), strict=False))
     for name, values in errors.items():
         found = _check_positive_array(values, f"errors[{name!r}]")
@@ -98,9 +99,12 @@ def depth_ladder(
         colour, marker = looks[name]
         label = f"{name}, order {number(orders[name])}"
         ax.plot(sizes, found, marker, color=colour, markersize=4, linestyle="none", label=label)
-        line = found[finest] * (sizes / sizes[finest]) ** orders[name]
-        ax.plot(sizes, line, color=colour, linestyle=(0, (4, 2)), linewidth=0.8)
+        line = found[finest] * (sizes[order] / sizes[finest]) ** orders[name]
+        ax.plot(sizes[order], line, color=colour, linestyle=(0, (4, 2)), linewidth=0.8)
     ax.set(xscale="log", yscale="log", xlabel="step $dt$", ylabel="error")
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    ax.xaxis.set_minor_formatter(NullFormatter())
     if modelling_error is not None:
         level = check_positive(modelling_error, "modelling_error")
         bottom = min(ax.get_ylim()[0], level / 3)
