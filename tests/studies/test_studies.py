@@ -40,6 +40,7 @@ LONG += ("heads", "sinkhorn", "sinkhorn_boundary", "wrapped_gaussian")  # which 
 LONG += ("diffusivity", "fokker_sign", "gumbel", "mean_field", "modes", "ott_antonsen", "sinkhorn_flow")
 LONG += ("collapse", "gaussian", "gaussian_sinkhorn", "mean_shift")  # and layers of tokens that move
 LONG += ("arcsin", "deep", "dot_product_ball", "gibbs", "lipschitz", "measure")  # or derivatives by tokens
+LONG += ("arrows", "braids", "fan", "moving", "phases", "staircase", "steps")  # which move tokens for their figures
 
 RUN = """
 import sys
