@@ -90,23 +90,26 @@ def predicted_square(n: int, bandwidth: float) -> float:
     return bias**2 + inverse_ess(bandwidth) * (1 - 2 * full * half + full**2) / (n * bandwidth**2)
 
 
-def layer(points: Any, bandwidth: Any, queries: Any, **options: Any) -> Any:
+def layer(points: np.ndarray, bandwidth: float, queries: np.ndarray) -> np.ndarray:
     """Return A_N f at the queries."""
     attention = af.Attention(af.SquaredDistance(), bandwidth=bandwidth)
-    return af.EmpiricalAttention(attention, points, rtol=RTOL, **options).layer(test_function(points), at=queries)
+    return af.EmpiricalAttention(attention, points, rtol=RTOL).layer(test_function(points), at=queries)
 
 
-@functools.cache
-def compiled_layers() -> Callable:
-    """Return the map of clouds (C, N, 3), a bandwidth for each and queries (Q, 3) to A_N f of each, (C, Q).
+@functools.partial(jax.jit, static_argnames="life")
+def layers(clouds: jax.Array, bandwidths: jax.Array, queries: jax.Array, *, life: Callable) -> jax.Array:
+    """Return A_N f at the queries (Q, 3) for clouds (C, N, 3) and a bandwidth for each, shape (C, Q).
 
-    One program for a size: of a cloud on its own most of the time would be spent around the pairs.
+    It is compiled once for a size: of a cloud on its own most of the time would be spent around the pairs. `life` is
+    the empirical one.
     """
 
-    def layers(clouds: jax.Array, bandwidths: jax.Array, queries: jax.Array) -> jax.Array:
-        return jax.lax.map(lambda each: layer(*each, queries, method="dense"), (clouds, bandwidths))
+    def one(cloud: tuple[jax.Array, jax.Array]) -> jax.Array:
+        points, bandwidth = cloud
+        attention = af.Attention(af.SquaredDistance(), bandwidth=bandwidth)
+        return life(attention, points, rtol=RTOL, method="dense").layer(test_function(points), at=queries)
 
-    return jax.jit(layers)
+    return jax.lax.map(one, (clouds, bandwidths))
 
 
 def mean_square(averages: np.ndarray, bandwidth: float, queries: np.ndarray) -> np.ndarray:
@@ -149,10 +152,10 @@ def planes(n: int, key: jax.Array) -> dict[str, list[float]]:
     """Return the errors of one layer and, of fewer points, of many on the grids of bandwidths."""
     points = af.Uniform(af.Sphere(2)).sample(n, key=key)
     queries = spiral(256)
-    squares = [mean_square(layer(points, bandwidth, queries), bandwidth, queries) for bandwidth in BANDWIDTHS]
+    squares = [mean_square(layer(points, eps, queries), eps, queries) for eps in BANDWIDTHS]
     found = {"plane.one_layer": list(np.sqrt(squares))}
     if n <= MOST_OF_MANY_LAYERS:
-        found["plane.many_layers"] = [many_layers(points, layers) for layers in LAYERS]
+        found["plane.many_layers"] = [many_layers(points, count) for count in LAYERS]
     return found
 
 
@@ -162,7 +165,7 @@ def valley(n: int, key: jax.Array) -> dict[str, float]:
     best, queries = float(best_bandwidth(n)), spiral(QUERIES)
     chosen = [clouds[: CLOUDS[name]] for name in SCALES]
     bandwidths = np.repeat([scale * best for scale in SCALES.values()], [len(each) for each in chosen])
-    averages = np.asarray(compiled_layers()(np.concatenate(chosen), bandwidths, queries))
+    averages = np.asarray(layers(np.concatenate(chosen), bandwidths, queries, life=af.EmpiricalAttention))
     parts = np.split(averages, np.cumsum([len(each) for each in chosen])[:-1])
     squares: dict[str, float] = {}
     for (name, scale), some, each in zip(SCALES.items(), chosen, parts, strict=True):

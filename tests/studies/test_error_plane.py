@@ -87,7 +87,7 @@ def test_bias_times_noise_has_mean_zero_and_goes_with_the_square(scale):
     eps = scale * float(STUDY["best_bandwidth"](n))
     clouds = af.Uniform(af.Sphere(2)).sample(60 * n, key=jax.random.key(8)).reshape(60, n, 3)
     queries = STUDY["spiral"](128)
-    averages = STUDY["compiled_layers"]()(clouds, np.full(60, eps), queries)
+    averages = STUDY["layers"](clouds, np.full(60, eps), queries, life=af.EmpiricalAttention)
     one_by_one = STUDY["layer"](clouds[0], eps, queries)
     np.testing.assert_allclose(averages[0], one_by_one, rtol=0, atol=1e-13)  # both sum 400 terms to rounding
     squares = STUDY["mean_square"](np.asarray(averages), eps, queries)
