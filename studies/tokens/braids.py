@@ -127,7 +127,11 @@ rates = af.Claim(
 study = af.Study(
     name="braids",
     measure=measure,
-    ladder=[{"picture": "braid"}, *({"amplitude": 0.02 / 2**k} for k in range(10))],
+    ladder=[
+        *({"amplitude": 0.02 / 2**k} for k in range(8)),
+        {"picture": "braid"},
+        *({"amplitude": 0.02 / 2**k} for k in (8, 9)),
+    ],
     quick=9,
     claims=[
         rates,

@@ -108,7 +108,7 @@ forgets = af.Claim(
 study = af.Study(
     name="moving",
     measure=measure,
-    ladder=[{"picture": "moving"}, *({"inverse_temperature": beta} for beta in (8.0, 16.0, 32.0))],
+    ladder=[*({"inverse_temperature": beta} for beta in (8.0, 16.0, 32.0)), {"picture": "moving"}],
     quick=4,
     claims=[
         forgets,

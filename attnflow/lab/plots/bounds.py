@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from attnflow._checks import check_finite, check_positive
 from attnflow.errors import DataError
 from attnflow.judge.words import number
+from attnflow.lab.plots.flows import Numbers
 from attnflow.lab.plots.style import BLUE, GREEN, GREY, INK, VERMILLION
 
 STEP_LOOKS = [(BLUE, "o"), (VERMILLION, "D"), (GREEN, "s"), (INK, "v"), (GREY, "^")]
@@ -67,7 +69,7 @@ def fan(ax: Axes, *, before: np.ndarray, after: np.ndarray, bound: float) -> Axe
 
 
 def depth_ladder(
-    ax: Axes, *, steps: Sequence[float], errors: Mapping[str, np.ndarray], orders: Mapping[str, float],
+    ax: Axes, *, steps: Numbers, errors: Mapping[str, np.ndarray], orders: Mapping[str, float],
     modelling_error: float | None = None,
 ) -> Axes:  # fmt: skip
     """Draw the errors of integrators over their steps, above the error that the model has at any step.
@@ -88,7 +90,7 @@ def depth_ladder(
     sizes = _check_positive_array(steps, "steps")
     if orders.keys() != errors.keys():
         raise DataError(f"`orders` must name {', '.join(errors)}, as `errors` does, got {', '.join(orders)}.")
-    finest = int(np.argmin(sizes))
+    finest, order = int(np.argmin(sizes)), np.argsort(sizes)
     looks = dict(zip(errors, STEP_LOOKS * (1 + len(errors) // len(STEP_LOOKS)), strict=False))
     for name, values in errors.items():
         found = _check_positive_array(values, f"errors[{name!r}]")
@@ -97,9 +99,12 @@ def depth_ladder(
         colour, marker = looks[name]
         label = f"{name}, order {number(orders[name])}"
         ax.plot(sizes, found, marker, color=colour, markersize=4, linestyle="none", label=label)
-        line = found[finest] * (sizes / sizes[finest]) ** orders[name]
-        ax.plot(sizes, line, color=colour, linestyle=(0, (4, 2)), linewidth=0.8)
+        line = found[finest] * (sizes[order] / sizes[finest]) ** orders[name]
+        ax.plot(sizes[order], line, color=colour, linestyle=(0, (4, 2)), linewidth=0.8)
     ax.set(xscale="log", yscale="log", xlabel="step $dt$", ylabel="error")
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    ax.xaxis.set_minor_formatter(NullFormatter())
     if modelling_error is not None:
         level = check_positive(modelling_error, "modelling_error")
         bottom = min(ax.get_ylim()[0], level / 3)

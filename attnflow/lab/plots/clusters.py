@@ -13,13 +13,14 @@ from matplotlib.figure import Figure
 
 from attnflow._checks import check_finite
 from attnflow.errors import DataError
+from attnflow.lab.plots.flows import Numbers
 from attnflow.lab.plots.style import BLUE, GREY, INK, VERMILLION
 
 MOST_COUNTED = 12  # clusters told apart by their colours; more share the last
 Merges = Sequence[Sequence[Any]]
 
 
-def staircase(drawn: Figure, *, times: Sequence[float], energies: np.ndarray, merges: Merges, count: int) -> np.ndarray:
+def staircase(drawn: Figure, *, times: Numbers, energies: np.ndarray, merges: Merges, count: int) -> np.ndarray:
     """Draw an energy over the logarithm of time, above the tree of the tokens that have become one.
 
     Args:
@@ -108,7 +109,7 @@ def tree(
 
 
 def phases(
-    ax: Axes, *, times: Sequence[float], inverse_temperatures: Sequence[float], counts: np.ndarray,
+    ax: Axes, *, times: Numbers, inverse_temperatures: Numbers, counts: np.ndarray,
     predicted: np.ndarray | None = None,
 ) -> Axes:  # fmt: skip
     """Draw how many clusters there are, over time and the inverse temperature.
@@ -150,7 +151,7 @@ def phases(
     return ax
 
 
-def _check_rising(values: Sequence[float], name: str) -> np.ndarray:
+def _check_rising(values: Numbers, name: str) -> np.ndarray:
     found = check_finite(values, name)
     if found.ndim != 1 or len(found) < 2 or found[0] <= 0 or (np.diff(found) <= 0).any():
         raise DataError(f"`{name}` must be two or more positive numbers that rise, got {found}.")

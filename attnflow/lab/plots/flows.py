@@ -22,6 +22,7 @@ from attnflow.lab.plots.style import GREY, INK
 MAXIMUM_DOTS = 150  # of one curve; more are thinned evenly, or they become a line
 LABEL_DISTANCE = 0.055  # between labels, in heights of the axes
 Curves = tuple[np.ndarray, np.ndarray]
+Numbers = Sequence[float] | np.ndarray
 
 
 def overlay(ax: Axes, *, times: Sequence[float], particles: Curves, population: Curves, continuum: Curves) -> Axes:
@@ -171,7 +172,7 @@ def _check_maps(times: Sequence[float], **fields: np.ndarray) -> list[np.ndarray
     return maps
 
 
-def label_times(ax: Axes, times: Sequence[float], *, ends: Sequence[float], colours: np.ndarray) -> None:
+def label_times(ax: Axes, times: Numbers, *, ends: Numbers, colours: np.ndarray) -> None:
     """Name each curve at its right end; labels that would touch are moved apart, with a thin line to their curve."""
     low, high = ax.get_ylim()
     at = _spread((np.asarray(ends) - low) / (high - low), distance=LABEL_DISTANCE)

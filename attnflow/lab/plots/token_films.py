@@ -11,7 +11,7 @@ from attnflow.errors import DataError
 from attnflow.lab.plots.animation import save_film, writer_of
 from attnflow.lab.plots.metric import bare
 from attnflow.lab.plots.style import BLUE, GREY, INK, PALE, PALE_BLUE, figure, style
-from attnflow.lab.plots.tokens import smoothed
+from attnflow.lab.plots.tokens import WIDTH, smoothed
 from attnflow.trajectories import TokenTrajectory, Trajectory
 
 HIGHEST = 0.8  # of the law around the unit circle: radii from 1 to 1.8
@@ -22,8 +22,8 @@ _ON_IT = 1e-6  # more than the error of any flow that is worth a film
 def film_tokens(path: str | Path, tokens: TokenTrajectory, *, law: Trajectory | None = None) -> Path:
     """Write a film of tokens on the unit circle or on the unit sphere of R^3, one frame for each time.
 
-    On the circle their law stands around it, smoothed by Gaussians of a tenth of a radian, and beside it as dashes that
-    of an equation. On the sphere tokens behind it are pale.
+    On the circle their law stands around it and as dashes that of an equation, both smoothed by Gaussians of a tenth of
+    a radian. On the sphere tokens behind it are pale.
 
     Args:
         path: where to write, ".gif", or ".mp4" where ffmpeg is there.
@@ -35,7 +35,8 @@ def film_tokens(path: str | Path, tokens: TokenTrajectory, *, law: Trajectory | 
 
     Raises:
         ConfigError: if the ending is another, or ffmpeg is missing.
-        DataError: if tokens are not on the unit circle or sphere, or the law is of other times or not on the circle.
+        DataError: if tokens are not on the unit circle or sphere, or the law is of other times, not on the circle, or
+            at too few points.
 
     Example:
         >>> import numpy as np, tempfile, attnflow as af
@@ -64,7 +65,8 @@ def _around_circle(tokens: TokenTrajectory, law: Trajectory | None) -> tuple[Any
     ring = np.column_stack([np.cos(where), np.sin(where)])
     angles = np.arctan2(tokens.points[..., 1], tokens.points[..., 0])
     densities = np.array([smoothed(angle, where) for angle in angles])
-    scale = HIGHEST / densities.max()
+    expected = None if law is None else _smoothed_law(law, where)
+    scale = HIGHEST / max(densities.max(), 0.0 if expected is None else expected.max())
     ax.plot(*ring.T, color=GREY, linewidth=0.6, zorder=1)
     (around,) = ax.fill(*ring.T, color=PALE_BLUE, linewidth=0, zorder=0)
     ax.fill(*ring.T, color="white", linewidth=0, zorder=0.5)
@@ -73,18 +75,27 @@ def _around_circle(tokens: TokenTrajectory, law: Trajectory | None) -> tuple[Any
     ax.set(xlim=(-1.85, 1.85), ylim=(-1.85, 1.85), aspect="equal")
     ax.set_axis_off()
     words = ax.set_title("")
-    order = None if law is None else np.argsort(np.arctan2(law.points[:, 1], law.points[:, 0]))
 
     def update(k: int) -> tuple[Any, ...]:
         around.set_xy(ring * (1 + scale * densities[k])[:, None])
         dots.set_data(*tokens.points[k].T)
-        if law is not None and order is not None:
-            drawn = (law.points * (1 + scale * law.values[k])[:, None])[order]
-            dashes.set_data(*np.vstack([drawn, drawn[:1]]).T)
+        if expected is not None:
+            dashes.set_data(*(ring * (1 + scale * expected[k])[:, None]).T)
         words.set_text(f"$t = {tokens.times[k]:.2f}$")
         return around, dots, dashes, words
 
     return made, update
+
+
+def _smoothed_law(law: Trajectory, where: np.ndarray) -> np.ndarray:
+    """Return the densities (T, Q) at the angles, of masses by the trapezoidal rule over the points of the law."""
+    angles = np.arctan2(law.points[:, 1], law.points[:, 0])
+    order = np.argsort(angles)
+    before, after = np.roll(angles[order], 1), np.roll(angles[order], -1)
+    widths = np.mod(after - before, 2 * np.pi) / 2
+    if len(angles) < 3 or widths.max() > WIDTH / 2:  # Gaussians at their points would show
+        raise DataError(f"`law` must be at points of the whole circle, nearer than {WIDTH / 2:g} radians. Take 180.")
+    return np.array([smoothed(angles[order], where, widths * values[order]) for values in law.values])
 
 
 def _on_sphere(tokens: TokenTrajectory) -> tuple[Any, Any]:

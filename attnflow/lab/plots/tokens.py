@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,25 +14,21 @@ from matplotlib.lines import Line2D
 
 from attnflow._checks import check_finite
 from attnflow.errors import DataError
-from attnflow.lab.plots.flows import Curves, angle_axis, label_times, shown_dots
+from attnflow.lab.plots.flows import Curves, Numbers, angle_axis, label_times, shown_dots
 from attnflow.lab.plots.style import BLUE, GREY, INK, PALE_BLUE, VERMILLION
 
 WIDTH = 0.1  # radians, of the Gaussians that stand for tokens in a margin, where they would be points
 TURN = 2 * np.pi
 
 
-def braids(
-    drawn: Figure, *, times: Sequence[float], angles: np.ndarray, centres: Sequence[float] = (),
-    densities: Curves | None = None,
-) -> np.ndarray:  # fmt: skip
-    """Draw the angles of tokens over time, between their laws at the start and at the end.
+def braids(drawn: Figure, *, times: Numbers, angles: np.ndarray, centres: Numbers = ()) -> np.ndarray:
+    """Draw the angles of tokens over time, between their laws at the start and at the end, smoothed by 1/10 radian.
 
     Args:
         drawn: the figure to draw into.
         times: t_k, shape (T,).
         angles: of the tokens, shape (T, N), in radians; whole turns are of no account.
         centres: angles at which clusters are predicted.
-        densities: angles (Q,) and what the law should be at the start and at the end, (2, Q), drawn as dashes.
 
     Returns:
         The axes: of the start, of the paths, of the end.
@@ -50,7 +45,6 @@ def braids(
         20
     """
     at, paths = _check_paths(times, angles)
-    ends = None if densities is None else _check_law(densities, count=2)
     axes: np.ndarray = drawn.subplots(1, 3, sharey=True, width_ratios=[1, 6, 1])
     left, middle, right = axes
     for angle in paths.T:
@@ -61,11 +55,7 @@ def braids(
     for ax, k in ((left, 0), (right, -1)):
         density = smoothed(paths[k], where)
         ax.fill_betweenx(where, density, color=PALE_BLUE, linewidth=0)
-        highest = density.max()
-        if ends is not None:
-            ax.plot(ends[1][k], ends[0], color=INK, linestyle=(0, (3.5, 2)), linewidth=0.9)
-            highest = max(highest, ends[1][k].max())
-        ax.set(xlabel=f"law at $t = {at[k]:.3g}$", xlim=(0, 1.08 * highest))
+        ax.set(xlabel=f"law at $t = {at[k]:.3g}$", xlim=(0, 1.08 * density.max()))
         ax.locator_params(axis="x", nbins=2)
     left.invert_xaxis()
     for centre in np.mod(check_finite(centres, "centres"), TURN):
@@ -75,7 +65,7 @@ def braids(
 
 
 def strands(
-    ax: Axes, *, times: Sequence[float], angles: np.ndarray, values: np.ndarray, scale: Normalize | None = None
+    ax: Axes, *, times: Numbers, angles: np.ndarray, values: np.ndarray, scale: Normalize | None = None
 ) -> Axes:
     """Draw the angles of tokens over time, each in the colour of the value that it has there.
 
@@ -117,7 +107,7 @@ def strands(
     return ax
 
 
-def laws(ax: Axes, *, times: Sequence[float], angles: np.ndarray, equation: Curves) -> Axes:
+def laws(ax: Axes, *, times: Numbers, angles: np.ndarray, equation: Curves) -> Axes:
     """Draw the law of tokens on the circle, as far as their spacing tells it, over the densities of an equation.
 
     In one dimension tokens keep their order; between two neighbours of N at the angles a < b lies the mass 1/N, so that
@@ -180,11 +170,19 @@ def spacing(angles: np.ndarray) -> Curves:
         return np.mod(angles + gaps / 2, TURN), 1 / (len(angles) * gaps)
 
 
-def smoothed(angles: np.ndarray, where: np.ndarray) -> np.ndarray:
-    """Return the density at the angles `where`, (Q,), of wrapped Gaussians at the tokens, all of the width WIDTH."""
+def smoothed(angles: np.ndarray, where: np.ndarray, masses: np.ndarray | None = None) -> np.ndarray:
+    """Return the density at the angles `where`, (Q,), of wrapped Gaussians of the width WIDTH, of equal masses or not.
+
+    Example:
+        >>> import numpy as np
+        >>> from attnflow.lab.plots.tokens import smoothed
+        >>> smoothed(np.array([1.0, 2.0]), np.array([1.0, 2.1]), np.array([0.25, 0.75])).round(3).tolist()
+        [0.997, 1.815]
+    """
     waves = np.arange(1, round(6 / WIDTH))  # beyond, e^{-k^2 WIDTH^2 / 2} is under 2e-8
-    means = np.exp(-1j * np.outer(waves, angles)).mean(axis=1) * np.exp(-((waves * WIDTH) ** 2) / 2)
-    return (1 + 2 * np.real(np.exp(1j * np.outer(where, waves)) @ means)) / TURN
+    shares = np.full(len(angles), 1 / len(angles)) if masses is None else masses
+    means = np.exp(-1j * np.outer(waves, angles)) @ shares * np.exp(-((waves * WIDTH) ** 2) / 2)
+    return (shares.sum() + 2 * np.real(np.exp(1j * np.outer(where, waves)) @ means)) / TURN
 
 
 def wrapped(times: np.ndarray, angles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -195,7 +193,7 @@ def wrapped(times: np.ndarray, angles: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 
 def error_over_time(
-    ax: Axes, *, times: Sequence[float], errors: np.ndarray, until: float | None = None, label: str = "error"
+    ax: Axes, *, times: Numbers, errors: np.ndarray, until: float | None = None, label: str = "error"
 ) -> Axes:
     """Draw an error over time on a logarithmic axis, as long as there is something to be compared with.
 
@@ -225,7 +223,7 @@ def error_over_time(
     return ax
 
 
-def _check_paths(times: Sequence[float], angles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _check_paths(times: Numbers, angles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     at, paths = check_finite(times, "times"), check_finite(angles, "angles")
     if at.ndim != 1 or paths.ndim != 2 or len(paths) != len(at):
         raise DataError(f"`angles` must have shape (T, N) with T = {at.size} times, got {paths.shape}.")

@@ -35,7 +35,7 @@ def test_a_depth_ladder_has_the_errors_and_their_declared_orders_above_the_model
     for k, (name, found) in enumerate(ERRORS.items()):
         dots, line = ax.lines[2 * k : 2 * k + 2]
         np.testing.assert_array_equal(dots.get_data(), (STEPS, found))
-        np.testing.assert_allclose(line.get_ydata(), found, rtol=1e-12)  # these errors have exactly that order
+        np.testing.assert_allclose(line.get_ydata()[::-1], found, rtol=1e-12)  # these errors have exactly that order
         assert dots.get_label() == f"{name}, order {ORDERS[name]:g}"
     (hatched,) = ax.patches
     assert hatched.get_y() + hatched.get_height() == pytest.approx(1e-3)
@@ -46,7 +46,7 @@ def test_a_depth_ladder_has_the_errors_and_their_declared_orders_above_the_model
 def test_a_declared_order_that_errors_do_not_have_is_a_line_beside_them():
     ax = plots.depth_ladder(axes(), steps=STEPS, errors={"layer": STEPS}, orders={"layer": 2.0})
     dots, line = ax.lines
-    assert line.get_ydata()[0] == pytest.approx(dots.get_ydata()[0] * 16)
+    assert line.get_ydata()[-1] == pytest.approx(dots.get_ydata()[0] * 16)
     assert not ax.patches
 
 

@@ -8,6 +8,7 @@ import attnflow as af
 from attnflow.errors import ConfigError, DataError
 from attnflow.lab import plots
 from attnflow.lab.plots import token_films
+from attnflow.lab.plots.tokens import WIDTH
 
 TIMES = [0.0, 0.5, 1.0]
 
@@ -18,8 +19,8 @@ def tokens(*, dim, count=12, times=TIMES):
     return af.TokenTrajectory(times=times, points=points / np.linalg.norm(points, axis=-1, keepdims=True))
 
 
-def law(*, dim=2, times=TIMES):
-    angles = 2 * np.pi * np.arange(16) / 16
+def law(*, dim=2, times=TIMES, count=160):
+    angles = 2 * np.pi * np.arange(count) / count
     points = np.eye(dim)[0] * np.cos(angles)[:, None] + np.eye(dim)[1] * np.sin(angles)[:, None]
     values = (1 + np.multiply.outer(times, points[:, 0]) / 2) / (2 * np.pi)
     return af.Trajectory(times=times, points=points, values=values)
@@ -42,9 +43,10 @@ def test_a_frame_on_the_circle_has_the_tokens_and_the_law_at_its_radius():
     made, update = token_films._around_circle(moved, beside)
     _, dots, dashes, words = update(2)
     np.testing.assert_array_equal(np.transpose(dots.get_data()), moved.points[2])
-    radii = np.linalg.norm(np.transpose(dashes.get_data())[:-1], axis=1) - 1
-    heights = beside.values[2][np.argsort(np.arctan2(*beside.points.T[::-1]))]
-    np.testing.assert_allclose(radii / radii.max(), heights / heights.max(), rtol=1e-12)
+    radii = np.linalg.norm(np.transpose(dashes.get_data()), axis=1) - 1
+    # The law has one wave, which a Gaussian of the width w makes lower by e^{-w^2/2}.
+    heights = 1 + np.exp(-(WIDTH**2) / 2) / 2 * np.cos(np.linspace(0, 2 * np.pi, 361))
+    np.testing.assert_allclose(radii / radii.max(), heights / heights.max(), rtol=1e-7)
     assert words.get_text() == "$t = 1.00$"
     assert made.axes[0].get_aspect() == 1
 
@@ -72,6 +74,7 @@ def test_tokens_behind_the_sphere_are_pale():
         ),
         ("tokens.gif", tokens(dim=2), law(times=[0.0, 1.0]), DataError, "same `times`"),
         ("tokens.gif", tokens(dim=2), law(dim=3), DataError, "`law` must be on the circle"),
+        ("tokens.gif", tokens(dim=2), law(count=100), DataError, "Take 180"),
         ("tokens.gif", tokens(dim=3), law(), DataError, "`law` must be on the circle"),
     ],
 )  # fmt: skip
