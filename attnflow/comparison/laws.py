@@ -41,8 +41,8 @@ def as_law(given: object, name: str) -> Law:
     if isinstance(given, TokenTrajectory | Trajectory):
         if len(given.times) != 1:
             raise ConfigError(
-                f"`{name}` is a trajectory of {len(given.times)} times. Pass the points of one of them, or compare all "
-                "with af.compare."
+                f"`{name}` is a trajectory of {len(given.times)} times. Pass one of its states, evolve to one time, or "
+                "compare all with af.compare."
             )
         return law_at(given, 0)
     measure = as_measure(given, name)

@@ -39,8 +39,9 @@ def wasserstein(
     with `directions_error` its standard error, or with method="exact" a linear program, which takes N M numbers.
 
     Args:
-        a: points (N, D), a DiscreteMeasure, or a trajectory of one time: of tokens, or a density at its nodes, which is
-            taken as constant on cells in one dimension.
+        a: points (N, D), a DiscreteMeasure, or a trajectory of one time: of tokens, or of a density at nodes, whose
+            masses are values times weights, equal ones unless it has others; in one dimension they are spread over
+            cells that end half way between nodes.
         b: another law, in the same space.
         order: p, 1 or 2.
         manifold: Circle() for distances along arcs; None for straight ones.

@@ -11,11 +11,12 @@ from scipy.integrate import DOP853
 from scipy.integrate._ivp.base import DenseOutput
 
 _SHARPEST = 3e-14  # a tolerance of steps that float64 can keep
-_POLE = 1e8  # times t: growth at this rate is that of a pole, whose place is then known to (1e-8 t)^2
+_POLE = 1e-5  # of t: so close to a pole its place is known to (1e-5 t)^2
+_SLOPE = 0.01  # by which the time left may shrink faster or slower than time goes by
 _OVERFLOW = 1e150  # sizes whose squares are still numbers of float64
 _AHEAD = 1000  # times the last time asked for, up to which a blow-up is looked for
-_STEPS_AHEAD = 500  # at most; one to a pole takes about fifty
-_GROWN_AHEAD = 1e12  # as often as the start, a factor that at a pole of this kind is at most 1e8
+_STEPS_AHEAD = 250  # at most; the way to a pole takes about a hundred
+_GROWN_AHEAD = 1e12  # as often as the start, a factor that so close to a pole is about 300
 _BISECTIONS = 60
 
 
@@ -34,8 +35,13 @@ class Course(NamedTuple):
     end: float
     grows: bool
 
+    @property
+    def reach(self) -> float:
+        """The time up to which it is known."""
+        return self.pieces[-1].t if self.pieces else 0.0
+
     def __call__(self, times: np.ndarray) -> np.ndarray:
-        """Return y at times that the steps cover, (T, 1 + D, D)."""
+        """Return y at times within its reach, (T, 1 + D, D)."""
         if not self.pieces:
             return np.repeat(self.start[None], len(times), axis=0)
         index = np.searchsorted([piece.t for piece in self.pieces], times)
@@ -59,7 +65,7 @@ def integrate(
 ) -> Course:
     """Return the solution of y' = field(y) up to a time, and whether it ends.
 
-    Where S ~ C / (T - t) blows up, d log|S| / dt is 1 / (T - t), so that T is read off at the last step.
+    Where S ~ C / (T - t) blows up, |S| / (d|S| / dt) is the time that is left, and T is read off at the last step.
 
     Args:
         field: of y (1 + D, D); not a number where y has left the field's domain.
@@ -75,7 +81,7 @@ def integrate(
         rtol=rtol, atol=max(rtol * size * 1e-3, np.finfo(float).tiny),
     )  # fmt: skip
     pieces: list[DenseOutput] = []
-    steps_ahead = 0
+    steps_ahead, left = 0, math.inf
     while solver.status == "running" and steps_ahead < _STEPS_AHEAD:
         with np.errstate(over="ignore", invalid="ignore"):  # a step beyond the end is no number, and shortened
             solver.step()
@@ -86,20 +92,23 @@ def integrate(
         else:
             steps_ahead += 1
         now = np.abs(solver.y).max()
-        growth = _growth(solver.y.reshape(start.shape), solver.f.reshape(start.shape))
-        if growth * solver.t > _POLE or now > _OVERFLOW:
-            return Course(start, pieces, float(solver.t + 1 / growth), grows=True)
+        before, left = left, _time_left(solver.y.reshape(start.shape), solver.f.reshape(start.shape))
+        step, end = solver.t - solver.t_old, solver.t + left
+        is_pole = abs(before - left - step) < _SLOPE * step and left < _POLE * solver.t
+        if (is_pole and not solver.t < last < end) or now > _OVERFLOW:
+            return Course(start, pieces, float(end), grows=True)
         if steps_ahead and now > _GROWN_AHEAD * size:
             break
     return Course(start, pieces, math.inf, grows=False)
 
 
-def _growth(state: np.ndarray, derivative: np.ndarray) -> float:
-    """Return d log|S| / dt, zero of S = 0."""
+def _time_left(state: np.ndarray, derivative: np.ndarray) -> float:
+    """Return |S| / (d|S| / dt), infinite where S does not grow."""
     columns, change = state[1:], derivative[1:]
     scale = np.abs(columns).max()
     if scale == 0:
-        return 0.0
+        return math.inf
     columns, change = columns / scale, change / scale
-    covariance, half = columns.T @ columns, change.T @ columns
-    return float(2 * np.vdot(covariance, half) / np.vdot(covariance, covariance))
+    covariance = columns.T @ columns
+    growth = 2 * np.vdot(covariance, change.T @ columns)
+    return float(np.vdot(covariance, covariance) / growth) if growth > 0 else math.inf

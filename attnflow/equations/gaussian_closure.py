@@ -108,6 +108,10 @@ class GaussianClosure:
         self.centred = bool(centred)
         self.rtol = check_tolerance(rtol, "rtol")
 
+    def __repr__(self) -> str:
+        centred = ", centred=True" if self.centred else ""
+        return f"GaussianClosure({self.attention!r}, value={self.value.tolist()}{centred})"
+
     def evolve(self, *, mean: Any, covariance: Any, times: Any) -> GaussianTrajectory:
         """Return the mean and the covariance at times t >= 0.
 
@@ -168,7 +172,7 @@ class GaussianClosure:
 
     def _judged(self, fine: Course, coarse: Course, times: np.ndarray) -> GaussianTrajectory:
         """Return the trajectory of the finer of two solutions; raise ConvergenceError if it ends early or is off."""
-        kept = np.flatnonzero(times < min(fine.end, coarse.end))
+        kept = np.flatnonzero(times <= min(fine.reach, coarse.reach))
         at = times[kept] if kept.size else np.zeros(1)
         (means, covariances), others = (_moments(course(at)) for course in (fine, coarse))
         off = max(np.abs(means - others[0]).max(), np.abs(covariances - others[1]).max())

@@ -38,17 +38,18 @@ def output(operator: RowOperator, points: Any, value: Any, at: Any, *, centred: 
     return averages * value if np.ndim(value) == 0 else averages @ value.T
 
 
-@functools.partial(compile_tiles, static_argnames=("manifold", "centred", "tangential", "rtol"))
+@functools.partial(compile_tiles, static_argnames=("manifold", "centred", "rtol"))
 def traced_velocity(
-    attention: Attending, points: Any, masses: Any, value: Any, at: Any, *,
-    manifold: Manifold | None, centred: bool, tangential: bool, rtol: float,
+    attention: Attending, points: Any, masses: Any, value: Any, at: Any, tangential: Any, *,
+    manifold: Manifold | None, centred: bool, rtol: float,
 ) -> tuple[jax.Array, Potentials]:  # fmt: skip
     """Return velocities at the tokens, or at other points (Q, D), and the potentials that were found."""
     points = points if manifold is None else jax.vmap(manifold.retract)(points)
     operator = operator_of(attention, DiscreteMeasure(points, masses), rtol=rtol)
     found = output(operator, points, value, at, centred=centred)
-    if manifold is not None and tangential:
-        found = jax.vmap(manifold.tangential)(points if at is None else at, found)
+    if manifold is not None:
+        parts = jax.vmap(manifold.tangential)(points if at is None else at, found)
+        found = jnp.where(tangential, parts, found)
     return found, potentials_of(operator)
 
 
@@ -129,7 +130,7 @@ class TokenMotion:
         self.error, self.method = 0.0, "dense sums"
         self._counted = 0.0
         count = len(tokens)
-        self._traces = count**2 < PLANNED_PAIRS
+        self._traces = count**2 < PLANNED_PAIRS and attention.mask is None
         self._rows = next((size for size in FILLED_UP if count <= size), count)
         self._sought = [seeks_fixed_point(head.normalization) for head in attention.heads]
         self._potentials: Potentials = tuple(np.zeros(count) for _ in attention.heads)
@@ -153,7 +154,7 @@ class TokenMotion:
         if self._traces:
             try:
                 return self._traced(points, masses, at, tangential=tangential)
-            except ConfigError:  # masks, features, thresholds and alternating potentials are not traced by JAX
+            except ConfigError:  # features, thresholds and alternating potentials are not traced by JAX
                 self._traces = False
         return self._planned(self.retract(points), masses, at, tangential=tangential)
 
@@ -162,8 +163,8 @@ class TokenMotion:
         masses = np.append(masses, np.zeros(rows - count))
         starts = tuple(filled_up(potential, rows) for potential in self._potentials)
         found, potentials = traced_velocity(
-            self._started(starts), filled_up(points, rows), masses, self._value, at, manifold=self.manifold,
-            centred=self._centred, tangential=tangential, rtol=self._rtol,
+            self._started(starts), filled_up(points, rows), masses, self._value, at, tangential,
+            manifold=self.manifold, centred=self._centred, rtol=self._rtol,
         )  # fmt: skip
         if any(self._sought):
             if not all(np.isfinite(each).all() for each in potentials):

@@ -14,6 +14,7 @@ with the residual connection, 1.
 """
 
 import functools
+from typing import Any
 
 import jax
 import numpy as np
@@ -21,7 +22,7 @@ import numpy as np
 import attnflow as af
 
 NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(24)
-NORMALIZATIONS = {"softmax": "softmax", "sinkhorn": af.Sinkhorn(rtol=1e-14)}
+NORMALIZATIONS: dict[str, Any] = {"softmax": "softmax", "sinkhorn": af.Sinkhorn(rtol=1e-14)}
 
 
 @functools.cache

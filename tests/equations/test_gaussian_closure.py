@@ -238,6 +238,13 @@ def test_times_come_in_any_order_and_zero_is_the_start() -> None:
     np.testing.assert_allclose(start.covariances[0], COVARIANCE, rtol=1e-14)
 
 
+def test_times_so_close_to_the_end_that_steps_do_not_reach_them_are_refused_beside_later_ones() -> None:
+    closure = af.GaussianClosure(af.Attention(af.DotProduct(), bandwidth=1.0))
+    with pytest.raises(ConvergenceError, match=r"grows beyond bounds at t = 0\.5") as caught:
+        closure.evolve(mean=0.0, covariance=1.0, times=[0.2, 0.5 * (1 - 1e-9), 0.6])
+    np.testing.assert_array_equal(caught.value.trajectory.times, [0.2])
+
+
 def test_exponential_growth_is_no_blow_up_however_far_it_goes() -> None:
     course = integrate(lambda y: 50.0 * y, np.array([[1.0], [1.0]]), 3.0, rtol=1e-12, looks_ahead=True)
     assert course.end == np.inf

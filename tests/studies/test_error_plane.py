@@ -87,8 +87,11 @@ def test_bias_times_noise_has_mean_zero_and_goes_with_the_square(scale):
     eps = scale * float(STUDY["best_bandwidth"](n))
     clouds = af.Uniform(af.Sphere(2)).sample(60 * n, key=jax.random.key(8)).reshape(60, n, 3)
     queries = STUDY["spiral"](128)
-    squares = np.array([STUDY["one_layer"](points, eps, queries) for points in clouds])
-    parts = np.array([STUDY["scatter_of_bias"](points, eps) for points in clouds])
+    averages = STUDY["layers"](clouds, np.full(60, eps), queries, life=af.EmpiricalAttention)
+    one_by_one = STUDY["layer"](clouds[0], eps, queries)
+    np.testing.assert_allclose(averages[0], one_by_one, rtol=0, atol=1e-13)  # both sum 400 terms to rounding
+    squares = STUDY["mean_square"](np.asarray(averages), eps, queries)
+    parts = STUDY["scatter_of_bias"](clouds, eps)
     assert abs(parts.mean()) < 4 * parts.std() / np.sqrt(60)
     assert (squares - parts).std() < (0.75 if scale == 1 else 0.35) * squares.std()  # .6 and .25 of it, seen
 
@@ -100,5 +103,5 @@ def test_what_is_left_of_a_squared_function_is_that_of_a_layer():
     left = f[:40] ** 2 - direct.layer(logits, f**2, weights=weights)
     kappa = STUDY["symbol"](eps)
     factor = 2 * ((kappa - 1) / eps + 3) * kappa / eps
-    found = [STUDY["scatter_of_bias"](node[None], eps) / factor for node in nodes[:40]]
+    found = STUDY["scatter_of_bias"](nodes[:40, None], eps) / factor
     np.testing.assert_allclose(found, left, rtol=0, atol=1e-10)

@@ -33,6 +33,7 @@ _DEGREES = {
     3: (5, 7, 10, 14, 18),
 }
 _TAIL = 10.0  # times the tolerance of steps, which is what they leave in high moments: the largest one that may be
+_STABLE = 4.5  # of h kappa |k|^2, up to which steps damp well; from 6.4 on they do not
 _CHECKED = 1e-2  # of the tolerance: what a symbol may be off by
 _STEP, _LEAST_STEP = 1e-3, 3e-14  # error of a step, as a share of the tolerance; the least that SciPy takes
 
@@ -56,6 +57,8 @@ class Level:
         self._frame = self.basis.fields(self.basis.nodes)
         self._along: csr_array = csr_array(hstack([along.T for along in self.basis.derivatives]))
         self._decay = problem.diffusivity * self.basis.slopes**2
+        # Longer steps would be rejected anyway, but only after they have blown up noise in the highest moments.
+        self.longest_step = _STABLE / float(self._decay.max()) if problem.diffusivity else np.inf
         self._highest = self.basis.orders > 7 / 8 * degree
 
     @functools.cached_property
@@ -173,9 +176,11 @@ class Run:
             return state
         level = self.level(state.place)
         tolerance = step_of(self._rtol)
-        first = None if state.step is None else min(state.step, time - state.time)
+        longest = level.longest_step
+        first = None if state.step is None else min(state.step, time - state.time, longest)
         solver = DOP853(
-            level.rate, state.time, state.moments, time, rtol=tolerance, atol=tolerance, first_step=first
+            level.rate, state.time, state.moments, time,
+            rtol=tolerance, atol=tolerance, first_step=first, max_step=longest,
         )  # fmt: skip
         while solver.status == "running":
             try:

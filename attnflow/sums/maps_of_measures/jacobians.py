@@ -12,7 +12,7 @@ import numpy as np
 from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 
 from attnflow._checks import check_tolerance
-from attnflow._compiling import compile_promptly
+from attnflow._compiling import compile_promptly, compile_roughly
 from attnflow._lifting import map_blocks
 from attnflow.attention import Attending, Attention
 from attnflow.errors import ConfigError, ConvergenceError
@@ -195,7 +195,7 @@ def _rows_of_head(head: Attention, points: Any, masses: Any, rows: Any) -> jax.A
     return of_keys.at[jnp.arange(len(rows)), rows].add(of_queries)
 
 
-_compiled_rows = functools.partial(compile_promptly, static_argnames="centred")(jacobian_rows)
+_compiled_rows = functools.partial(compile_roughly, static_argnames="centred")(jacobian_rows)
 
 
 @functools.partial(compile_promptly, static_argnames="centred")

@@ -26,6 +26,7 @@ MAX_DENSE_POINTS = 4096  # of a matrix: it takes 128 MB, its eigenvectors about 
 EXPECTED_SUMS = 32  # of three vectors; ten eigenvalues on a sphere take 30 at bandwidth .05 and 70 at .01
 RESIDUAL = 0.25  # of the tolerance of a spectrum; the rest is left to the sums
 MIN_EXTENDED_EIGENVALUE = 1e-6  # u = A u / lambda multiplies rounding by 1 / lambda
+ROWS = 64  # of a matrix at once: of some thousand columns they stay in a core's cache
 SYMMETRIC = 1e-10  # relative and absolute: what two logits of a symmetric cost may differ by
 
 
@@ -177,13 +178,15 @@ def _from_matrix(
     With d_i = sum_j v_j k_ij and S = (v/d)^(1/2) k (v/d)^(1/2) symmetric, A (dv)^(-1/2) s = lambda (dv)^(-1/2) s.
     """
     matrix = _logits(attention, cost_matrix(attention.pseudometric, keys, keys))
-    asymmetry = _check_symmetric(attention, "the spectrum", lambda rows: (matrix[rows], matrix[:, rows].T), keys)
+    asymmetry = 0.0
+    if not _is_plain(attention):
+        asymmetry = _check_symmetric(attention, "the spectrum", lambda rows: (matrix[rows], matrix[:, rows].T), keys)
     if attention.mask is not None:
         matrix[~_allowed(attention.mask, names, count)] = -np.inf
     if not include_self:
         np.fill_diagonal(matrix, -np.inf)
     log_degrees, rounding = np.empty(len(matrix)), asymmetry
-    for rows in slices(len(matrix), BLOCK):
+    for rows in slices(len(matrix), ROWS):
         block = matrix[rows]
         log_degrees[rows], weights = _log_totals(block + logs)
         rounding = max(rounding, asymmetry + _logit_rounding(attention, keys, block, rows, weights))
@@ -222,7 +225,7 @@ def _allowed(mask: Mask, names: np.ndarray, count: int) -> np.ndarray:
 
 def check_symmetric(attention: Attention, points: np.ndarray, what: str) -> None:
     """Raise ConfigError unless the cost is symmetric between all points; the plain costs are known to be."""
-    if isinstance(attention.pseudometric, SquaredDistance | DotProduct) or attention.pseudometric.is_kernel:
+    if _is_plain(attention):
         return
 
     def both(rows: slice) -> tuple[np.ndarray, np.ndarray]:
@@ -231,6 +234,11 @@ def check_symmetric(attention: Attention, points: np.ndarray, what: str) -> None
         return _logits(attention, there), _logits(attention, back)
 
     _check_symmetric(attention, what, both, points)
+
+
+def _is_plain(attention: Attention) -> bool:
+    """Return whether the cost is symmetric to the last digit."""
+    return isinstance(attention.pseudometric, SquaredDistance | DotProduct) or attention.pseudometric.is_kernel
 
 
 def _check_symmetric(
@@ -286,6 +294,10 @@ def _logit_rounding(
     Entries of S move by such parts of themselves, its degrees by their means, and the norm of a nonnegative matrix is
     at most the largest row sum of one that is similar.
     """
-    sizes = np.where(np.isneginf(logits), 0.0, np.abs(logits))
-    sizes = np.maximum(sizes, logit_sizes(attention, keys[rows], keys, sizes.min(axis=1))[:, None])
-    return float((keys.shape[1] + 4) * np.finfo(np.float64).eps * (weights * sizes).sum(axis=1).max())
+    sizes = np.abs(logits)
+    sizes[np.isinf(sizes)] = 0.0
+    least = sizes.min(axis=1)
+    of_products = logit_sizes(attention, keys[rows], keys, least)
+    if (of_products > least).any():
+        np.maximum(sizes, of_products[:, None], out=sizes)
+    return float((keys.shape[1] + 4) * np.finfo(np.float64).eps * np.einsum("ij,ij->i", weights, sizes).max())
