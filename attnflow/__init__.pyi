@@ -1,6 +1,10 @@
 from attnflow.attention import Attention as Attention
 from attnflow.attention import bandwidth_from_inverse_temperature as bandwidth_from_inverse_temperature
 from attnflow.comparison.distances import compare as compare
+from attnflow.comparison.energy import mmd as mmd
+from attnflow.comparison.moments import moments as moments
+from attnflow.comparison.noise import Distance as Distance
+from attnflow.comparison.transport import wasserstein as wasserstein
 from attnflow.densities.base import Density as Density
 from attnflow.densities.gaussian import Gaussian as Gaussian
 from attnflow.densities.log_density import LogDensity as LogDensity
@@ -12,7 +16,10 @@ from attnflow.equations.continuum import DriftDiffusion as DriftDiffusion
 from attnflow.equations.expansions.certificates import Minimizers as Minimizers
 from attnflow.equations.expansions.laplace import LaplaceExpansion as LaplaceExpansion
 from attnflow.equations.expansions.leading_order import LeadingOrder as LeadingOrder
+from attnflow.equations.gaussian_closure import GaussianClosure as GaussianClosure
+from attnflow.equations.gaussian_trajectory import GaussianTrajectory as GaussianTrajectory
 from attnflow.equations.heat_flow import heat_flow as heat_flow
+from attnflow.equations.mean_field.flow import MeanFieldFlow as MeanFieldFlow
 from attnflow.equations.solvers.finite_elements import FiniteElements as FiniteElements
 from attnflow.equations.solvers.finite_volume import FiniteVolume as FiniteVolume
 from attnflow.equations.solvers.spectral import Spectral as Spectral
@@ -23,6 +30,11 @@ from attnflow.features.spectra import CauchySpectrum as CauchySpectrum
 from attnflow.features.spectra import GaussianSpectrum as GaussianSpectrum
 from attnflow.features.spectra import MaternSpectrum as MaternSpectrum
 from attnflow.heads import MultiHead as MultiHead
+from attnflow.integrators.adaptive import Adaptive as Adaptive
+from attnflow.integrators.layer import Layer as Layer
+from attnflow.integrators.layer_norm import LayerNormStep as LayerNormStep
+from attnflow.integrators.layer_norm import PreNormStep as PreNormStep
+from attnflow.integrators.midpoint import Midpoint as Midpoint
 from attnflow.judge.claims import Claim as Claim
 from attnflow.judge.levels import Level as Level
 from attnflow.judge.rates import LimitFit as LimitFit
@@ -85,6 +97,12 @@ from attnflow.pseudometrics.plain import SquaredDistance as SquaredDistance
 from attnflow.pseudometrics.variable_bandwidth import SelfTuned as SelfTuned
 from attnflow.pseudometrics.variable_bandwidth import VariableBandwidth as VariableBandwidth
 from attnflow.sums.empirical import EmpiricalAttention as EmpiricalAttention
+from attnflow.sums.maps_of_measures.jacobians import jacobian_norm as jacobian_norm
+from attnflow.sums.maps_of_measures.lipschitz import wasserstein_lipschitz as wasserstein_lipschitz
+from attnflow.sums.maps_of_measures.lipschitz import wasserstein_lipschitz_bound as wasserstein_lipschitz_bound
+from attnflow.sums.maps_of_measures.shared_depth import fixed_point as fixed_point
 from attnflow.sums.population import PopulationAttention as PopulationAttention
+from attnflow.sums.tokens import TokenFlow as TokenFlow
 from attnflow.trajectories import Spectrum as Spectrum
+from attnflow.trajectories import TokenTrajectory as TokenTrajectory
 from attnflow.trajectories import Trajectory as Trajectory

@@ -1,4 +1,4 @@
-"""What the three lives return: values along time at fixed points, and eigenpairs."""
+"""What evolutions return: values along time at fixed points, tokens that move, and eigenpairs."""
 
 from __future__ import annotations
 
@@ -60,6 +60,66 @@ class Trajectory:
             object.__setattr__(self, "weights", _frozen(_check_weights(self.weights, len(points))))
 
 
+class Merging(NamedTuple):
+    """Tokens that became one.
+
+    Args:
+        time: when.
+        tokens: which, by their rows, rising; among them those that had become one with these before.
+        point: where, shape (D,).
+    """
+
+    time: float
+    tokens: tuple[int, ...]
+    point: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class TokenTrajectory:
+    """Tokens x_i(t_k) that move; the arrays are copied and read-only.
+
+    Args:
+        times: t_k, shape (T,).
+        points: x_i(t_k), shape (T, N, D).
+        weights: nonnegative masses of the tokens, shape (N,); None means equal ones.
+        solver_error: declared bound on the distance of any token from where it should be.
+        method: how it was found, such as "Adaptive(rtol=1e-08), 212 velocities, dense sums".
+        events: mergings, in the order of time.
+
+    Raises:
+        DataError: if the shapes do not fit together or a number is not finite.
+
+    Example:
+        >>> import attnflow as af
+        >>> import numpy as np
+        >>> moved = af.TokenTrajectory(times=[0.0, 0.5], points=np.zeros((2, 3, 1)))
+        >>> moved.points.shape, moved.weights is None
+        ((2, 3, 1), True)
+    """
+
+    times: np.ndarray
+    points: np.ndarray
+    weights: np.ndarray | None = None
+    solver_error: float = 0.0
+    method: str = ""
+    events: tuple[Merging, ...] = ()
+
+    def __post_init__(self) -> None:
+        times = _frozen(check_finite(self.times, "times"))
+        points = _frozen(check_finite(self.points, "points"))
+        if times.ndim != 1:
+            raise DataError(f"`times` must have shape (T,), got {times.shape}. Pass a list of times.")
+        if points.ndim != 3 or len(points) != len(times) or not points.size:
+            raise DataError(
+                f"`points` must have shape (T, N, D) with T = {len(times)} times, got {points.shape}. Stack the tokens "
+                "of each time."
+            )
+        object.__setattr__(self, "times", times)
+        object.__setattr__(self, "points", points)
+        if self.weights is not None:
+            object.__setattr__(self, "weights", _frozen(_check_weights(self.weights, points.shape[1])))
+
+
 class Spectrum(NamedTuple):
     """The k smallest eigenvalues, with multiplicity, and their eigenfunctions.
 
@@ -74,22 +134,27 @@ class Spectrum(NamedTuple):
     solver_error: float
 
 
-def count_layers(times: object, bandwidth: float) -> np.ndarray:
-    """Return the numbers of layers n with times = n eps, shape (T,).
+def count_layers(times: object, step: float, *, name: str = "bandwidth") -> np.ndarray:
+    """Return the numbers of layers n with times = n step, shape (T,).
+
+    Args:
+        times: one or several.
+        step: the time of a layer, eps where the points stay.
+        name: what the step is called.
 
     Raises:
-        ConfigError: if a time is negative or not a whole number of layers to |t - n eps| <= 1e-9 max(1, t).
+        ConfigError: if a time is negative or not a whole number of layers to |t - n step| <= 1e-9 max(1, t).
     """
     array = check_times(times)
     # Rounding, never truncation: .35 / .07 is 4.999999999999999.
-    counts = np.rint(array / bandwidth).astype(np.int64)
-    off = np.abs(array - counts * bandwidth) > 1e-9 * np.maximum(1, array)
+    counts = np.rint(array / step).astype(np.int64)
+    off = np.abs(array - counts * step) > 1e-9 * np.maximum(1, array)
     if off.any():
         t = array[off][0]
-        below = int(np.floor(t / bandwidth))
+        below = int(np.floor(t / step))
         raise ConfigError(
-            f"`times` must be whole numbers of layers n * bandwidth, got {t:.12g} with bandwidth {bandwidth:g}. "
-            f"The two nearest are {below * bandwidth:.12g} and {(below + 1) * bandwidth:.12g}."
+            f"`times` must be whole numbers of layers n * {name}, got {t:.12g} with {name} {step:g}. "
+            f"The two nearest are {below * step:.12g} and {(below + 1) * step:.12g}."
         )
     return counts
 

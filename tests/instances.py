@@ -139,3 +139,12 @@ NORMALIZATIONS = {
     "a user's": (Tilted(0.6), lambda log_p, y: 0.5 * log_p + 0.6 * y[0]),
     "a user's, twice": (Twice(), lambda log_p, y: 0.5 * log_p),
 }
+
+# Integrators of tokens by name, with steps of an eighth where they have one length.
+INTEGRATORS = {
+    "adaptive": af.Adaptive(rtol=1e-9),
+    "layer": af.Layer(0.125),
+    "midpoint": af.Midpoint(0.125),
+    "post-norm": af.LayerNormStep(0.125),
+    "pre-norm": af.PreNormStep(0.125),
+}

@@ -22,14 +22,23 @@ ORDER = [
         "_lifting",
         "_optional",
     ],
-    *["distributed", "trajectories", "measures", "manifolds", "resolution", "densities", "pseudometrics"],
+    *[
+        "distributed",
+        "trajectories",
+        "integrators",
+        "measures",
+        "manifolds",
+        "resolution",
+        "densities",
+        "pseudometrics",
+    ],
     *["features", "profiles", "normalizations", "masks", "attention", "heads"],
     *["sums", "equations", "comparison"],
     *["judge", "lab", "cli", "__main__"],
 ]
 WINGS = {"sums", "equations"}
 JUDGE_MAY_IMPORT = {"errors", "_checks", "_values", "judge"}
-WITHOUT_JAX = {"errors", "_checks", "_values", "_xla", "trajectories", "comparison", "judge"}
+WITHOUT_JAX = {"errors", "_checks", "_values", "_xla", "trajectories", "integrators", "comparison", "judge"}
 LATE_IMPORTS_ALLOWED = {"cli", "_optional"}
 FACE_OF_STUDIES = {"attnflow", "attnflow.lab.plots"}
 

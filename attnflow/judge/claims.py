@@ -15,7 +15,8 @@ from attnflow.judge.kinds.identity import Identity
 
 KINDS: dict[str, Kind] = {kind.name: kind for kind in (Exponent(), Constant(), Identity(), Flag())}
 OPTIONAL = ("floor", "statistic", "correction_power")  # fields that not every kind admits
-LIVES = ("empirical", "population", "limit", "expansion")  # Empirical-, PopulationAttention, DriftDiffusion, Laplace-
+# EmpiricalAttention, PopulationAttention, DriftDiffusion, LaplaceExpansion; TokenFlow, MeanFieldFlow, GaussianClosure
+LIVES = ("empirical", "population", "limit", "expansion", "tokens", "mean_field", "closure")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,8 +41,9 @@ class Claim(Prediction):
             which margin; the default margin is that of a prediction. The gap between `predicted` and `truth` is what
             the control must be refuted by.
         measures: which lives of attention the measured numbers come from, of "empirical", "population", "limit" and
-            "expansion" (of Laplace); () where they come from none: one formula is checked against another, and the
-            claim is a derivation. None if nothing is said about it.
+            "expansion" (of Laplace), and, where tokens move, of "tokens", "mean_field" and "closure" (of Gaussians);
+            () where they come from none: one formula is checked against another, and the claim is a derivation. None
+            if nothing is said about it.
         statistic: constants only: the summary over seeds that is predicted, "mean" or "rms".
         correction_power: the power q of the next term in the small quantity, one unless the theory says otherwise.
 

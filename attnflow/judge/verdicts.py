@@ -23,7 +23,7 @@ from attnflow.judge.rates import LimitFit, RateFit
 # The intervals of all rows that are read together are to hold together with 95 %. By Bonferroni's inequality each then
 # needs 1 - 5 % / rows. The number is declared, a bound for all the studies together, and not counted from what happens
 # to be run: a row has the same interval alone as in the whole table.
-ROWS_READ_TOGETHER = 300
+ROWS_READ_TOGETHER = 400
 FAMILY_CONFIDENCE = 1 - 0.05 / ROWS_READ_TOGETHER
 MINIMUM_NEIGHBOURS = 2.0  # with fewer, a softmax is a nearest-neighbour map and no limit theorem speaks about it
 

@@ -56,6 +56,7 @@ class Manifold(ABC):
         sample_uniform    samples of every density, by rejection
         along             curves: samples of every density by inversion, without rejection
         tangent_frame     a frame cheaper than the one found from the derivative of `retract`
+        tangential        the projection on the tangent space by a formula, for tokens that move
         residual          a membership test cheaper than the distance to `retract`
         project           what `retract` does to many points at once, faster
         quadrature_size   the refusal of a rule that is too large before it is made
@@ -150,6 +151,11 @@ class Manifold(ABC):
         Unless written otherwise: the range of the derivative of `retract` at x, which is a projection.
         """
         return jnp.linalg.svd(jax.jacfwd(self.retract)(x))[0][:, : self.dim]
+
+    def tangential(self, x: jax.Array, v: jax.Array) -> jax.Array:
+        """Return the tangential part (D,) at x (D,) of a vector v (D,), P_x v = E E' v with the frame E."""
+        frame = self.tangent_frame(x)
+        return frame @ (frame.T @ v)
 
     def project(self, points: np.ndarray) -> np.ndarray:
         """Return `retract` of many points (N, D)."""

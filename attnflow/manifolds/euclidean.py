@@ -51,6 +51,9 @@ class EuclideanSpace(Manifold):
     def tangent_frame(self, x: jax.Array) -> jax.Array:
         return jnp.eye(self.dim, dtype=x.dtype)
 
+    def tangential(self, x: jax.Array, v: jax.Array) -> jax.Array:
+        return v
+
     def residual(self, points: np.ndarray) -> np.ndarray:
         return np.zeros(len(points))
 

@@ -75,6 +75,9 @@ class Sphere(Manifold):
         v = x.at[-1].add(sign)
         return (jnp.eye(self.ambient_dim, dtype=x.dtype) - jnp.outer(v, v) / (1 + jnp.abs(x[-1])))[:, :-1]
 
+    def tangential(self, x: jax.Array, v: jax.Array) -> jax.Array:
+        return v - jnp.sum(x * v) * x
+
     def residual(self, points: np.ndarray) -> np.ndarray:
         return np.abs(np.linalg.norm(points, axis=1) - 1)
 

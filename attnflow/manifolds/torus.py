@@ -67,6 +67,10 @@ class FlatTorus(Manifold):
         rotated = jnp.stack([-circles[:, 1], circles[:, 0]], axis=1)
         return (jnp.eye(self.dim, dtype=x.dtype)[:, None, :] * rotated[:, :, None]).reshape(2 * self.dim, self.dim)
 
+    def tangential(self, x: jax.Array, v: jax.Array) -> jax.Array:
+        circles, along = x.reshape(self.dim, 2), v.reshape(self.dim, 2)
+        return (along - jnp.sum(circles * along, axis=1, keepdims=True) * circles).reshape(-1)
+
     def residual(self, points: np.ndarray) -> np.ndarray:
         radii = np.linalg.norm(points.reshape(len(points), self.dim, 2), axis=2)
         return np.sqrt(np.sum((radii - 1) ** 2, axis=1))

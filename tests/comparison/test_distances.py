@@ -6,8 +6,14 @@ import numpy as np
 import pytest
 
 from attnflow.comparison.distances import compare
+from attnflow.comparison.energy import mmd
+from attnflow.comparison.moments import moments
+from attnflow.comparison.transport import wasserstein
+from attnflow.equations.gaussian_trajectory import GaussianTrajectory
 from attnflow.errors import ConfigError, DataError
-from attnflow.trajectories import Spectrum, Trajectory
+from attnflow.manifolds.sphere import Circle
+from attnflow.measures import DiscreteMeasure
+from attnflow.trajectories import Spectrum, TokenTrajectory, Trajectory
 
 TIMES = np.array([0.25, 0.5, 3.0])
 POINTS = np.array([[1.0, 0.2], [-0.3, 0.9], [0.4, 0.4], [2.0, -1.0]])
@@ -119,3 +125,80 @@ def test_a_spectrum_unpacks_in_order() -> None:
     assert eigenvalues[1] == 0.5
     assert eigenfunctions(POINTS) is POINTS
     assert solver_error == 1e-12
+
+
+def tokens(seed: int, *, count: int = 5, weights: object = None, on_circle: bool = False) -> TokenTrajectory:
+    points = np.random.default_rng(seed).standard_normal((len(TIMES), count, 2))
+    if on_circle:
+        points /= np.linalg.norm(points, axis=2, keepdims=True)
+    return TokenTrajectory(times=TIMES, points=points, weights=weights)
+
+
+def test_tokens_are_compared_as_laws_at_every_time() -> None:
+    a, b = tokens(0, weights=[1.0, 2.0, 0.5, 1.0, 3.0]), tokens(1, count=8)
+    for norm, distance in [
+        ("mmd", mmd),
+        ("moments", moments),
+        ("sliced", wasserstein),
+        ("W2", lambda a, b: wasserstein(a, b, order=2)),
+    ]:
+        expected = [float(distance(DiscreteMeasure(p, a.weights), q)) for p, q in zip(a.points, b.points, strict=True)]
+        np.testing.assert_allclose(compare(a, b, norm=norm), expected, rtol=1e-12)
+        shuffled = TokenTrajectory(times=TIMES, points=b.points[:, ::-1])
+        np.testing.assert_allclose(compare(b, shuffled, norm=norm), 0, atol=1e-7)  # laws have no order
+    np.testing.assert_array_equal(compare(a, b), compare(a, b, norm="mmd"))
+
+
+def test_as_many_tokens_are_also_compared_one_by_one() -> None:
+    a, b = tokens(0), tokens(1)
+    apart = np.linalg.norm(a.points - b.points, axis=2)
+    np.testing.assert_allclose(compare(a, b, norm="sup"), apart.max(axis=1), rtol=1e-14)
+    np.testing.assert_allclose(compare(a, b, norm="L2"), np.sqrt((apart**2).mean(axis=1)), rtol=1e-14)
+    with pytest.raises(DataError, match="tokens of one number"):
+        compare(a, tokens(1, count=6), norm="L2")
+    with pytest.raises(DataError, match="weights"):
+        compare(a, tokens(1, weights=np.arange(1.0, 6.0)), norm="L2")
+
+
+def test_tokens_on_the_circle_are_compared_with_a_density_along_arcs() -> None:
+    angles = 2 * np.pi * np.arange(64) / 64
+    nodes = np.column_stack([np.cos(angles), np.sin(angles)])
+    values = 1 + 0.5 * np.cos(angles) * np.array([[0.0], [1.0], [-1.0]])
+    density = Trajectory(times=TIMES, points=nodes, values=values)
+    moving = tokens(2, on_circle=True)
+    found = compare(density, moving, norm="W1", manifold=Circle())
+    expected = [
+        wasserstein(points, Trajectory(times=[0.0], points=nodes, values=row[None]), manifold=Circle())
+        for points, row in zip(moving.points, values, strict=True)
+    ]
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+    assert (compare(moving, density) > 0).all()
+    with pytest.raises(ConfigError, match="`norm` must be one of 'mmd'"):
+        compare(moving, density, norm="L2")
+    with pytest.raises(ConfigError, match="`manifold` is for the norms 'W1' and 'W2'"):
+        compare(moving, density, manifold=Circle())
+
+
+def test_a_gaussian_law_is_compared_by_its_moments() -> None:
+    moving = tokens(3, count=40)
+    means = moving.points.mean(axis=1)
+    covariances = np.array([np.cov(points.T, bias=True) for points in moving.points])
+    law = GaussianTrajectory(times=TIMES, means=means + np.array([0.3, -0.4]), covariances=covariances)
+    np.testing.assert_allclose(compare(moving, law), 0.5, rtol=1e-12)
+    np.testing.assert_allclose(compare(law, law), 0, atol=1e-14)
+    with pytest.raises(ConfigError, match="'moments', got 'W1'"):
+        compare(moving, law, norm="W1")
+    line = GaussianTrajectory(times=TIMES, means=means[:, :1], covariances=covariances[:, :1, :1])
+    with pytest.raises(DataError, match="of one space, got 2 and 1"):
+        compare(moving, line)
+    with pytest.raises(ConfigError, match="same times"):
+        compare(moving, GaussianTrajectory(times=TIMES + 1, means=means, covariances=covariances))
+
+
+def test_functions_have_no_distance_of_laws_and_other_things_none_at_all() -> None:
+    with pytest.raises(ConfigError, match="`norm` must be one of 'L2', 'sup'"):
+        compare(trajectory(0), trajectory(1), norm="W1")
+    with pytest.raises(ConfigError, match="`b` must be a Trajectory, got ndarray"):
+        compare(trajectory(0), np.zeros((3, 4)))  # type: ignore[arg-type]
+    with pytest.raises(DataError, match="shapes"):
+        GaussianTrajectory(times=TIMES, means=np.zeros((3, 2)), covariances=np.zeros((3, 2)))

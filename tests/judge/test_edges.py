@@ -24,7 +24,7 @@ def identity(*values: float, margin: float = 0.25, **changes: object):
 
 
 def test_the_numbers_that_rule_verdicts_are_these() -> None:
-    assert abs(FAMILY_CONFIDENCE - (1 - 0.05 / 300)) < 1e-15
+    assert abs(FAMILY_CONFIDENCE - (1 - 0.05 / 400)) < 1e-15
     assert (MINIMUM_LEVELS, MINIMUM_NEIGHBOURS) == (4, 2.0)
     assert {name for name, kind in KINDS.items() if kind.is_ladder} == {"exponent", "constant"}
     assert [name for name, kind in KINDS.items() if kind.takes_logarithms] == ["exponent"]
@@ -81,7 +81,7 @@ def test_a_level_is_dropped_where_the_root_mean_square_of_its_seeds_is_under_the
 
 
 def test_every_life_may_be_measured() -> None:
-    lives = ("empirical", "population", "limit", "expansion")
+    lives = ("empirical", "population", "limit", "expansion", "tokens", "mean_field", "closure")
     assert make_claim(measures=lives).measures == lives
 
 

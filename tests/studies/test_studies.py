@@ -34,7 +34,13 @@ LONG += ("boundary", "clusters", "curved", "new_metric")  # which compile for ma
 LONG += ("graph_attention", "kernel_norms", "local_units", "pullbacks", "self_tuned")  # and for many costs
 LONG += ("next_term", "query_key", "several_minimizers")  # and for many costs
 LONG += ("mesh", "profile_constant", "random_features", "signed_kernel")  # or for the kernels of profiles
+LONG += ("causal", "equiangular", "frozen", "layers", "metastable", "norm_schemes", "renyi_count")  # of tokens
 LONG += ("heads", "sinkhorn", "sinkhorn_boundary", "wrapped_gaussian")  # which compile their own kernels
+# Mean fields compile their own kernels and densities.
+LONG += ("diffusivity", "fokker_sign", "gumbel", "mean_field", "modes", "ott_antonsen", "sinkhorn_flow")
+LONG += ("collapse", "gaussian", "gaussian_sinkhorn", "mean_shift")  # and layers of tokens that move
+LONG += ("arcsin", "deep", "dot_product_ball", "gibbs", "lipschitz", "measure")  # or derivatives by tokens
+LONG += ("arrows", "braids", "fan", "moving", "phases", "staircase", "steps")  # which move tokens for their figures
 
 RUN = """
 import sys

@@ -4,7 +4,11 @@ A face of this room is kept here because studies draw with it: `from attnflow.la
 """
 
 from attnflow.lab.plots.animation import animate as animate
+from attnflow.lab.plots.bounds import depth_ladder as depth_ladder
+from attnflow.lab.plots.bounds import fan as fan
 from attnflow.lab.plots.claims import claim_figure as claim_figure
+from attnflow.lab.plots.clusters import phases as phases
+from attnflow.lab.plots.clusters import staircase as staircase
 from attnflow.lab.plots.distances import distances as distances
 from attnflow.lab.plots.drawing import draw_study as draw_study
 from attnflow.lab.plots.drawing import records_digest as records_digest
@@ -23,3 +27,8 @@ from attnflow.lab.plots.style import figure as figure
 from attnflow.lab.plots.style import image as image
 from attnflow.lab.plots.style import stamp as stamp
 from attnflow.lab.plots.style import style as style
+from attnflow.lab.plots.token_films import film_tokens as film_tokens
+from attnflow.lab.plots.tokens import braids as braids
+from attnflow.lab.plots.tokens import error_over_time as error_over_time
+from attnflow.lab.plots.tokens import laws as laws
+from attnflow.lab.plots.tokens import strands as strands

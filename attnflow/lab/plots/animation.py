@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,11 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.animation import FFMpegWriter, FuncAnimation, PillowWriter
 from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
 
 from attnflow._checks import check_choice
 from attnflow.errors import ConfigError, DataError
+from attnflow.lab.plots.flows import angle_axis
 from attnflow.lab.plots.metric import bare
 from attnflow.lab.plots.style import BLUE, INK, figure, style
 from attnflow.trajectories import Trajectory
@@ -48,10 +51,7 @@ def animate(path: str | Path, *, particles: Trajectory, continuum: Trajectory) -
         ...     plots.animate(f"{folder}/flow.gif", particles=flow, continuum=flow).name
         'flow.gif'
     """
-    path = Path(path)
-    writer = _WRITERS[check_choice(path.suffix.lower(), "path", tuple(_WRITERS))]
-    if not writer.isAvailable():
-        raise ConfigError(f"`path` {path.name!r} asks for ffmpeg, which is not on this machine. Write a .gif instead.")
+    writer = writer_of(path)
     if not np.array_equal(particles.times, continuum.times):
         raise DataError("`particles` and `continuum` must have the same times. Pass the same `times` to both.")
     for name, flow in {"particles": particles, "continuum": continuum}.items():
@@ -64,17 +64,32 @@ def animate(path: str | Path, *, particles: Trajectory, continuum: Trajectory) -
     with style():
         draw = _over_angles if particles.points.shape[1] == 2 else _on_surface
         made, update = draw(particles, continuum)
-        film = FuncAnimation(made, update, frames=len(particles.times))
-        film.save(path, writer=writer(fps=FRAMES_PER_SECOND), dpi=110)
-    return path
+        return save_film(path, made, update, frames=len(particles.times), writer=writer)
+
+
+def writer_of(path: str | Path) -> Any:
+    """Return what writes films of this ending; raise ConfigError if the ending is another, or ffmpeg is missing."""
+    writer = _WRITERS[check_choice(Path(path).suffix.lower(), "path", tuple(_WRITERS))]
+    if not writer.isAvailable():
+        name = Path(path).name
+        raise ConfigError(f"`path` {name!r} asks for ffmpeg, which is not on this machine. Write a .gif instead.")
+    return writer
+
+
+def save_film(
+    path: str | Path, made: Figure, update: Callable[[int], tuple[Any, ...]], *, frames: int, writer: Any
+) -> Path:
+    """Write the figure once for each frame that `update` makes of it, and return the path."""
+    FuncAnimation(made, update, frames=frames).save(path, writer=writer(fps=FRAMES_PER_SECOND), dpi=110)
+    return Path(path)
 
 
 def _over_angles(particles: Trajectory, continuum: Trajectory) -> tuple[Any, Any]:
     made = figure(width=5.0, height=3.2)
     ax = made.subplots()
     low, high = _range(particles, continuum)
-    ax.set(xlim=(0, 2 * np.pi), ylim=(low, high), xlabel=r"angle $\theta$", ylabel=r"$u(t, \theta)$")
-    ax.set_xticks(np.pi * np.arange(5) / 2, ["0", r"$\pi/2$", r"$\pi$", r"$3\pi/2$", r"$2\pi$"])
+    angle_axis(ax.xaxis)
+    ax.set(ylim=(low, high), ylabel=r"$u(t, \theta)$")
     at, there = (np.mod(np.arctan2(flow.points[:, 1], flow.points[:, 0]), 2 * np.pi) for flow in (particles, continuum))
     order = np.argsort(there)
     (dots,) = ax.plot(at, particles.values[0], "o", color=BLUE, markersize=2.2, alpha=0.6, label="particles")

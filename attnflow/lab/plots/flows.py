@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
@@ -21,6 +22,7 @@ from attnflow.lab.plots.style import GREY, INK
 MAXIMUM_DOTS = 150  # of one curve; more are thinned evenly, or they become a line
 LABEL_DISTANCE = 0.055  # between labels, in heights of the axes
 Curves = tuple[np.ndarray, np.ndarray]
+Numbers = Sequence[float] | np.ndarray
 
 
 def overlay(ax: Axes, *, times: Sequence[float], particles: Curves, population: Curves, continuum: Curves) -> Axes:
@@ -59,13 +61,12 @@ def overlay(ax: Axes, *, times: Sequence[float], particles: Curves, population: 
         angles, values = lives["continuum"]
         ax.plot(angles, values[k], color=INK, linestyle=(0, (3.5, 2)), linewidth=0.9, zorder=3)
         angles, values = lives["particles"]
-        dots = _dots(len(angles))
+        shown = shown_dots(len(angles))
         look: dict[str, Any] = {"marker": "o", "markersize": 2.6, "markeredgewidth": 0.25, "markeredgecolor": "white"}
-        ax.plot(angles[dots], values[k, dots], color=colour, linestyle="none", zorder=2, **look)
-    ax.set_xlim(0, 2 * np.pi)
-    ax.set_xticks(np.pi * np.arange(5) / 2, ["0", r"$\pi/2$", r"$\pi$", r"$3\pi/2$", r"$2\pi$"])
-    ax.set(xlabel=r"angle $\theta$", ylabel=r"$u(t, \theta)$")
-    _label_times(ax, times, ends=[values[-1] for values in lives["continuum"][1]], colours=colours)
+        ax.plot(angles[shown], values[k, shown], color=colour, linestyle="none", zorder=2, **look)
+    angle_axis(ax.xaxis)
+    ax.set_ylabel(r"$u(t, \theta)$")
+    label_times(ax, times, ends=[values[-1] for values in lives["continuum"][1]], colours=colours)
     ax.legend(handles=_life_handles(len(particles[0])), loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=3)
     return ax
 
@@ -136,6 +137,15 @@ def sphere_maps(drawn: Figure, *, times: Sequence[float], continuum: np.ndarray,
     return axes
 
 
+def angle_axis(axis: Axis) -> None:
+    """Let an axis show the angles of one turn, in quarters."""
+    turn = np.pi * np.arange(5) / 2
+    set_limits = axis.axes.set_xlim if axis.axis_name == "x" else axis.axes.set_ylim  # type: ignore[attr-defined]
+    set_limits(0, 2 * np.pi)
+    axis.set_ticks(turn, ["0", r"$\pi/2$", r"$\pi$", r"$3\pi/2$", r"$2\pi$"])
+    axis.set_label_text(r"angle $\theta$")
+
+
 def _check_curves(name: str, curves: Curves, *, times: Sequence[float]) -> Curves:
     angles, values = check_finite(curves[0], name), check_finite(curves[1], name)
     if angles.ndim != 1 or values.shape != (len(times), len(angles)):
@@ -162,7 +172,7 @@ def _check_maps(times: Sequence[float], **fields: np.ndarray) -> list[np.ndarray
     return maps
 
 
-def _label_times(ax: Axes, times: Sequence[float], *, ends: Sequence[float], colours: np.ndarray) -> None:
+def label_times(ax: Axes, times: Numbers, *, ends: Numbers, colours: np.ndarray) -> None:
     """Name each curve at its right end; labels that would touch are moved apart, with a thin line to their curve."""
     low, high = ax.get_ylim()
     at = _spread((np.asarray(ends) - low) / (high - low), distance=LABEL_DISTANCE)
@@ -190,13 +200,13 @@ def _spread(heights: np.ndarray, *, distance: float) -> np.ndarray:
     return spread
 
 
-def _dots(count: int) -> slice:
+def shown_dots(count: int) -> slice:
     """Return which of so many particles are shown."""
     return slice(None, None, -(-count // MAXIMUM_DOTS))
 
 
 def _life_handles(count: int) -> list[Line2D]:
-    thinned = f", {len(range(count)[_dots(count)])} shown" if count > MAXIMUM_DOTS else ""
+    thinned = f", {len(range(count)[shown_dots(count)])} shown" if count > MAXIMUM_DOTS else ""
     return [
         Line2D(
             [], [], color=GREY, marker="o", markersize=2.5, linestyle="none", label=f"$N = {count}$ particles{thinned}"

@@ -62,6 +62,7 @@ class KernelOperator(RowOperator):
         rows = None if attention.pseudometric.is_symmetric else totals_of(attention)
         totals = Totals(columns, rows, columns.again, rows and rows.again, rtol=self._rtol)
         potential = key_potential(attention.normalization, self.measure.points, totals)
+        self.key_potential: Any = potential.values  # u, one number or (N,)
         # Weights that are off by e^{+-error} move an average by twice that, relative to the largest value.
         self._key_error = 2 * potential.error
         self._peak = np.max(potential.values)
@@ -91,7 +92,7 @@ class KernelOperator(RowOperator):
 
         rows = None if attention.pseudometric.is_symmetric else totals_of(attention)
         totals = Totals(totals_of(attention.exchanged()), rows, rtol=self._rtol)
-        potential = traced_key_potential(attention.normalization, keys, totals)
+        self.key_potential = potential = traced_key_potential(attention.normalization, keys, totals)
         self._peak = jnp.max(potential)
         self._masses = self.measure.masses * jnp.exp(potential - self._peak)
 

@@ -58,6 +58,11 @@ class HeadsOperator(RowOperator):
         return result
 
     @property
+    def operators(self) -> list[RowOperator]:
+        """Those of the heads."""
+        return self._operators
+
+    @property
     def method(self) -> str:
         return ", ".join(dict.fromkeys(operator.method for operator in self._operators))
 

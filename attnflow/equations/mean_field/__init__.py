@@ -1,0 +1,1 @@
+"""Infinitely many tokens that move: the continuity equation of attention."""

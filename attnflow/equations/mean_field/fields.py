@@ -1,0 +1,155 @@
+"""The velocity of tokens among infinitely many others, v[mu](x) = P_x V (A_mu id)(x), from values at nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from attnflow._lifting import evaluate
+from attnflow.attention import Attending, Attention
+from attnflow.equations.mean_field.kernels import Apply, Kernel
+from attnflow.errors import ConvergenceError
+from attnflow.normalizations.base import Keys
+
+_ROUNDING = 2e-15  # of a sum, relative to the largest
+_DEPTH = 6  # updates that are extrapolated
+
+
+class UnresolvedError(ConvergenceError):
+    """A density that has left what the nodes resolve."""
+
+
+class Field:
+    """The velocity as a map from a density (M,) at the nodes, before it is projected on tangent spaces.
+
+        v(x) = V sum_h W_h' (A_h id)(x),   or V (sum_h W_h' (A_h id)(x) - x)
+
+    Args:
+        attention: one attention or several heads.
+        kernels: of the heads, on the same nodes.
+        value: V, (D, D).
+        centred: whether x is subtracted.
+        settled: see `NodeKeys`.
+    """
+
+    def __init__(
+        self, attention: Attending, kernels: list[Kernel], *, value: np.ndarray, centred: bool, settled: float
+    ) -> None:
+        nodes = kernels[0].nodes
+        outputs = getattr(attention, "output", [np.eye(nodes.shape[1])])
+        parts = zip(attention.heads, kernels, outputs, strict=True)
+        self._heads = [Head(*part, settled=settled) for part in parts]
+        self._nodes, self._value, self._centred = nodes, value, centred
+
+    def at_nodes(self, density: np.ndarray) -> np.ndarray:
+        """Return V A_mu id at the nodes, (M, D)."""
+        return self._moved(self._nodes, [head.average(density, head.kernel.to_nodes) for head in self._heads])
+
+    def towards(self, points: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+        """Return the map from densities (M,) at the nodes to V A_mu id at points (Q, D), (Q, D)."""
+        ways = [head.kernel.towards(points) for head in self._heads]
+
+        def velocity(density: np.ndarray) -> np.ndarray:
+            means = [head.average(density, way) for head, way in zip(self._heads, ways, strict=True)]
+            return self._moved(points, means)
+
+        return velocity
+
+    def _moved(self, points: np.ndarray, means: list[np.ndarray]) -> np.ndarray:
+        mean = np.sum(means, axis=0)
+        return (mean - points if self._centred else mean) @ self._value.T
+
+
+class Head:
+    """One attention with its output matrix."""
+
+    def __init__(self, attention: Attention, kernel: Kernel, output: np.ndarray, *, settled: float) -> None:
+        self.kernel = kernel
+        self._divides = attention.rows == "divided"
+        self._normalization = attention.normalization
+        self._keys = NodeKeys(attention, kernel, settled=settled)
+        self._output = output
+
+    def average(self, density: np.ndarray, apply: Apply) -> np.ndarray:
+        """Return (A id) W at the points to which `apply` leads, for the density (M,) at the nodes."""
+        self._keys.density = density
+        masses = density * np.exp(self._normalization.log_key_weights(self._keys))
+        sums = apply(np.column_stack([masses[:, None] * self.kernel.nodes, masses]))
+        if not self._divides:
+            return sums[:, :-1] @ self._output
+        return sums[:, :-1] / positive(sums[:, -1:]) @ self._output
+
+
+class NodeKeys(Keys):
+    """The nodes as keys, with the masses of a density that changes.
+
+    Args:
+        attention: whose normalisation asks.
+        kernel: of the attention.
+        settled: by how much key weights that are iterated may still change, where the attention does not say.
+
+    Attributes:
+        density: (M,), as it is now.
+    """
+
+    density: np.ndarray
+
+    def __init__(self, attention: Attention, kernel: Kernel, *, settled: float) -> None:
+        self.is_symmetric = attention.pseudometric.is_symmetric
+        self._kernel = kernel
+        self._values: dict[Callable, np.ndarray] = {}
+        self._settled = settled
+        self._last = np.zeros(len(kernel.nodes))  # the fixed point of the density before
+
+    def log_total(self, log_weights: Any) -> np.ndarray:
+        return self._log_sums(self._kernel.from_nodes, log_weights)
+
+    def log_row_total(self, log_weights: Any) -> np.ndarray:
+        return self._log_sums(self._kernel.to_nodes, log_weights)
+
+    def _log_sums(self, apply: Apply, log_weights: Any) -> np.ndarray:
+        return np.log(positive(apply((self.density * np.exp(log_weights))[:, None]))[:, 0])
+
+    def evaluate(self, potential: Callable) -> np.ndarray:
+        if potential not in self._values:
+            self._values[potential] = evaluate(potential, self._kernel.nodes, name="log_weight")
+        return self._values[potential]
+
+    def fixed_point(self, update: Callable, *, rtol: float | None = None, max_sweeps: int = 1000) -> np.ndarray:
+        inputs: list[np.ndarray] = []
+        changes: list[np.ndarray] = []
+        found = self._last
+        for _ in range(max_sweeps):
+            change = update(found) - found
+            # Totals are e^-u: rounding is relative to the largest of them.
+            tolerance = max(self._settled if rtol is None else rtol, _ROUNDING * float(np.exp(np.ptp(found))))
+            if np.abs(change).max() <= tolerance:
+                self._last = found + change
+                return self._last
+            inputs, changes = [*inputs, found][-_DEPTH:], [*changes, change][-_DEPTH:]
+            found = extrapolated(inputs, changes)
+        raise ConvergenceError(
+            f"the key weights still change by {np.abs(change).max():.2g}, above {tolerance:.2g}, after {max_sweeps} "
+            "sweeps. Pass a larger `bandwidth`, or Sinkhorn(max_sweeps=...)."
+        )
+
+
+def extrapolated(inputs: list[np.ndarray], changes: list[np.ndarray]) -> np.ndarray:
+    """Return the combination of inputs, moved by their changes, of which the change is least [WN]."""
+    if len(inputs) == 1:
+        return inputs[0] + changes[0]
+    others = np.column_stack([changes[-1] - change for change in changes[:-1]])
+    shares = np.linalg.lstsq(others, changes[-1], rcond=1e-10)[0]
+    back = np.column_stack([inputs[-1] - each for each in inputs[:-1]]) + others
+    return inputs[-1] + changes[-1] - back @ shares
+
+
+def positive(sums: np.ndarray) -> np.ndarray:
+    """Return sums of a kernel, if they are positive as those of a density are."""
+    if not sums.min() > 0:
+        raise UnresolvedError(
+            f"a sum of the kernel over the density is {sums.min():.2g} somewhere: it is lost among rounding."
+        )
+    return sums

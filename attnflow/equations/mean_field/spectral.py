@@ -1,0 +1,211 @@
+"""The mean field in a basis: moments of a density, moved by the weak form of its continuity equation.
+
+With rho = w sum_n c_n phi_n and the tight frame of fields X_a of a basis,
+
+    d_t c_n = int rho <v, grad phi_n> dvol - kappa |grad phi_n|^2 c_n,   grad phi_n = sum_a (X_a phi_n) X_a,
+
+where the derivative of phi_0 = 1 is exactly zero: mass is conserved to the last digit.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import NamedTuple
+
+import numpy as np
+from scipy.integrate import DOP853
+from scipy.sparse import csr_array, hstack
+
+from attnflow.densities.integration import check_mass
+from attnflow.equations.discretizations.base import Basis
+from attnflow.equations.discretizations.fourier import FourierBasis
+from attnflow.equations.discretizations.harmonics import HarmonicBasis
+from attnflow.equations.discretizations.hyperspherical import HypersphericalBasis
+from attnflow.equations.mean_field.fields import Field, UnresolvedError
+from attnflow.equations.mean_field.kernels import kernel_on
+from attnflow.equations.mean_field.problem import Problem
+
+KINDS: tuple[type[Basis], ...] = (FourierBasis, HarmonicBasis, HypersphericalBasis)
+# Degrees by dimension, and those of the run that it is compared with: the density must be resolved by both.
+_DEGREES = {
+    1: (20, 30, 45, 68, 100, 150, 225, 340, 500, 750, 1100),
+    2: (10, 15, 20, 28, 40, 56, 80),
+    3: (5, 7, 10, 14, 18),
+}
+_TAIL = 10.0  # times the tolerance of steps, which is what they leave in high moments: the largest one that may be
+_STABLE = 4.5  # of h kappa |k|^2, up to which steps damp well; from 6.4 on they do not
+_CHECKED = 1e-2  # of the tolerance: what a symbol may be off by
+_STEP, _LEAST_STEP = 1e-3, 3e-14  # error of a step, as a share of the tolerance; the least that SciPy takes
+
+
+class Level:
+    """The equation at one resolution.
+
+    Args:
+        problem: what moves.
+        degree: of the basis.
+        rtol: of densities.
+    """
+
+    def __init__(self, problem: Problem, degree: int, *, rtol: float) -> None:
+        density = problem.density
+        kind = next(kind for kind in KINDS if kind.serves(density))
+        self.basis = kind.on(density, degree).with_transforms()
+        self.method = f"{kind.name}, degree {degree}".capitalize()
+        self.scale = 1 / density.manifold.volume
+        self._problem, self._rtol, self._step = problem, rtol, step_of(rtol)
+        self._frame = self.basis.fields(self.basis.nodes)
+        self._along: csr_array = csr_array(hstack([along.T for along in self.basis.derivatives]))
+        self._decay = problem.diffusivity * self.basis.slopes**2
+        # Longer steps would be rejected anyway, but only after they have blown up noise in the highest moments.
+        self.longest_step = _STABLE / float(self._decay.max()) if problem.diffusivity else np.inf
+        self._highest = self.basis.orders > 7 / 8 * degree
+
+    @functools.cached_property
+    def field(self) -> Field:
+        """The velocity at the nodes."""
+        manifold, rtol = self._problem.density.manifold, _CHECKED * self._problem.rtol
+        kernels = [kernel_on(self.basis, head, manifold, rtol=rtol) for head in self._problem.attention.heads]
+        return self._problem.field(kernels, settled=self._step)
+
+    def start(self) -> np.ndarray:
+        """Return the moments (K,) of the density that there is at first."""
+        density = self._problem.density
+        return self.basis.analyse_density(np.exp(density.log_densities(self.basis.nodes))[:, None])[:, 0]
+
+    def at_nodes(self, moments: np.ndarray) -> np.ndarray:
+        """Return the density at the nodes, (M,)."""
+        return self.scale * self.basis.rule.synthesise(moments[:, None])[:, 0]
+
+    def at(self, moments: np.ndarray, points: np.ndarray) -> np.ndarray:
+        """Return densities (T, Q) at points of moments (T, K)."""
+        return self.scale * self.basis.synthesise(moments.T, at=points).T
+
+    def rate(self, _: float, moments: np.ndarray) -> np.ndarray:
+        """Return d_t c."""
+        density = self.at_nodes(moments)
+        velocity = self.field.at_nodes(density)
+        fluxes = density[:, None] * np.einsum("aqi,qi->qa", self._frame, velocity)
+        projected = self.basis.rule.analyse_density(fluxes)
+        return self._along @ projected.T.ravel() - self._decay * moments
+
+    def resolves(self, moments: np.ndarray) -> bool:
+        """Return whether high moments are small and the density is not negative, as far as the tolerance goes."""
+        tail = float(np.abs(moments[self._highest]).max())
+        if not tail <= _TAIL * self._step * float(np.abs(moments).max()):
+            return False
+        density = self.at_nodes(moments)
+        return bool(density.min() >= -self._rtol * density.max())
+
+    def missed(self, moments: np.ndarray) -> float:
+        """Return by how much what is made of the density at first differs from it, relative to its largest value."""
+        values = self._problem.seen
+        made = self.scale * self.basis.closely(self._problem.seen_nodes).synthesise(moments[:, None])[:, 0]
+        return float(np.abs(made - values).max() / values.max())
+
+
+class State(NamedTuple):
+    """Moments (K,) in the basis of a level at one time, and the step with which they go on, None at the start."""
+
+    time: float
+    place: int
+    moments: np.ndarray
+    step: float | None
+
+
+class LeftError(UnresolvedError):
+    """A density that has left the range of the highest degree, and the last state that was in it."""
+
+    def __init__(self, state: State, reason: str) -> None:
+        super().__init__(reason)
+        self.state = state
+
+
+class Run:
+    """One way through time, on levels of rising degree.
+
+    Args:
+        problem: what moves.
+        share: of the degrees of the list, by which two ways differ.
+        rtol: of the density.
+    """
+
+    def __init__(self, problem: Problem, *, share: float, rtol: float) -> None:
+        self._problem, self._rtol = problem, rtol
+        self._degrees = [round(share * degree) for degree in _DEGREES[problem.density.manifold.dim]]
+        self._levels: dict[int, Level] = {}
+
+    def level(self, place: int) -> Level:
+        """Return the level of that place in the list of degrees."""
+        if place not in self._levels:
+            self._levels[place] = Level(self._problem, self._degrees[place], rtol=self._rtol)
+        return self._levels[place]
+
+    def start(self) -> State:
+        """Return the density that there is at first, at the lowest degree that resolves it.
+
+        Raises:
+            LeftError: if none does.
+        """
+        for place in range(len(self._degrees)):
+            level = self.level(place)
+            state = State(0.0, place, level.start(), None)
+            if level.resolves(state.moments):
+                missed = level.missed(state.moments)
+                if missed <= self._rtol:
+                    check_mass(self._problem.density, float(np.log(state.moments[0])))
+                    return state
+        raise LeftError(state, f"degree {level.basis.degree} misses what it is at first")
+
+    def advance(self, state: State, time: float) -> State:
+        """Return the state at a later time.
+
+        Raises:
+            LeftError: if it is not resolved until then.
+        """
+        while True:
+            try:
+                return self._steps(state, time)
+            except LeftError as left:
+                if left.state.place + 1 == len(self._degrees):
+                    raise
+                state = self._raised(left.state)
+
+    def _steps(self, state: State, time: float) -> State:
+        if state.time >= time:
+            return state
+        level = self.level(state.place)
+        tolerance = step_of(self._rtol)
+        longest = level.longest_step
+        first = None if state.step is None else min(state.step, time - state.time, longest)
+        solver = DOP853(
+            level.rate, state.time, state.moments, time,
+            rtol=tolerance, atol=tolerance, first_step=first, max_step=longest,
+        )  # fmt: skip
+        while solver.status == "running":
+            try:
+                words = solver.step()
+            except UnresolvedError as error:
+                raise LeftError(state, str(error)) from error
+            if words is not None:
+                raise LeftError(state, f"no step is small enough: {words}")
+            if not level.resolves(solver.y):
+                raise LeftError(state, f"degree {level.basis.degree} does not resolve the density")
+            state = State(solver.t, state.place, solver.y, solver.h_abs)
+        return state
+
+    def _raised(self, state: State) -> State:
+        """Return the same state in the basis of the next level."""
+        place = state.place + 1
+        moments = padded(state.moments, self.level(place).basis.size)
+        return state._replace(place=place, moments=moments)
+
+
+def step_of(rtol: float) -> float:
+    """Return the tolerance of steps for that of a density."""
+    return max(_STEP * rtol, _LEAST_STEP)
+
+
+def padded(moments: np.ndarray, size: int) -> np.ndarray:
+    """Return moments with zeros for functions of higher degree."""
+    return np.concatenate([moments, np.zeros(max(0, size - len(moments)))])

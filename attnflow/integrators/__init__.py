@@ -1,0 +1,1 @@
+"""How tokens are moved in time: explicit values with a declared order."""

@@ -1,0 +1,110 @@
+"""What moves, what an integrator must offer, and what is recorded on the way."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+import numpy as np
+
+from attnflow.errors import AttnflowError
+from attnflow.trajectories import Merging, TokenTrajectory
+
+
+class Motion(Protocol):
+    """Tokens x (N, D) that move by dx/dt = v(x), on a manifold or in space.
+
+    Attributes:
+        manifold: None in space.
+        weights: what the trajectory says of masses, (N,) or None.
+        masses: of the tokens, (N,).
+        is_reordered: whether nothing depends on the order of the tokens.
+        error: a bound on the error of all velocities so far.
+        method: how velocities are computed, in words.
+    """
+
+    weights: np.ndarray | None
+    masses: np.ndarray
+    error: float
+    method: str
+
+    @property
+    def manifold(self) -> object: ...
+
+    @property
+    def is_reordered(self) -> bool: ...
+
+    def velocity(self, points: np.ndarray, masses: np.ndarray, *, tangential: bool = True) -> np.ndarray:
+        """Return v (N, D) at the points of the manifold nearest to these, with its normal part or without."""
+
+    def retract(self, points: np.ndarray) -> np.ndarray:
+        """Return the points of the manifold nearest to these (N, D)."""
+
+
+class Integrator(ABC):
+    """How tokens are moved from time to time.
+
+    Attributes:
+        order: p, where the error after a fixed time is O(dt^p), or, of an adaptive one, that of its steps.
+    """
+
+    order: int
+
+    @abstractmethod
+    def solve(self, motion: Motion, start: np.ndarray, times: object) -> TokenTrajectory:
+        """Return where tokens (N, D) are at the times, from time 0.
+
+        Raises:
+            AttnflowError: if a velocity fails, naming the time, or tokens overflow; what was found until then is its
+                attribute `trajectory`.
+        """
+
+
+class Record:
+    """States at the times that were asked for, kept until an evolution ends or fails.
+
+    Args:
+        motion: whose tokens.
+        times: in any order, (T,).
+        start: the tokens at time 0.
+    """
+
+    def __init__(self, motion: Motion, times: np.ndarray, start: np.ndarray) -> None:
+        self._motion = motion
+        self.times, self._places = np.unique(times, return_inverse=True)
+        self._states: list[np.ndarray] = []
+        self.last = 0.0, start
+        self.events: list[Merging] = []
+
+    def add(self, points: np.ndarray) -> None:
+        """Keep the state at the next time."""
+        self._states.append(points)
+
+    @property
+    def states(self) -> np.ndarray:
+        """The states at all times, in the order in which they were asked for, (T, N, D)."""
+        return np.stack(self._states)[self._places]
+
+    def trajectory(self, *, solver_error: float, method: str) -> TokenTrajectory:
+        """Return the states at all times as they were asked for."""
+        return TokenTrajectory(
+            self.times[self._places], self.states, self._motion.weights, solver_error, method, tuple(self.events)
+        )
+
+    @contextmanager
+    def until(self, what: str) -> Iterator[None]:
+        """Let an error tell during what it came, and carry the states until then, the last good one included."""
+        try:
+            yield
+        except AttnflowError as error:
+            told = type(error)(f"{what}: {error}")
+            told.trajectory = self._partial()  # type: ignore[attr-defined]
+            raise told from error
+
+    def _partial(self) -> TokenTrajectory:
+        time, points = self.last
+        kept = [(t, state) for t, state in zip(self.times, self._states, strict=False) if t < time]
+        times, states = zip(*kept, (time, points), strict=True)
+        return TokenTrajectory(np.array(times), np.stack(states), self._motion.weights, events=tuple(self.events))

@@ -1,0 +1,70 @@
+"""Integrators whose steps have one length."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+import numpy as np
+
+from attnflow._checks import check_positive
+from attnflow._values import freeze, value
+from attnflow.errors import ConfigError, ConvergenceError
+from attnflow.integrators.base import Integrator, Motion, Record
+from attnflow.trajectories import TokenTrajectory, count_layers
+
+MAX_STEPS = 10_000_000
+
+
+@value
+class FixedStep(Integrator):
+    """Steps of one length dt; depth is how many there are.
+
+    The declared error of a trajectory is that of its velocities, added up: a step is right by definition. How far the
+    steps are from the flow is a matter of dt and of `order`.
+
+    Args:
+        dt: the time of a step.
+
+    Raises:
+        ConfigError: if `dt` is not positive.
+    """
+
+    dt: float
+
+    def __post_init__(self) -> None:
+        freeze(self, dt=check_positive(self.dt, "dt"))
+
+    @abstractmethod
+    def step(self, motion: Motion, points: np.ndarray) -> np.ndarray:
+        """Return the tokens (N, D) after one step."""
+
+    def check(self, motion: Motion) -> None:
+        """Raise ConfigError if the step means nothing for such tokens."""
+
+    def solve(self, motion: Motion, start: np.ndarray, times: object) -> TokenTrajectory:
+        self.check(motion)
+        counts = count_layers(times, self.dt, name="dt")
+        if counts.max() > MAX_STEPS:
+            raise ConfigError(f"`times` asks for {counts.max():.3g} layers; at most {MAX_STEPS:.0e} are taken.")
+        points, asked, total = start, set(counts.tolist()), int(counts.max())
+        record = Record(motion, counts * self.dt, start)
+        for n in range(total + 1):
+            if n in asked:
+                record.add(points)
+            if n < total:
+                record.last = n * self.dt, points
+                with record.until(f"layer {n + 1}, from time {n * self.dt:.6g}"):
+                    points = self._checked(motion, points)
+        error = total * self.dt * motion.error
+        return record.trajectory(solver_error=error, method=f"{self!r}, {total} layers, {motion.method}")
+
+    @np.errstate(over="ignore", invalid="ignore")
+    def _checked(self, motion: Motion, points: np.ndarray) -> np.ndarray:
+        moved = self.step(motion, points)
+        bad = np.flatnonzero(~np.isfinite(moved).all(axis=1))
+        if len(bad):
+            raise ConvergenceError(
+                f"{len(bad)} tokens overflow, the first is token {bad[0]}: the step `dt` = {self.dt:g} is too large "
+                "for these velocities, or they blow up in finite time. Pass a smaller `dt`, or earlier `times`."
+            )
+        return moved
