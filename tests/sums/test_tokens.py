@@ -210,6 +210,8 @@ def test_planned_sums_move_tokens_as_sums_over_all_pairs_do(monkeypatch):
     ]
     traced = [flow.evolve(tokens, 0.2, integrator=af.Layer(0.1)) for flow in flows]
     monkeypatch.setattr(token_velocities, "PLANNED_PAIRS", 1)
+    together = np.tile([[0.6, 0.0, 0.8]], (60, 1))  # all tokens in one place are nothing to be warned of
+    np.testing.assert_allclose(af.TokenFlow(flows[0].attention).velocity(together), together, atol=1e-14)
     for flow, right in zip(flows, traced, strict=True):
         moved = flow.evolve(tokens, 0.2, integrator=af.Layer(0.1))
         off = np.linalg.norm(moved.points - right.points, axis=2).max()
