@@ -51,8 +51,9 @@ AMOUNTS = dict.fromkeys(
     ],
     0.5,
 )  # fmt: skip
-# Tokens are spread as widely as a mean field that is a tenth too fast is off.
-AMOUNTS |= dict.fromkeys(["V-meanfield/quantiles", "V-meanfield/constant"], 0.5)
+# Few tokens are spread more widely than a mean field that is a tenth too fast is off.
+AMOUNTS |= dict.fromkeys([f"V-meanfield/{name}" for name in ("quantiles", "constant", "independent", "moments")], 0.5)
+AMOUNTS["V-meanfield-control/moments"] = 0.5
 # At the end of an interval a layer is fifty times as far from its limit as that is from zero.
 AMOUNTS |= dict.fromkeys(["boundary/steep/sup", "boundary/steep/L2"], 2.0)
 # Bounds are not sharp: what is found has to grow by more than they leave.

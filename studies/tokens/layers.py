@@ -24,6 +24,7 @@ on the circle with two tokens, beta = 2, from phi = 2.2.
 """
 
 import functools
+from typing import Any
 
 import numpy as np
 from scipy.integrate import quad, solve_ivp
@@ -83,7 +84,7 @@ def exact(name: str) -> np.ndarray:
     return flow.evolve(tokens, time, integrator=af.Adaptive(rtol=1e-11)).points[0]
 
 
-def error_of(name: str, integrator: object, time: float) -> float:
+def error_of(name: str, integrator: Any, time: float) -> float:
     """Return the largest distance of a token from where it should be."""
     flow, tokens = swarm() if name == "swarm" else pair()
     moved = flow.evolve(tokens, time, integrator=integrator)
