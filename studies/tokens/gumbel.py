@@ -91,7 +91,7 @@ study = af.Study(
     claims=[
         *map(claim_of, COUNTS),
         claim_of(64).control(
-            statement=r"tokens at the quantiles of a Poisson kernel with $|Z| = .02$ reach it then, with the same $\log N$",
+            statement=r"tokens at quantiles of a Poisson kernel with $|Z| = .02$ reach it then, with the same $\log N$",
             quantity="quantiles",
             truth=logit(REACHED) - logit(RADIUS),
             truth_margin=0.1,
