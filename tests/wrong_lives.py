@@ -51,15 +51,16 @@ AMOUNTS = dict.fromkeys(
     ],
     0.5,
 )  # fmt: skip
-# Tokens are spread as widely as a mean field that is a tenth too fast is off.
-AMOUNTS |= dict.fromkeys(["V-meanfield/quantiles", "V-meanfield/constant"], 0.5)
+# Few tokens are spread more widely than a mean field that is a tenth too fast is off.
+AMOUNTS |= dict.fromkeys([f"V-meanfield/{name}" for name in ("quantiles", "constant", "independent", "moments")], 0.5)
+AMOUNTS["V-meanfield-control/moments"] = 0.5
 # At the end of an interval a layer is fifty times as far from its limit as that is from zero.
 AMOUNTS |= dict.fromkeys(["boundary/steep/sup", "boundary/steep/L2"], 2.0)
 # Bounds are not sharp: what is found has to grow by more than they leave.
 AMOUNTS |= dict.fromkeys(["V-lip/plane", "V-lip-control/plane", "V-input/line", "V-input-control/line"], 0.5)
-OF_FLOWS = ("jacobian_norm", "wasserstein_lipschitz", "fixed_point")  # what else is asked of tokens that move
 # Clusters are whole numbers, and where they are is far from the maxima of another mode, a little off or not.
-AMOUNTS |= dict.fromkeys(["B-clusters/circle", "B-clusters-control/circle", "B-centres-control/circle"], 1.0)
+AMOUNTS |= dict.fromkeys(["B-clusters/circle", "B-clusters-control/circle", "B-centres-control/circle"], 1.5)
+OF_FLOWS = ("jacobian_norm", "wasserstein_lipschitz", "fixed_point")  # what else is asked of tokens that move
 STUDIES = Path(__file__).parents[1] / "studies"
 
 

@@ -162,6 +162,39 @@ def test_the_velocity_among_tokens_of_von_mises_is_a_ratio_of_bessel_functions(d
     assert np.abs(flow.velocity(at=at) - tangent).max() < 1e-12
 
 
+@pytest.mark.parametrize(
+    "attention",
+    [
+        dot(normalization=af.AlphaNormalization(0.7)),
+        dot(normalization=af.KeyWeights(lambda y: 0.5 * y[1])),
+        dot(normalization="sigmoid"),
+        af.Attention(af.QueryKey(np.eye(2), ASYMMETRIC), bandwidth=1 / BETA, normalization="sinkhorn"),
+        af.Attention(af.SquaredDistance(), bandwidth=0.4, profile=af.StudentT(3.0, dim=1)),
+    ],
+    ids=["alpha", "weighed", "sigmoid", "sinkhorn", "student"],
+)
+def test_the_velocity_is_a_layer_of_the_population(attention, on_circle):
+    at = points_of(np.array([0.3, 1.9, 4.0]))
+    attended = af.PopulationAttention(attention, on_circle).layer(lambda x: x, at=at) @ TURN.T
+    tangent = attended - np.sum(attended * at, axis=1, keepdims=True) * at
+    found = af.MeanFieldFlow(attention, on_circle, value=TURN).velocity(at=at)
+    assert np.abs(found - tangent).max() < 3e-8  # both lives promise 1e-8
+
+
+def test_a_narrow_density_is_moved_though_hardly_any_tokens_are_far_from_it():
+    """With e^-120 of the density at the far side, what is attended there is lost among rounding, and of no account."""
+    narrow = af.VonMisesFisher(CIRCLE, mean_direction=[0.6, 0.8], concentration=60.0)
+    heads = [(witness.dot(10.0), "softmax", np.eye(2))]
+    turned = np.arctan2(0.8, 0.6)
+    angles, expected = witness.on_circle(lambda t: 60 * np.cos(t - turned), heads, times=[0.2], value=TURN, count=256)
+    flow = af.MeanFieldFlow(af.Attention(af.DotProduct(), bandwidth=0.1), narrow, value=TURN)
+    found = flow.evolve(times=0.2, at=points_of(angles))
+    assert np.abs(found.values - expected).max() < 1e-8
+    assert found.values.min() >= -found.solver_error
+    with pytest.raises(af.AttnflowError, match="lost among rounding"):
+        flow.velocity(at=[[-0.6, -0.8]])
+
+
 def test_cells_agree_to_second_order_keep_the_mass_and_are_never_negative(on_circle):
     attention, heads, options = CASES["softmax"]
     angles, expected = witness.on_circle(log_weight_of_angles, heads, times=TIMES, value=TURN, **options)

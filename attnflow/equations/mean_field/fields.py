@@ -18,7 +18,7 @@ _DEPTH = 6  # updates that are extrapolated
 
 
 class UnresolvedError(ConvergenceError):
-    """A density that has left what the nodes resolve."""
+    """A density of which the nodes do not tell the velocity."""
 
 
 class Field:
@@ -47,13 +47,21 @@ class Field:
         """Return V A_mu id at the nodes, (M, D)."""
         return self._moved(self._nodes, [head.average(density, head.kernel.to_nodes) for head in self._heads])
 
-    def towards(self, points: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-        """Return the map from densities (M,) at the nodes to V A_mu id at points (Q, D), (Q, D)."""
+    def towards(self, points: np.ndarray, *, rtol: float = 1.0) -> Callable[[np.ndarray], np.ndarray]:
+        """Return the map from densities (M,) at the nodes to V A_mu id at points (Q, D), (Q, D).
+
+        Args:
+            points: (Q, D).
+            rtol: how well averages are to be known; by default zero stands for those that are lost among rounding.
+
+        Raises:
+            UnresolvedError: by the map, where an average is known less well.
+        """
         ways = [head.kernel.towards(points) for head in self._heads]
 
         def velocity(density: np.ndarray) -> np.ndarray:
-            means = [head.average(density, way) for head, way in zip(self._heads, ways, strict=True)]
-            return self._moved(points, means)
+            ways_of_heads = zip(self._heads, ways, strict=True)
+            return self._moved(points, [head.average(density, way, rtol=rtol) for head, way in ways_of_heads])
 
         return velocity
 
@@ -72,14 +80,22 @@ class Head:
         self._keys = NodeKeys(attention, kernel, settled=settled)
         self._output = output
 
-    def average(self, density: np.ndarray, apply: Apply) -> np.ndarray:
+    def average(self, density: np.ndarray, apply: Apply, *, rtol: float = 1.0) -> np.ndarray:
         """Return (A id) W at the points to which `apply` leads, for the density (M,) at the nodes."""
-        self._keys.density = density
+        self._keys.density = density = np.maximum(density, 0.0)  # below is rounding, which key weights may blow up
         masses = density * np.exp(self._normalization.log_key_weights(self._keys))
         sums = apply(np.column_stack([masses[:, None] * self.kernel.nodes, masses]))
+        weighted, totals = sums[:, :-1], sums[:, -1:]
         if not self._divides:
-            return sums[:, :-1] @ self._output
-        return sums[:, :-1] / positive(sums[:, -1:]) @ self._output
+            return weighted @ self._output
+        # Where a total is lost among rounding there are no tokens either, a total being those nearby and more.
+        known = totals > _ROUNDING * totals.max()
+        if rtol < 1 and totals.min() <= _ROUNDING / rtol * self.kernel.to_nodes(masses[:, None]).max():
+            raise UnresolvedError(
+                f"there are so few tokens near point {int(np.argmin(totals))} that what it attends to is lost among "
+                "rounding. Leave that point out, or use a larger bandwidth."
+            )
+        return np.where(known, weighted / np.where(known, totals, 1.0), 0.0) @ self._output
 
 
 class NodeKeys(Keys):
@@ -110,7 +126,8 @@ class NodeKeys(Keys):
         return self._log_sums(self._kernel.to_nodes, log_weights)
 
     def _log_sums(self, apply: Apply, log_weights: Any) -> np.ndarray:
-        return np.log(positive(apply((self.density * np.exp(log_weights))[:, None]))[:, 0])
+        sums = apply((self.density * np.exp(log_weights))[:, None])[:, 0]
+        return np.log(np.maximum(sums, _ROUNDING * sums.max()))
 
     def evaluate(self, potential: Callable) -> np.ndarray:
         if potential not in self._values:
@@ -125,12 +142,14 @@ class NodeKeys(Keys):
             change = update(found) - found
             # Totals are e^-u: rounding is relative to the largest of them.
             tolerance = max(self._settled if rtol is None else rtol, _ROUNDING * float(np.exp(np.ptp(found))))
+            if not np.isfinite(change).all():
+                raise UnresolvedError("the key weights are no numbers: there are places without tokens")
             if np.abs(change).max() <= tolerance:
                 self._last = found + change
                 return self._last
             inputs, changes = [*inputs, found][-_DEPTH:], [*changes, change][-_DEPTH:]
             found = extrapolated(inputs, changes)
-        raise ConvergenceError(
+        raise UnresolvedError(
             f"the key weights still change by {np.abs(change).max():.2g}, above {tolerance:.2g}, after {max_sweeps} "
             "sweeps. Pass a larger `bandwidth`, or Sinkhorn(max_sweeps=...)."
         )
@@ -144,12 +163,3 @@ def extrapolated(inputs: list[np.ndarray], changes: list[np.ndarray]) -> np.ndar
     shares = np.linalg.lstsq(others, changes[-1], rcond=1e-10)[0]
     back = np.column_stack([inputs[-1] - each for each in inputs[:-1]]) + others
     return inputs[-1] + changes[-1] - back @ shares
-
-
-def positive(sums: np.ndarray) -> np.ndarray:
-    """Return sums of a kernel, if they are positive as those of a density are."""
-    if not sums.min() > 0:
-        raise UnresolvedError(
-            f"a sum of the kernel over the density is {sums.min():.2g} somewhere: it is lost among rounding."
-        )
-    return sums

@@ -50,7 +50,7 @@ class MeanFieldFlow:
         >>> af.enable_x64()
         >>> circle, attention = af.Circle(), af.Attention(af.DotProduct(), bandwidth=0.2)
         >>> start = af.VonMisesFisher(circle, mean_direction=[1, 0], concentration=0.7)
-        >>> flow = af.MeanFieldFlow(attention, start).evolve(times=[0.0, 1.0], at=circle.quadrature(63))
+        >>> flow = af.MeanFieldFlow(attention, start).evolve(times=[0.0, 3.0], at=circle.quadrature(255))
         >>> bool(abs(flow.values @ flow.weights - 1).max() < 1e-12)  # the mass
         True
         >>> bool(flow.values[1].max() > 1.5 * flow.values[0].max())  # tokens gather

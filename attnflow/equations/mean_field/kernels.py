@@ -27,7 +27,7 @@ _LARGEST_LOGIT = 700.0  # e^700 is 1e304
 _LARGEST_MATRIX = 1 << 25  # entries, 268 MB
 _PROBES = 8  # generic queries from which a symbol is read: each function of a basis is large at one of them
 _FEW = 400  # nodes, for which a matrix takes less time than two transforms
-_LARGEST_RULE = 1 << 19  # nodes of the quadrature of a symbol
+_LARGEST_RULES = {1: 1 << 16, 2: 1 << 17, 3: 1 << 19}  # nodes of the quadrature of a symbol, by dimension
 _DIAGONAL = 100.0  # times the tolerance: a kernel that a basis does not diagonalise is off by a share of its size
 
 
@@ -148,8 +148,8 @@ def _symbol(basis: Basis, attention: Attention, manifold: Manifold, *, rtol: flo
     queries = manifold.sample_uniform(_PROBES, np.random.default_rng(0))
     functions = basis.evaluate(queries).T
     before: np.ndarray | float = np.inf
-    degree, moved = 64, np.inf
-    while manifold.quadrature_size(degree - 1) <= _LARGEST_RULE:
+    degree, moved, largest = 24, np.inf, _LARGEST_RULES[manifold.dim]
+    while manifold.quadrature_size(degree - 1) <= largest:
         if degree > 2 * basis.degree:
             rule = basis.finely(degree - 1)
             logits = _logits(attention, queries, rule.nodes)
@@ -163,9 +163,9 @@ def _symbol(basis: Basis, attention: Attention, manifold: Manifold, *, rtol: flo
                 off = np.abs(projections - symbol[:, None] * functions).max()
                 return symbol if off <= _DIAGONAL * rtol * scale else None
             before = projections
-        degree = 3 * degree // 2 if degree & (degree - 1) == 0 else 4 * degree // 3
+        degree = 4 * degree // 3 if degree % 3 == 0 else 3 * degree // 2
     raise ConvergenceError(
-        f"the kernel of {attention!r} is not resolved by {_LARGEST_RULE} nodes on {manifold}: its projections still "
+        f"the kernel of {attention!r} is not resolved by {largest} nodes on {manifold}: its projections still "
         f"move by {moved:.2g}. Use a larger bandwidth or a smooth profile."
     )
 

@@ -61,7 +61,7 @@ class SpectralSolver(Solver):
             raise BrokenOffError(str(left), None) from left
         level = run.level(state.place)
         frame = level.basis.fields(points)
-        velocities = level.field.towards(points)(level.at_nodes(state.moments))
+        velocities = level.field.towards(points, rtol=self._problem.rtol)(level.at_nodes(state.moments))
         return np.einsum("aqi,aqj,qj->qi", frame, frame, velocities)
 
     def _runs(self, number: int) -> tuple[Run, Run]:

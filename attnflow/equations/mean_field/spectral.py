@@ -178,20 +178,22 @@ class Run:
         tolerance = step_of(self._rtol)
         longest = level.longest_step
         first = None if state.step is None else min(state.step, time - state.time, longest)
-        solver = DOP853(
-            level.rate, state.time, state.moments, time,
-            rtol=tolerance, atol=tolerance, first_step=first, max_step=longest,
-        )  # fmt: skip
-        while solver.status == "running":
-            try:
+        try:
+            solver = DOP853(
+                level.rate, state.time, state.moments, time,
+                rtol=tolerance, atol=tolerance, first_step=first, max_step=longest,
+            )  # fmt: skip
+            while solver.status == "running":
                 words = solver.step()
-            except UnresolvedError as error:
-                raise LeftError(state, str(error)) from error
-            if words is not None:
-                raise LeftError(state, f"no step is small enough: {words}")
-            if not level.resolves(solver.y):
-                raise LeftError(state, f"degree {level.basis.degree} does not resolve the density")
-            state = State(solver.t, state.place, solver.y, solver.h_abs)
+                if words is not None:
+                    raise LeftError(state, f"no step is small enough: {words}")
+                if not level.resolves(solver.y):
+                    raise LeftError(state, f"degree {level.basis.degree} does not resolve the density")
+                state = State(solver.t, state.place, solver.y, solver.h_abs)
+        except LeftError:
+            raise
+        except UnresolvedError as error:
+            raise LeftError(state, str(error)) from error
         return state
 
     def _raised(self, state: State) -> State:
