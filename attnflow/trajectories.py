@@ -31,8 +31,8 @@ class Trajectory:
         >>> import attnflow as af
         >>> import numpy as np
         >>> flow = af.Trajectory(times=np.array([0.0, 0.5]), points=np.zeros((3, 2)), values=np.ones((2, 3)))
-        >>> flow.values.shape
-        (2, 3)
+        >>> flow
+        Trajectory(2 times up to 0.5, values (2, 3) at 3 points in R^2, solver_error=0, method='')
     """
 
     times: np.ndarray
@@ -58,6 +58,13 @@ class Trajectory:
         object.__setattr__(self, "values", values)
         if self.weights is not None:
             object.__setattr__(self, "weights", _frozen(_check_weights(self.weights, len(points))))
+
+    def __repr__(self) -> str:
+        count, dim = self.points.shape
+        what = f"values {self.values.shape} at {count} points in R^{dim}"
+        return (
+            f"Trajectory({in_words(self.times)}, {what}, solver_error={self.solver_error:.2g}, method={self.method!r})"
+        )
 
 
 class Merging(NamedTuple):
@@ -93,8 +100,8 @@ class TokenTrajectory:
         >>> import attnflow as af
         >>> import numpy as np
         >>> moved = af.TokenTrajectory(times=[0.0, 0.5], points=np.zeros((2, 3, 1)))
-        >>> moved.points.shape, moved.weights is None
-        ((2, 3, 1), True)
+        >>> moved
+        TokenTrajectory(2 times up to 0.5, 3 tokens in R^1, solver_error=0, method='')
     """
 
     times: np.ndarray
@@ -118,6 +125,12 @@ class TokenTrajectory:
         object.__setattr__(self, "points", points)
         if self.weights is not None:
             object.__setattr__(self, "weights", _frozen(_check_weights(self.weights, points.shape[1])))
+
+    def __repr__(self) -> str:
+        what = f"{self.points.shape[1]} tokens in R^{self.points.shape[2]}"
+        merged = f", {len(self.events)} mergings" if self.events else ""
+        error = f"solver_error={self.solver_error:.2g}, method={self.method!r}"
+        return f"TokenTrajectory({in_words(self.times)}, {what}{merged}, {error})"
 
 
 class Spectrum(NamedTuple):
@@ -166,6 +179,11 @@ def _check_weights(weights: object, count: int) -> np.ndarray:
     if (array < 0).any() or array.sum() == 0:
         raise DataError("`weights` must be nonnegative and not all zero. Pass None for equal weights.")
     return array
+
+
+def in_words(times: np.ndarray) -> str:
+    """Return how many times there are, and the last, as they are printed."""
+    return f"t = {times[0]:g}" if len(times) == 1 else f"{len(times)} times up to {times.max(initial=0.0):g}"
 
 
 def _frozen(array: np.ndarray) -> np.ndarray:

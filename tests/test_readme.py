@@ -45,7 +45,7 @@ def test_the_examples_run_and_their_errors_are_small(capsys):
     assert abs(jump - f(attended / np.linalg.norm(attended))) < 1e-6  # printed with eight digits
 
     exec(tokens, names)
-    beside, layers, last = capsys.readouterr().out.splitlines()
+    beside, layers, far, stretched = capsys.readouterr().out.splitlines()
     apart = [float(word) for word in re.findall(r"\d\.\d+", beside)]
     # The sample itself is off by about int (F (1 - F))^(1/2) / 2000^(1/2), some .03; heat brings both closer.
     assert len(apart) == 3
@@ -53,13 +53,13 @@ def test_the_examples_run_and_their_errors_are_small(capsys):
     at_first, *later = (float(word) for word in re.findall(r"\d\.\d*", layers))
     assert at_first == 0
     assert all(0 < distance < 0.05 * time for distance, time in zip(later, [1.0, 3.0], strict=True))  # of order dt = .1
-    moved, stretch = float(last.split()[0]), float(last.split()[-1])
+    moved, stretch = float(far.split()[2]), float(stretched.split()[2])
     # Heat for 3 / 20 takes 14 % of the first wave, of amplitude .9 / 2 pi; W1 of a wave is four times its amplitude.
     assert abs(moved - 0.08) < 0.03
     few = names["tokens"].points[0][:500]
     push = np.random.default_rng(0).standard_normal(few.shape) * 1e-6
-    stretched = np.linalg.norm(np.subtract(*(_attended(names["moving"], x) for x in (few + push, few))))
-    assert stretched < 1.001 * stretch * np.linalg.norm(push)
+    change = np.subtract(*(_attended(names["moving"], x) for x in (few + push, few)))
+    assert np.linalg.norm(change) < 1.001 * stretch * np.linalg.norm(push)
 
     exec(curved, names)
     (apart,) = [float(word) for word in re.findall(r"\d\.\d+(?:e-\d+)?", capsys.readouterr().out)]

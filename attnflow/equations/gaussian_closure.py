@@ -183,10 +183,10 @@ class GaussianClosure:
             solver_error=float(off + 1e-15 * size), method=f"Dormand-Prince 8(5,3), rtol {self.rtol / _CAUTION:.1g}",
         )  # fmt: skip
         if kept.size < times.size:
-            why = "covariance grows beyond bounds" if fine.grows else "sum of the weights of keys ceases to be finite"
+            stopped = fine if fine.why else coarse
+            end = stopped.reach if np.isinf(stopped.end) else stopped.end
             raise _stopped(
-                f"`times` goes up to {times.max():.9g}, but the {why} at t = {fine.end:.9g}. Ask for earlier times.",
-                found,
+                f"`times` goes up to {times.max():.9g}, but {stopped.why} t = {end:.9g}. Ask for earlier times.", found
             )
         if off > self.rtol * size:
             raise _stopped(

@@ -9,6 +9,7 @@ import numpy as np
 
 from attnflow._checks import check_finite
 from attnflow.errors import DataError
+from attnflow.trajectories import in_words
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,8 +31,8 @@ class GaussianTrajectory:
 
     Example:
         >>> import numpy as np, attnflow as af
-        >>> af.GaussianTrajectory(times=[0.0], means=[[1.0, 2.0]], covariances=[np.eye(2)]).blow_up_time
-        inf
+        >>> af.GaussianTrajectory(times=[0.0], means=[[1.0, 2.0]], covariances=[np.eye(2)])
+        GaussianTrajectory(t = 0, in R^2, blow_up_time=inf, solver_error=0, method='')
     """
 
     times: np.ndarray
@@ -53,3 +54,7 @@ class GaussianTrajectory:
                 f"`times`, `means` and `covariances` must have shapes (T,), (T, D) and (T, D, D), got "
                 f"{self.times.shape}, {self.means.shape} and {self.covariances.shape}."
             )
+
+    def __repr__(self) -> str:
+        end = f"blow_up_time={self.blow_up_time:.6g}, solver_error={self.solver_error:.2g}"
+        return f"GaussianTrajectory({in_words(self.times)}, in R^{self.means.shape[1]}, {end}, method={self.method!r})"

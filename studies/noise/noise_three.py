@@ -119,17 +119,22 @@ def steep(name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return x[chosen], squares[chosen], np.exp(x[chosen] @ np.array(DRIFT[name]) - log_mass(name))
 
 
-def error(name: str, points: np.ndarray, bandwidth: float, queries: np.ndarray) -> np.ndarray:
-    """Return A_N f - A f at the queries."""
-    layer = af.EmpiricalAttention(af.Attention(af.SquaredDistance(), bandwidth=bandwidth), points)
-    mean = product_moments(name, queries / bandwidth + np.array(DRIFT[name])).mean
-    return layer.layer(points @ np.array(SLOPE[name]), at=queries) - mean
+@functools.cache
+def mean_at_steep(name: str, bandwidth: float) -> np.ndarray:
+    """Return A f at the queries of `steep`."""
+    return product_moments(name, steep(name)[0] / bandwidth + np.array(DRIFT[name])).mean
+
+
+def layer(name: str, points: np.ndarray, bandwidth: float, queries: np.ndarray) -> np.ndarray:
+    """Return A_N f at the queries."""
+    attention = af.Attention(af.SquaredDistance(), bandwidth=bandwidth)
+    return af.EmpiricalAttention(attention, points).layer(points @ np.array(SLOPE[name]), at=queries)
 
 
 def at_one_bandwidth(name: str, n: int, key: jax.Array) -> dict[str, float]:
     """Return N (A_N f - A f)^2 over both variances."""
-    p = asymptotics(name, BANDWIDTH[name])
-    squares = n * error(name, density(name).sample(n, key=key), BANDWIDTH[name], p.queries) ** 2
+    p, points = asymptotics(name, BANDWIDTH[name]), density(name).sample(n, key=key)
+    squares = n * (layer(name, points, BANDWIDTH[name], p.queries) - p.mean) ** 2
     return {
         f"{name}.variance_ratio": np.mean(squares / p.variance),
         f"{name}.uncentred_ratio": np.mean(squares / p.uncentred),
@@ -142,7 +147,8 @@ def towards_the_limit(name: str, bandwidth: float, key: jax.Array) -> dict[str, 
     """Return the noise of the generator over its limit, and over that without 2p; 1/nb falls like eps."""
     n = round(POINTS_AT_TENTH * (10 * bandwidth) ** (-1 - M / 2))
     queries, slopes_squared, p = steep(name)
-    squares = n * (error(name, density(name).sample(n, key=key), bandwidth, queries) / bandwidth) ** 2
+    averages = layer(name, density(name).sample(n, key=key), bandwidth, queries)
+    squares = n * ((averages - mean_at_steep(name, bandwidth)) / bandwidth) ** 2
     bare = slopes_squared * (4 * np.pi) ** (-M / 2) * bandwidth ** (-1 - M / 2)
     return {
         f"{name}.noise_over_limit": np.sqrt(np.mean(squares / (bare / (2 * p)))),

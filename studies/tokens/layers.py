@@ -24,6 +24,7 @@ on the circle with two tokens, beta = 2, from phi = 2.2.
 """
 
 import functools
+from typing import Any
 
 import numpy as np
 from scipy.integrate import quad, solve_ivp
@@ -83,7 +84,7 @@ def exact(name: str) -> np.ndarray:
     return flow.evolve(tokens, time, integrator=af.Adaptive(rtol=1e-11)).points[0]
 
 
-def error_of(name: str, integrator: object, time: float) -> float:
+def error_of(name: str, integrator: Any, time: float) -> float:
     """Return the largest distance of a token from where it should be."""
     flow, tokens = swarm() if name == "swarm" else pair()
     moved = flow.evolve(tokens, time, integrator=integrator)
@@ -99,7 +100,7 @@ def measure(case: dict, key: object) -> dict[str, float]:
         "post-norm": error_of("swarm", af.LayerNormStep(dt), 1.0),
         "midpoint": error_of("swarm", af.Midpoint(dt), 1.0),
     }
-    row["as midpoint"] = row["layer"]
+    row["as_midpoint"] = row["layer"]
     return {**row, "ratio": error_of("pair", af.LayerNormStep(dt), PAIR_TIME) / (dt * first_order()[0])}
 
 
@@ -126,7 +127,7 @@ study = af.Study(
         midpoint,
         midpoint.control(
             statement=r"a layer is of order $\mathrm{d}t^{2}$ from the flow at a fixed time",
-            quantity="as midpoint",
+            quantity="as_midpoint",
             truth=1.0,
         ),
         af.Claim(
@@ -144,7 +145,7 @@ study = af.Study(
         "layer": "error of a layer",
         "post-norm": "error of a layer with normalisation after the sum",
         "midpoint": "error of the midpoint rule",
-        "as midpoint": "error of a layer",
+        "as_midpoint": "error of a layer",
         "ratio": "error with normalisation after the sum, over that of a layer to first order",
     },
 )  # fmt: skip

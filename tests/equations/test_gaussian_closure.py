@@ -245,7 +245,22 @@ def test_times_so_close_to_the_end_that_steps_do_not_reach_them_are_refused_besi
     np.testing.assert_array_equal(caught.value.trajectory.times, [0.2])
 
 
+def test_a_pole_is_told_from_a_velocity_without_bound_and_from_stiff_decay() -> None:
+    """y' = y^3 / 2 has S = 1 / (1 - t); y' = 1 / (2 y), from 1, ends at y = 0 without growth; y' = -1e6 y is stiff."""
+    start = np.array([[0.0], [1.0]])
+    pole = integrate(lambda y: y**3 / 2, start, 0.5, rtol=1e-10, looks_ahead=True)
+    assert pole.end == pytest.approx(1, rel=1e-9)
+    assert "beyond bounds" in pole.why
+    root = integrate(lambda y: 0.5 / (2 - y) * (y < 2), start, 2.0, rtol=1e-10, looks_ahead=True)
+    assert root.end == pytest.approx(1, rel=1e-6)  # 2 - y = (1 - t)^{1/2}
+    assert "ceases" in root.why
+    stiff = integrate(lambda y: 1e6 * (1 - y), start + 1, 2.0, rtol=1e-10, looks_ahead=True)
+    assert stiff.end == np.inf
+    assert "5000 steps" in stiff.why
+    assert 0 < stiff.reach < 2
+
+
 def test_exponential_growth_is_no_blow_up_however_far_it_goes() -> None:
     course = integrate(lambda y: 50.0 * y, np.array([[1.0], [1.0]]), 3.0, rtol=1e-12, looks_ahead=True)
-    assert course.end == np.inf
+    assert (course.end, course.why) == (np.inf, "")
     np.testing.assert_allclose(course(np.array([3.0]))[0], np.exp(150.0), rtol=1e-9)

@@ -127,3 +127,12 @@ def test_nodes_are_counted_before_they_are_made(make, dim):
         make(dim).quadrature(30)
     with pytest.raises(ConvergenceError, match=r"a quadrature of (\d+|1e\d+) nodes"):
         make(dim).spread(100)
+
+
+@pytest.mark.parametrize("manifold", [af.Sphere(1), af.Sphere(3), af.FlatTorus(2), af.EuclideanSpace(3)], ids=repr)
+def test_tangential_parts_by_formula_are_those_of_a_frame(manifold):
+    generator = np.random.default_rng(4)
+    start, vector = generator.normal(size=(2, manifold.ambient_dim))
+    x = manifold.retract(jnp.asarray(start))
+    frame = np.asarray(manifold.tangent_frame(x))
+    np.testing.assert_allclose(manifold.tangential(x, jnp.asarray(vector)), frame @ (frame.T @ vector), atol=1e-15)

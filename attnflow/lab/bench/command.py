@@ -13,8 +13,18 @@ from tqdm import tqdm
 from attnflow.lab.bench.engines import peers
 from attnflow.lab.bench.figure import cost_curves, save
 from attnflow.lab.bench.machine import OtherLoad, head, load_line, machine
+from attnflow.lab.bench.motion import motion_rows
 from attnflow.lab.bench.tables import growth, one_step, planner_check, planner_grid, sizes
-from attnflow.lab.bench.text import as_json, growth_text, planner_text, sizes_text, step_text, tokens_text, wrapped
+from attnflow.lab.bench.text import (
+    as_json,
+    growth_text,
+    motion_text,
+    planner_text,
+    sizes_text,
+    step_text,
+    tokens_text,
+    wrapped,
+)
 from attnflow.lab.bench.tokens import token_rows
 from attnflow.lab.store import write_file
 
@@ -24,7 +34,7 @@ def bench(*, tables: Iterable[str], quick: bool, figure: Path, json: Path | None
 
     Args:
         tables: any of "methods" (one step by every engine, then growing sizes with a figure), "tokens" (many
-            coordinates and channels), "planner" and "growth".
+            coordinates and channels, then many that move), "planner" and "growth".
         quick: few points, for a first look.
         figure: where the cost curves of "methods" go, as PNG and PDF.
         json: where all rows go as JSON, if anywhere.
@@ -46,6 +56,8 @@ def bench(*, tables: Iterable[str], quick: bool, figure: Path, json: Path | None
     if "tokens" in tables:
         rows["tokens"] = tokens = _with_bar(token_rows(quick=quick))
         _show(tokens_text(tokens, peers()[1], width=width))
+        rows["motion"] = moved = _with_bar(motion_rows(quick=quick))
+        _show(motion_text(moved, width=width))
     if "planner" in tables:
         rows["planner"] = choices = _with_bar(planner_check(planner_grid(quick=quick)))
         _show(planner_text(choices, width=width))

@@ -10,6 +10,7 @@ from dataclasses import asdict, is_dataclass
 from typing import Any
 
 from attnflow.lab.bench.measuring import Measurement
+from attnflow.lab.bench.motion import MotionRow
 from attnflow.lab.bench.tables import BUDGET, Choice, Growth
 from attnflow.lab.bench.tokens import TokenRow
 
@@ -139,6 +140,29 @@ def tokens_text(rows: Sequence[TokenRow], missing: Sequence[str], *, width: int)
     )
     notes = [f"{name}: not installed" for name in missing if name == "torch"]
     return [*wrapped([title], width=width), *aligned(cells, width=width), *wrapped(notes, width=width)]
+
+
+def motion_text(rows: Sequence[MotionRow], *, width: int) -> list[str]:
+    """Return what tokens that move take, beside what all pairs would."""
+    cells = [
+        {
+            "place": row.place,
+            "N": str(row.points),
+            "layers": str(row.layers),
+            "seconds": _number(row.seconds),
+            "CPU": _number(row.cpu),
+            "of all pairs": f"{row.of_all_pairs:.2g}",
+            "us per token and layer": _number(1e6 * row.per_token),
+            "choice": row.method,
+            "declared": _error(row.declared),
+        }
+        for row in rows
+    ]
+    title = (
+        f"Tokens that move: softmax <x, y>/eps, eps = {rows[0].bandwidth:g}, rtol = {rows[0].rtol:g}; seconds of all "
+        "layers by the clock and of all cores (CPU), and these relative to sums over all pairs"
+    )
+    return [*wrapped([title], width=width), *aligned(cells, width=width)]
 
 
 def growth_text(growths: Sequence[Growth], *, width: int) -> list[str]:

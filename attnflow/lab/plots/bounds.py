@@ -54,17 +54,18 @@ def fan(ax: Axes, *, before: np.ndarray, after: np.ndarray, bound: float) -> Axe
     width = 1.05 * float(first.max())
     ends = np.array([0.0, width])
     ax.plot(ends, slope * ends, color=VERMILLION, label=f"bound, slope {number(slope, digits=3)}")
+    highest = max(slope * width, 1.05 * float(then.max()))
     forbidden: dict[str, Any] = {"facecolor": "none", "edgecolor": GREY, "hatch": "////", "linewidth": 0}
-    ax.fill_between(ends, slope * ends, [slope * width] * 2, zorder=0, **forbidden)
+    ax.fill_between(ends, slope * ends, [highest] * 2, zorder=0, **forbidden)
     largest = float(found.max())
     label = f"largest found, slope {number(largest, digits=3)}"
     ax.plot(ends, largest * ends, color=BLUE, linestyle=(0, (3.5, 2)), linewidth=0.9, label=label)
     ax.plot(first[~out], then[~out], "o", color=BLUE, markersize=2.2, alpha=0.6, label=f"{len(first)} pairs")
     if out.any():
         ax.plot(first[out], then[out], "X", color=VERMILLION, markersize=5, label=f"{out.sum()} beyond the bound")
-    ax.set(xlim=(0, width), ylim=(0, max(slope * width, 1.05 * float(then.max()))))
+    ax.set(xlim=(0, width), ylim=(0, highest))
     ax.set(xlabel=r"$W_1(\mu, \nu)$", ylabel=r"$W_1(T\mu, T\nu)$")
-    ax.legend(loc="lower left", bbox_to_anchor=(-0.02, 1), ncols=2, columnspacing=1.2)
+    ax.legend(loc="lower left", bbox_to_anchor=(-0.02, 1))
     return ax
 
 
@@ -102,7 +103,7 @@ def depth_ladder(
         line = found[finest] * (sizes[order] / sizes[finest]) ** orders[name]
         ax.plot(sizes[order], line, color=colour, linestyle=(0, (4, 2)), linewidth=0.8)
     ax.set(xscale="log", yscale="log", xlabel="step $dt$", ylabel="error")
-    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if sizes.max() < 30 * sizes.min() else (1,)))
     ax.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     ax.xaxis.set_minor_formatter(NullFormatter())
     if modelling_error is not None:

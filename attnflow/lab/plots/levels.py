@@ -22,6 +22,7 @@ SIZE_LABELS = {
     "points": "number of points $N$",
     "layers": "number of layers $n$",
     "neighbours": "number of neighbours",
+    "inverse_temperature": r"inverse temperature $\beta$",
 }
 NO_LABELS: Mapping[str, str] = MappingProxyType({})
 LIMIT_AT = 0.03  # where the limit stands, as a fraction of the width, on the side of the fine levels

@@ -55,8 +55,7 @@ def braids(drawn: Figure, *, times: Numbers, angles: np.ndarray, centres: Number
     for ax, k in ((left, 0), (right, -1)):
         density = smoothed(paths[k], where)
         ax.fill_betweenx(where, density, color=PALE_BLUE, linewidth=0)
-        ax.set(xlabel=f"law at $t = {at[k]:.3g}$", xlim=(0, 1.08 * density.max()))
-        ax.locator_params(axis="x", nbins=2)
+        ax.set(xlabel=f"law at\n$t = {at[k]:.3g}$", xlim=(0, 1.08 * density.max()), xticks=[])
     left.invert_xaxis()
     for centre in np.mod(check_finite(centres, "centres"), TURN):
         middle.plot([at[-1]], [centre], "<", color=VERMILLION, markersize=5, clip_on=False, zorder=3, gid="centre")

@@ -95,7 +95,7 @@ def jacobian_norm(flow: TokenFlow, tokens: object, *, order: float = 2, rtol: fl
     Raises:
         ConfigError: if `order` is another one, or JAX cannot trace the attention, as under a mask.
         DataError: if the tokens do not fit V.
-        ConvergenceError: if Lanczos does not settle.
+        ConvergenceError: if Lanczos does not settle, or the Jacobian is not finite.
 
     Example:
         >>> import numpy as np, attnflow as af
@@ -108,7 +108,7 @@ def jacobian_norm(flow: TokenFlow, tokens: object, *, order: float = 2, rtol: fl
         raise ConfigError(f"`order` must be 2 or np.inf, got {order!r}.")
     layer = layer_map(flow, tokens)
     if order == np.inf:
-        largest = float(_row_sums(layer).max())
+        largest = float(_numbers(_row_sums(layer)).max())
         return Norm(largest, _uncertainty(layer) * largest)
     held = held_jacobian(layer)
     if held is None:
@@ -146,8 +146,17 @@ def held_jacobian(layer: LayerMap) -> np.ndarray | None:
     count, dim = layer.points.shape
     if is_uncoupled(layer.attention) and count * dim <= HELD_ROWS:
         rows = np.asarray(_compiled_rows(*layer[:4], np.arange(count), centred=layer.centred))
-        return rows.transpose(0, 2, 1, 3).reshape(count * dim, count * dim)
-    return np.stack(list(_rows_backward(layer))) if count * dim <= COUPLED_ROWS else None
+        return _numbers(rows.transpose(0, 2, 1, 3).reshape(count * dim, count * dim))
+    return _numbers(np.stack(list(_rows_backward(layer)))) if count * dim <= COUPLED_ROWS else None
+
+
+def _numbers(found: np.ndarray) -> np.ndarray:
+    if not np.isfinite(found).all():
+        raise ConvergenceError(
+            "the Jacobian is not finite: key weights do not settle, or the rows of the kernel overflow. Pass a larger "
+            "`bandwidth`, or more `max_sweeps`."
+        )
+    return found
 
 
 def jacobian_rows(
@@ -239,13 +248,12 @@ def _pulled_back(
 
 
 @functools.partial(compile_promptly, static_argnames=("centred", "rtol"))
-def pushed_forward(
+def _normal_product(
     attention: Attending, value: Any, points: Any, masses: Any, tangent: Any, *, centred: bool, rtol: float
 ) -> jax.Array:
-    """Return J u for u (N, D)."""
-    return jax.jvp(
-        lambda x: image(attention, value, x, masses, centred=centred, rtol=rtol), (points,), (tangent,)
-    )[1]  # fmt: skip
+    """Return J'W J u for u (N, D), W the masses."""
+    push = jax.linearize(lambda x: image(attention, value, x, masses, centred=centred, rtol=rtol), points)[1]
+    return jax.linear_transpose(push, points)(masses[:, None] * push(tangent))[0]
 
 
 def _largest_singular_value(layer: LayerMap, *, rtol: float) -> Norm:
@@ -254,8 +262,8 @@ def _largest_singular_value(layer: LayerMap, *, rtol: float) -> Norm:
     how: dict[str, Any] = dict(centred=layer.centred, rtol=layer.rtol)
 
     def product(vector: np.ndarray) -> np.ndarray:
-        pushed = np.asarray(pushed_forward(*layer[:4], vector.reshape(shape) / sizes, **how))
-        return np.asarray(_pulled_back(*layer[:4], sizes**2 * pushed, **how) / sizes).ravel()
+        pulled = _normal_product(*layer[:4], vector.reshape(shape) / sizes, **how)
+        return _numbers(np.asarray(pulled / sizes).ravel())
 
     size = layer.points.size
     operator = LinearOperator((size, size), matvec=product, dtype=np.float64)

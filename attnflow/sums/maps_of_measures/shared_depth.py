@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigs
 
 from attnflow._checks import check_integer, check_points, check_tolerance
+from attnflow._compiling import compile_promptly
+from attnflow.attention import Attending
 from attnflow.errors import ConfigError, ConvergenceError, DataError
 from attnflow.measures import DiscreteMeasure
-from attnflow.sums.maps_of_measures.jacobians import LayerMap, held_jacobian, layer_map, pushed_forward
+from attnflow.sums.maps_of_measures.jacobians import LayerMap, held_jacobian, image, layer_map
 from attnflow.sums.tokens import TokenFlow
+from attnflow.trajectories import TokenTrajectory
 
 FAR = 1e6  # times the size at the start: contracting layers never get there
 WINDOW = 12  # successive differences, over which the rate is an average: modes that turn make single ratios waver
@@ -26,7 +31,8 @@ class FixedPoint(NamedTuple):
         layers: how many were applied.
         rate: by which successive differences shrink per layer in the end, measured on the way.
         spectral_radius: the largest |eigenvalue| of the Jacobian at x, to which the rate tends from all but few starts.
-        solver_error: bound on the distance of any token from the fixed point, if it contracts at the larger of both.
+        solver_error: bound on how far any coordinate is from the fixed point, where layers go on to shrink differences
+            at the larger of both rates.
     """
 
     points: np.ndarray
@@ -50,14 +56,13 @@ def fixed_point(
         flow: the attention and V; not centred, without a manifold.
         tokens: where it starts, (N, D), or a DiscreteMeasure.
         inputs: b, (N, D), given to every layer; None for none.
-        rtol: on the distance from the fixed point, relative to the largest coordinate.
+        rtol: on the distance from the fixed point, relative to the largest input, or without input to where it starts.
         layers: how many at most.
 
     Raises:
         ConfigError: if the flow is centred or has a manifold, or JAX cannot trace its attention.
         DataError: if the tokens or inputs do not fit.
-        ConvergenceError: if layers diverge, or are too few; the tokens of the last layer that were in bounds are its
-            attribute `points`.
+        ConvergenceError: if layers diverge, or are too few; its attribute `trajectory` has the last tokens in bounds.
 
     Example:
         >>> import numpy as np, attnflow as af
@@ -75,29 +80,39 @@ def fixed_point(
         )
     rtol, layers = check_tolerance(rtol, "rtol"), check_integer(layers, "layers", minimum=1)
     points, masses, added = np.array(layer.points), layer.masses, _inputs(inputs, layer)
-    bound = FAR * max(np.abs(points).max(), np.abs(added).max(), np.finfo(float).tiny)
+    size = float(np.abs(added).max() or np.abs(points).max())
+    bound = FAR * max(size, np.abs(points).max(), np.finfo(float).tiny)
     differences: list[float] = []
     for number in range(1, layers + 1):
         moved = flow.velocity(DiscreteMeasure(points, masses)) + added
         if not np.abs(moved).max() <= bound:
             raise _stopped(
-                points, f"layer {number} has carried tokens to {np.abs(moved).max():.3g}, {FAR:g} times as far out as "
-                f"they were: shared weights diverge. Pass a smaller `value`, whose norm is {_size(flow.value):.3g}."
+                points, masses, number - 1, f"layer {number} has carried tokens to {np.abs(moved).max():.3g}, {FAR:g} "
+                "times as far out as they were: shared weights diverge. Pass a smaller `value`, whose norm is "
+                f"{_size(flow.value):.3g}."
             )  # fmt: skip
         differences.append(float(np.abs(moved - points).max()))
-        points, size = moved, float(np.abs(moved).max())
-        rate = _rate(differences, floor=FLOOR * size)
-        if differences[-1] == 0.0 or (rate < 1 and differences[-1] * rate / (1 - rate) <= rtol * size):
+        points, rate = moved, _rate(differences, floor=FLOOR * size)
+        if _ahead(differences, rate) <= rtol * size:
             break
     else:
         raise _stopped(
-            points, f"{layers} layers do not settle to `rtol` = {rtol:g}: the last one moved a token by "
-            f"{differences[-1]:.3g}, and differences shrink by {rate:.6g} per layer. Pass more `layers`."
+            points, masses, layers, f"{layers} layers do not settle to `rtol` = {rtol:g}: the last one moved a token "
+            f"by {differences[-1]:.3g}, and differences shrink by {rate:.6g} per layer. Pass more `layers`."
         )  # fmt: skip
     radius = _spectral_radius(layer._replace(points=points))
-    slower = max(rate, radius)
-    error = differences[-1] * slower / (1 - slower) if slower < 1 else np.inf
-    return FixedPoint(points, number, rate, radius, error + FLOOR * size)
+    return FixedPoint(points, number, rate, radius, _ahead(differences, max(rate, radius)) + FLOOR * size)
+
+
+def _ahead(differences: list[float], rate: float) -> float:
+    """Return how far it still is where differences shrink at a rate: a geometric series.
+
+    Where modes turn, the last difference may be small by chance: the largest of the window counts, carried on.
+    """
+    if rate >= 1:
+        return np.inf
+    last = max(each * rate**age for age, each in enumerate(differences[: -WINDOW - 1 : -1]))
+    return last * rate / (1 - rate)
 
 
 def _inputs(inputs: object, layer: LayerMap) -> np.ndarray:
@@ -109,9 +124,10 @@ def _inputs(inputs: object, layer: LayerMap) -> np.ndarray:
     return added
 
 
-def _stopped(points: np.ndarray, words: str) -> ConvergenceError:
+def _stopped(points: np.ndarray, masses: np.ndarray, layers: int, words: str) -> ConvergenceError:
+    """Return an error that has the tokens after so many layers, which are the unit of time, as its `trajectory`."""
     error: Any = ConvergenceError(words)
-    error.points = points
+    error.trajectory = TokenTrajectory(times=np.array([float(layers)]), points=points[None], weights=masses)
     return error
 
 
@@ -123,8 +139,17 @@ def _rate(differences: list[float], *, floor: float) -> float:
     """Return the factor by which differences shrink per layer, over the last of them that are no rounding."""
     usable = [each for each in differences if each > floor][-WINDOW - 1 :]
     if len(usable) < 2:
-        return 0.0 if len(differences) > len(usable) else 1.0
+        return 0.0 if differences[-1] <= floor else 1.0
     return float((usable[-1] / usable[0]) ** (1 / (len(usable) - 1)))
+
+
+@functools.partial(compile_promptly, static_argnames="rtol")
+def _pushed_forward(
+    attention: Attending, value: Any, points: Any, masses: Any, tangent: Any, *, rtol: float
+) -> jax.Array:  # fmt: skip
+    """Return J u for u (N, D)."""
+    moved = functools.partial(image, attention, value, masses=masses, centred=False, rtol=rtol)
+    return jax.jvp(moved, (points,), (tangent,))[1]
 
 
 def _spectral_radius(layer: LayerMap) -> float:
@@ -135,8 +160,7 @@ def _spectral_radius(layer: LayerMap) -> float:
     shape, size = layer.points.shape, layer.points.size
 
     def product(vector: np.ndarray) -> np.ndarray:
-        tangent = vector.reshape(shape)
-        return np.asarray(pushed_forward(*layer[:4], tangent, centred=False, rtol=layer.rtol)).ravel()
+        return np.asarray(_pushed_forward(*layer[:4], vector.reshape(shape), rtol=layer.rtol)).ravel()
 
     start = np.random.default_rng(0).standard_normal(size)
     operator = LinearOperator((size, size), matvec=product, dtype=np.float64)

@@ -85,11 +85,11 @@ def fourier_cost(
         point * count + machine.grid * grid * (needed.upsampling(int(count), error) / 2) ** work.dim
         for count in (work.keys / parts, work.queries)
     )
-    back /= machine.cores
+    back /= machine.cores if work.queries >= fourier.SHARED else 1
     checks = machine.row * (work.keys + work.queries) / 4
-    layer = 1e-9 * (transforms * (there + back) + checks) + 5e-3
+    layer = 1e-9 * (transforms * (there + back) + checks) + 1e-3
     layer += (sample.density < 2 * fourier.BEST_ERROR / rtol).mean() * dense_cost(work, machine).next
-    plan = 1e-9 * machine.scatter * (work.keys + work.queries) + 12e-3
+    plan = 1e-9 * machine.scatter * (work.keys + work.queries) + 5e-3
     return Cost(layer + plan, layer, _arrays(work) + 16 * grid * (transforms + parts))
 
 

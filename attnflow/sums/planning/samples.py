@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.spatial.distance import cdist
@@ -13,15 +14,16 @@ from attnflow.profiles.gaussian import GAUSSIAN
 SAMPLED_ROWS, SAMPLED_KEYS = 32, 4096
 
 
-class Sample(NamedTuple):
-    """Distances of some rows to some keys, (R, S), rising in each row, and what the keys weigh there.
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """Squared distances of some rows to some keys, and what the keys weigh there.
 
     Args:
-        distances: |x - y_j|, (R, S).
+        squares: |x - y_j|^2, (R, S).
         density: sum_j w_j exp(-|x - y_j|^2 / 2eps) / sum_j w_j, (R,).
     """
 
-    distances: np.ndarray
+    squares: np.ndarray
     density: np.ndarray
 
     @classmethod
@@ -34,7 +36,12 @@ class Sample(NamedTuple):
         some = massive[some]
         squares = cdist(queries[rows], keys[some], "sqeuclidean")
         density = np.exp(GAUSSIAN.logit(squares, bandwidth=bandwidth)) @ weights[some] / weights[some].sum()
-        return cls(np.sort(np.sqrt(squares), axis=1), density)
+        return cls(squares, density)
+
+    @functools.cached_property
+    def distances(self) -> np.ndarray:
+        """The distances (R, S), rising in each row."""
+        return np.sqrt(np.sort(self.squares, axis=1))
 
     def radius(self, share: float) -> np.ndarray:
         """Return the radius of the ball around each row that holds a share of the keys, (R,)."""

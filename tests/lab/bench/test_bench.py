@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from attnflow.cli import main
-from attnflow.lab.bench import engines, measuring, tables, tokens
+from attnflow.lab.bench import engines, measuring, motion, tables, tokens
 from attnflow.lab.bench.engines import Answer, Engine, Problem
 from attnflow.lab.bench.figure import cost_curves
 from attnflow.lab.bench.machine import head, load_line, machine
@@ -47,6 +47,8 @@ def quick(tmp_path_factory):
         patch.setattr(tokens, "COUNTS", (300,))
         patch.setattr(tokens, "DIM", 5)
         patch.setattr(tokens, "ROUNDS", 1)
+        patch.setattr(motion, "QUICK_COUNT", 4000)
+        patch.setattr(motion, "PAIRS_COUNT", 1200)
         patch.setattr(tokens, "COSTS", {"dot product": tokens.COSTS["dot product"]})  # each compiles for seconds
         patch.chdir(folder)
         patch.setenv("COLUMNS", "200")
@@ -68,6 +70,19 @@ def test_the_quick_tables_hold_every_method_and_the_machine(quick):
     assert "Attention of 5 coordinates and channels" in text
     assert len(rows["tokens"]) == 4  # of one cost in two precisions, a layer and a gradient
     assert all(row["cpu"] > 0 and row["ratio"] is None for row in rows["tokens"])
+
+
+def test_tokens_that_move_are_told_beside_all_pairs(quick):
+    text, rows, _ = quick
+    assert "Tokens that move: softmax <x, y>/eps, eps = 0.05" in text
+    assert [(row["place"], row["points"], row["layers"]) for row in rows["motion"]] == [
+        ("circle", 4000, 2),
+        ("sphere", 4000, 2),
+    ]
+    for row in rows["motion"]:
+        assert row["per_token"] == row["cpu"] / 8000
+        assert row["of_all_pairs"] == row["per_token"] / (4000 * row["pair"])
+        assert row["declared"] < 1e-6 * 2 * motion.DT
 
 
 def test_delivered_errors_are_below_declared_ones(quick):

@@ -117,6 +117,13 @@ def test_what_has_no_jacobian_is_refused_by_name():
         af.jacobian_norm(flow, RNG.normal(size=(300, 2)), rtol=0.0)
 
 
+def test_a_jacobian_that_overflows_is_named():
+    far = af.TokenFlow(af.Attention(af.DotProduct(), bandwidth=0.001, normalization="unnormalized"))
+    for order in (2, np.inf):
+        with pytest.raises(ConvergenceError, match="the Jacobian is not finite: key weights do not settle, or"):
+            af.jacobian_norm(far, TOKENS, order=order)
+
+
 def test_lanczos_that_does_not_settle_is_named(monkeypatch):
     def gives_up(*_, **__):
         raise jacobians.ArpackNoConvergence("no convergence", np.empty(0), np.empty((0, 0)))

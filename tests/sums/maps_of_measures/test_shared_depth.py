@@ -50,17 +50,25 @@ def test_the_spectral_radius_of_many_tokens_is_found_by_products(settled, monkey
     assert again.spectral_radius == pytest.approx(settled.spectral_radius, rel=1e-9)  # both to rounding
 
 
-def test_without_input_layers_draw_tokens_to_the_origin():
-    with pytest.raises(ConvergenceError, match="60 layers do not settle") as caught:
-        af.fixed_point(FLOW, RNG.normal(size=(5, 2)), layers=60)
-    assert np.abs(caught.value.points).max() < 1e-12
+def test_without_input_layers_draw_tokens_to_the_origin_at_the_rate_of_the_values():
+    tokens = RNG.normal(size=(5, 2))
+    ended = af.fixed_point(FLOW, tokens)
+    assert np.abs(ended.points).max() <= ended.solver_error < 1e-9 * np.abs(tokens).max()
+    assert ended.spectral_radius == pytest.approx(0.5, abs=1e-8)  # that of VALUE: attention is the mean at the origin
+
+
+def test_one_point_that_a_layer_does_not_move_is_fixed_at_once():
+    ended = af.fixed_point(FLOW, np.zeros((3, 2)))
+    assert ended.layers == 1
+    assert ended.rate == 0.0
+    assert (ended.points == 0).all()
 
 
 def test_a_value_above_one_diverges_by_name_and_layer_with_the_last_tokens_at_hand():
     with pytest.raises(ConvergenceError, match=r"layer \d+ has carried tokens to .* norm is 1\.2") as caught:
         af.fixed_point(af.TokenFlow(ATTENTION, value=1.2), RNG.normal(size=(5, 2)))
-    points = caught.value.points
-    assert np.isfinite(points).all()
+    (points,) = caught.value.trajectory.points
+    assert f"layer {caught.value.trajectory.times[0] + 1:.0f} has" in str(caught.value)
     assert np.abs(points).max() > 1e5
 
 
