@@ -58,9 +58,9 @@ AMOUNTS["V-meanfield-control/moments"] = 0.5
 AMOUNTS |= dict.fromkeys(["boundary/steep/sup", "boundary/steep/L2"], 2.0)
 # Bounds are not sharp: what is found has to grow by more than they leave.
 AMOUNTS |= dict.fromkeys(["V-lip/plane", "V-lip-control/plane", "V-input/line", "V-input-control/line"], 0.5)
-OF_FLOWS = ("jacobian_norm", "wasserstein_lipschitz", "fixed_point")  # what else is asked of tokens that move
 # Clusters are whole numbers, and where they are is far from the maxima of another mode, a little off or not.
-AMOUNTS |= dict.fromkeys(["B-clusters/circle", "B-clusters-control/circle", "B-centres-control/circle"], 1.0)
+AMOUNTS |= dict.fromkeys(["B-clusters/circle", "B-clusters-control/circle", "B-centres-control/circle"], 1.5)
+OF_FLOWS = ("jacobian_norm", "wasserstein_lipschitz", "fixed_point")  # what else is asked of tokens that move
 STUDIES = Path(__file__).parents[1] / "studies"
 
 

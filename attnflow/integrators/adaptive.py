@@ -66,8 +66,9 @@ class Adaptive(Integrator):
                 f"`merge` = {self.merge:g} makes one token of several, and under a mask each has a place of its own. "
                 "Pass merge=None."
             )
-        first = _Solution(self, motion, start, asked, rtol=self.rtol)
-        second = _Solution(self, motion, start, asked, rtol=max(TIGHTER * self.rtol, TIGHTEST))
+        tighter = max(TIGHTER * self.rtol, TIGHTEST)
+        first = _Solution(self, motion, start, asked, rtol=tighter / TIGHTER)
+        second = _Solution(self, motion, start, asked, rtol=tighter)
         distance = float(np.sqrt(((second.states - first.states) ** 2).sum(axis=2).max()))
         # What steps were off by has grown to the distance; what velocities are off by, all the time, grows alike.
         grown = max(1.0, distance / (self.rtol * max(1.0, float(np.abs(second.states).max()))))

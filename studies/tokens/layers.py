@@ -100,7 +100,7 @@ def measure(case: dict, key: object) -> dict[str, float]:
         "post-norm": error_of("swarm", af.LayerNormStep(dt), 1.0),
         "midpoint": error_of("swarm", af.Midpoint(dt), 1.0),
     }
-    row["as midpoint"] = row["layer"]
+    row["as_midpoint"] = row["layer"]
     return {**row, "ratio": error_of("pair", af.LayerNormStep(dt), PAIR_TIME) / (dt * first_order()[0])}
 
 
@@ -127,7 +127,7 @@ study = af.Study(
         midpoint,
         midpoint.control(
             statement=r"a layer is of order $\mathrm{d}t^{2}$ from the flow at a fixed time",
-            quantity="as midpoint",
+            quantity="as_midpoint",
             truth=1.0,
         ),
         af.Claim(
@@ -145,7 +145,7 @@ study = af.Study(
         "layer": "error of a layer",
         "post-norm": "error of a layer with normalisation after the sum",
         "midpoint": "error of the midpoint rule",
-        "as midpoint": "error of a layer",
+        "as_midpoint": "error of a layer",
         "ratio": "error with normalisation after the sum, over that of a layer to first order",
     },
 )  # fmt: skip

@@ -89,8 +89,8 @@ def measure(case: dict, key: object) -> dict[str, float]:
     """Return the logarithms of how the variance has fallen, divided by what is predicted."""
     steps = round(TIME / case["dt"])
     return {
-        scheme: -math.log(variance(moved(scheme, steps)) / variance(tokens())) / PREDICTED[scheme.split()[0]]
-        for scheme in (*PREDICTED, "ngpt inverse")
+        scheme: -math.log(variance(moved(scheme, steps)) / variance(tokens())) / PREDICTED[scheme.split("_")[0]]
+        for scheme in (*PREDICTED, "ngpt_inverse")
     }
 
 
@@ -122,12 +122,12 @@ study = af.Study(
             statement=(
                 r"under nGPT normalisation with the scale $1/\alpha$ the variance falls like $e^{-2 \int \alpha}$"
             ),
-            quantity="ngpt inverse",
+            quantity="ngpt_inverse",
             truth=1 / ALPHA**2,
         ),
     ],
     labels={
         **{scheme: f"{NAMES[scheme]} normalisation: logarithm of the variance, over its rate" for scheme in PREDICTED},
-        "ngpt inverse": r"nGPT normalisation with $1/\alpha$: logarithm of the variance, over that rate",
+        "ngpt_inverse": r"nGPT normalisation with $1/\alpha$: logarithm of the variance, over that rate",
     },
 )

@@ -110,7 +110,7 @@ study = af.Study(
     name="phases",
     measure=measure,
     ladder=[
-        *({"modes": k} for k in (4, 2, 3, 5, 6)),
+        *({"modes": k} for k in (6, 2, 3, 4, 5)),
         *({"inverse_temperature": float(beta)} for beta in np.geomspace(1, 64, 10).round(2)),
         *({"modes": k} for k in (7, 8)),
         *({"inverse_temperature": float(beta)} for beta in np.geomspace(2 ** (1 / 3), 2 ** (17 / 3), 9).round(2)),

@@ -210,6 +210,8 @@ def test_planned_sums_move_tokens_as_sums_over_all_pairs_do(monkeypatch):
     ]
     traced = [flow.evolve(tokens, 0.2, integrator=af.Layer(0.1)) for flow in flows]
     monkeypatch.setattr(token_velocities, "PLANNED_PAIRS", 1)
+    together = np.tile([[0.6, 0.0, 0.8]], (60, 1))  # all tokens in one place are nothing to be warned of
+    np.testing.assert_allclose(af.TokenFlow(flows[0].attention).velocity(together), together, atol=1e-14)
     for flow, right in zip(flows, traced, strict=True):
         moved = flow.evolve(tokens, 0.2, integrator=af.Layer(0.1))
         off = np.linalg.norm(moved.points - right.points, axis=2).max()
@@ -226,6 +228,21 @@ def test_kinds_that_jax_does_not_trace_move_too():
         velocities = layer.layer(tokens) @ value.T
         velocities -= np.sum(velocities * tokens, axis=1, keepdims=True) * tokens
         np.testing.assert_allclose(flow.velocity(tokens), velocities, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("mask", [af.Window(4), af.Adjacency(np.tri(12))], ids=repr)
+def test_tokens_under_a_mask_move_as_a_layer_of_it_says(mask):
+    tokens, query, key, _, _ = started("plane")
+    attention = af.Attention(af.QueryKey(query, key), bandwidth=0.5, mask=mask)
+    heavy = af.DiscreteMeasure(tokens, np.linspace(1.0, 2.0, 12))
+    right = af.EmpiricalAttention(attention, heavy, rtol=1e-12).layer(tokens)
+    np.testing.assert_allclose(af.TokenFlow(attention).velocity(heavy), right, rtol=0, atol=1e-14)
+
+
+def test_keys_are_not_weighed_by_totals_under_a_mask():
+    flow = af.TokenFlow(af.Attention(af.SquaredDistance(), bandwidth=0.5, normalization="sinkhorn", mask="causal"))
+    with pytest.raises(ConfigError, match="under `mask`"):
+        flow.velocity(started("plane")[0])
 
 
 def test_tokens_on_a_surface_stay_on_it():

@@ -93,11 +93,8 @@ class DenseSum(KernelSum):
 
     @functools.cached_property
     def _keys(self) -> list[Coordinates]:
-        return [coordinates(self._centred(points), self._key_block, self.dtype) for points in self._in_blocks()]
-
-    def _in_blocks(self) -> Iterator[np.ndarray]:
-        """Return the keys with mass, block by block."""
-        return (self._massive_points[block] for block in slices(len(self._massive_points), self._key_block))
+        points, size = self._centred(self._massive_points), self._key_block
+        return [coordinates(points[block], size, self.dtype) for block in slices(len(points), size)]
 
     def _centred(self, points: np.ndarray) -> np.ndarray:
         return points - self._center if self._center.any() else points
