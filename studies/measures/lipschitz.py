@@ -97,7 +97,7 @@ worst = af.Claim(
 )  # fmt: skip
 square = af.Claim(
     id="K-dot/line", kind="constant", quantity="dots", size="radius", predicted=8 / 9, correction_power=2.0,
-    statement=r"the Jacobian's largest row sum grows like $R^2$, over which it tends to 8/9",
+    statement=r"the Jacobian's largest row sum grows like $R^2$, over which it tends to $8/9$",
     hypotheses=r"one token at 0 and four at $-R$ and at $R$; softmax of $x y$ in the claim", **K,
 )  # fmt: skip
 study = af.Study(
@@ -123,7 +123,7 @@ study = af.Study(
         square,
         square.control(
             statement=r"for attention by distance, too, the Jacobian's largest row sum grows like $R^2$, over which it "
-            "tends to 8/9",
+            "tends to $8/9$",
             quantity="distances",
             truth=0.0,
             truth_margin=0.01,
