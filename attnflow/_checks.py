@@ -78,8 +78,31 @@ def check_times(times: object) -> np.ndarray:
     if array.ndim != 1 or array.size == 0:
         raise ConfigError(f"`times` must be a number or a list of numbers, got shape {array.shape}.")
     if array.min() < 0:
-        raise ConfigError(f"`times` must not be negative, got {array.min():.6g}. A diffusion has no past.")
+        raise ConfigError(
+            f"`times` must not be negative, got {array.min():.6g}. A diffusion has no past; tokens go back with -V."
+        )
     return array
+
+
+def check_flag(value: object, name: str) -> bool:
+    """Return True or False; nothing else is taken for one of them."""
+    if not isinstance(value, bool | np.bool_):
+        raise ConfigError(f"`{name}` must be True or False, got {value!r}.")
+    return bool(value)
+
+
+def check_value(value: object, dim: int | None = None) -> np.ndarray:
+    """Return V, a number () or a square matrix (D, D), which fits tokens of so many coordinates where they are known.
+
+    Raises:
+        DataError: if it has another shape or is not finite.
+    """
+    array = check_finite(value, "value")
+    if array.ndim not in (0, 2) or (array.ndim == 2 and array.shape[0] != array.shape[1]):
+        raise DataError(f"`value` must be a number or a square matrix (D, D), got shape {array.shape}.")
+    if dim is not None and array.ndim and len(array) != dim:
+        raise DataError(f"`value` must have shape ({dim}, {dim}) for tokens of {dim} coordinates, got {array.shape}.")
+    return np.array(array)
 
 
 def check_finite(array: object, name: str) -> np.ndarray:

@@ -46,6 +46,9 @@ class Attending(Traceable):
     heads: Any
     mask: Any
 
+    def check_mixes(self, dim: int) -> None:
+        """Do nothing: one attention takes tokens of any number of coordinates as they are."""
+
 
 @value
 class Attention(Attending):

@@ -114,6 +114,14 @@ class MultiHead(Attending):
                 f"`f` must have {self.channels} components, one for each row of the output matrices, got {got}."
             )
 
+    def check_mixes(self, dim: int) -> None:
+        """Raise DataError unless tokens of so many coordinates can be what is mixed."""
+        if self.channels != dim:
+            raise DataError(
+                f"the output matrices of the heads must have shape ({dim}, {dim}) for tokens of {dim} coordinates, got "
+                f"({self.channels}, {self.channels})."
+            )
+
     def require_identity(self) -> None:
         """Raise ConfigError, naming the jump, unless the output matrices sum to the identity."""
         difference = np.abs(sum(self.output) - np.eye(self.channels))

@@ -89,7 +89,8 @@ class TokenTrajectory:
         times: t_k, shape (T,).
         points: x_i(t_k), shape (T, N, D).
         weights: nonnegative masses of the tokens, shape (N,); None means equal ones.
-        solver_error: declared bound on the distance of any token from where it should be.
+        solver_error: declared bound on the distance of any token from where it should be; of fixed steps without
+            what an unstable flow makes of errors, see `Layer`.
         method: how it was found, such as "Adaptive(rtol=1e-08), 212 velocities, dense sums".
         events: mergings, in the order of time.
 

@@ -25,7 +25,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from attnflow._checks import check_finite, check_times, check_tolerance
+from attnflow._checks import check_finite, check_flag, check_times, check_tolerance, check_value
 from attnflow.attention import Attending, Attention, check_attention
 from attnflow.equations.blow_up import Course, integrate
 from attnflow.equations.gaussian_trajectory import GaussianTrajectory
@@ -100,12 +100,8 @@ class GaussianClosure:
         self.attention = check_attention(attention, known=True)
         for head in self.attention.heads:
             _check_head(head)
-        self.value = check_finite(value, "value")
-        if self.value.ndim not in (0, 2) or (self.value.ndim == 2 and len(set(self.value.shape)) != 1):
-            raise DataError(f"`value` must be a number or a square matrix (D, D), got shape {self.value.shape}.")
-        if not isinstance(centred, bool | np.bool_):
-            raise ConfigError(f"`centred` must be True or False, got {centred!r}.")
-        self.centred = bool(centred)
+        self.value = check_value(value)
+        self.centred = check_flag(centred, "centred")
         self.rtol = check_tolerance(rtol, "rtol")
 
     def __repr__(self) -> str:
@@ -146,15 +142,9 @@ class GaussianClosure:
 
     def _field(self, dim: int) -> Callable[[np.ndarray], np.ndarray]:
         """Return the map from (m, columns of L) (1 + D, D) to their time derivatives."""
-        value = self.value * np.eye(dim) if self.value.ndim == 0 else self.value
-        if value.shape != (dim, dim):
-            raise DataError(f"`value` must have shape ({dim}, {dim}) for a mean of {dim} numbers, got {value.shape}.")
+        value = check_value(self.value, dim) * (np.eye(dim) if self.value.ndim == 0 else 1.0)
+        self.attention.check_mixes(dim)
         heads = self.attention.heads
-        if hasattr(self.attention, "channels") and self.attention.channels != dim:
-            raise DataError(
-                f"`output` must hold matrices ({dim}, {dim}) for a mean of {dim} numbers, got "
-                f"({self.attention.channels}, {self.attention.channels})."
-            )
         mixing = [value @ W.T for W in getattr(self.attention, "output", [np.eye(dim)])]
         known = [(FAMILIES[type(head.normalization)], quadratic_logit(head, dim)) for head in heads]
 

@@ -6,10 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from attnflow._checks import check_finite, check_tolerance
+from attnflow._checks import check_flag, check_tolerance, check_value
 from attnflow.attention import Attending, check_attention
 from attnflow.errors import ConfigError, DataError
-from attnflow.heads import MultiHead
 from attnflow.integrators.adaptive import Adaptive
 from attnflow.integrators.base import Integrator
 from attnflow.manifolds.base import Manifold
@@ -17,7 +16,7 @@ from attnflow.measures import DiscreteMeasure, as_measure
 from attnflow.precision import require_x64
 from attnflow.sums.token_neighbours import warn_of_pairs
 from attnflow.sums.token_velocities import TokenMotion
-from attnflow.trajectories import TokenTrajectory
+from attnflow.trajectories import TokenTrajectory, Trajectory
 
 
 class TokenFlow:
@@ -51,12 +50,12 @@ class TokenFlow:
     """
 
     def __init__(
-        self, attention: Attending, value: object = 1.0, manifold: Manifold | None = None, centred: bool = False,
+        self, attention: Attending, value: object = 1.0, *, manifold: Manifold | None = None, centred: bool = False,
         rtol: float = 1e-10,
     ) -> None:  # fmt: skip
         require_x64()
         self.attention = check_attention(attention)
-        self.value = _value_matrix(value)
+        self.value = check_value(value)
         if not (manifold is None or isinstance(manifold, Manifold)):
             raise ConfigError(
                 f"`manifold` must be a Manifold or None, got {type(manifold).__name__}. Pass af.Sphere(2), or None for "
@@ -68,7 +67,7 @@ class TokenFlow:
                 "one without, or manifold=None."
             )
         self.manifold = manifold
-        self.centred = bool(centred)
+        self.centred = check_flag(centred, "centred")
         self.rtol = check_tolerance(rtol, "rtol")
         if manifold is not None:
             self._check_dim(manifold.ambient_dim)
@@ -137,6 +136,12 @@ class TokenFlow:
         )  # fmt: skip
 
     def _tokens(self, tokens: object, name: str) -> DiscreteMeasure:
+        if isinstance(tokens, TokenTrajectory | Trajectory):
+            remedy = (
+                "its tokens at one time, such as `moved.points[-1]`" if isinstance(tokens, TokenTrajectory)
+                else "points, or, of a density, DiscreteMeasure(points, values * weights)"
+            )  # fmt: skip
+            raise DataError(f"`{name}` must be tokens (N, D), got a {type(tokens).__name__}. Pass {remedy}.")
         measure = as_measure(tokens, name)
         if len(measure) < 2:
             raise ConfigError(f"`{name}` must hold at least 2 tokens, got {len(measure)}.")
@@ -148,20 +153,5 @@ class TokenFlow:
         return measure.points if self.manifold is None else self.manifold.check(measure.points, name)
 
     def _check_dim(self, dim: int) -> None:
-        if self.value.ndim and len(self.value) != dim:
-            raise DataError(
-                f"`value` must have shape ({dim}, {dim}) for tokens of {dim} coordinates, got {self.value.shape}."
-            )
-        if isinstance(self.attention, MultiHead) and self.attention.channels != dim:
-            raise DataError(
-                f"the output matrices of the heads must have shape ({dim}, {dim}) for tokens of {dim} coordinates, got "
-                f"({self.attention.channels}, {self.attention.channels})."
-            )
-
-
-def _value_matrix(value: object) -> np.ndarray:
-    """Return V as a number () or a square matrix (D, D)."""
-    array: Any = np.array(check_finite(value, "value"))
-    if array.ndim not in (0, 2) or (array.ndim == 2 and array.shape[0] != array.shape[1]):
-        raise DataError(f"`value` must be a number or a square matrix (D, D), got shape {array.shape}.")
-    return array
+        check_value(self.value, dim)
+        self.attention.check_mixes(dim)

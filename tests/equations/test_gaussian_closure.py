@@ -209,7 +209,7 @@ def test_data_that_do_not_fit_are_refused() -> None:
         closure.evolve(**(good | dict(times=-1.0)))
     with pytest.raises(DataError, match="coordinates"):
         af.GaussianClosure(dot()).evolve(mean=np.zeros(3), covariance=np.eye(3), times=0.1)
-    with pytest.raises(DataError, match="`output` must hold"):
+    with pytest.raises(DataError, match="the output matrices of the heads"):
         af.GaussianClosure(af.MultiHead([af.Attention(af.DotProduct(), bandwidth=1.0)], output=[np.eye(2)])).evolve(
             mean=np.zeros(3), covariance=np.eye(3), times=0.1
         )
