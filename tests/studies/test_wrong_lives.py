@@ -16,7 +16,7 @@ SLOW |= {"next_term", "query_key", "several_minimizers"}
 SLOW |= {"profile_constant", "signed_kernel"}
 SLOW |= {"heads", "sinkhorn", "sinkhorn_boundary"}
 SLOW |= {"frozen", "metastable", "renyi_count"}
-SLOW |= {"gumbel", "independent", "mean_field", "modes", "sinkhorn_flow"}
+SLOW |= {"gumbel", "heat_sphere", "independent", "mean_field", "modes", "sinkhorn_flow"}
 SLOW |= {"gaussian", "gaussian_sinkhorn"}
 SLOW |= {"arcsin", "lipschitz"}
 
