@@ -32,14 +32,15 @@ def draw_blocks(draw: Callable[[np.random.Generator], np.ndarray], n: int, *, ke
     Raises:
         ConfigError: if `key` is not one random key.
     """
-    generator = _generator(key)
+    generator = generator_of(key)
     parts = [draw(generator)]
     while sum(map(len, parts)) < n:
         parts.append(draw(generator))
     return np.concatenate(parts)[:n]
 
 
-def _generator(key: jax.Array) -> np.random.Generator:
+def generator_of(key: jax.Array) -> np.random.Generator:
+    """Return the NumPy generator that a JAX random key seeds; raise ConfigError if it is not one key."""
     try:
         words = np.asarray(jax.random.key_data(key))
     except TypeError as error:

@@ -15,7 +15,7 @@ from attnflow._checks import check_tolerance
 from attnflow._compiling import compile_promptly, compile_roughly
 from attnflow._lifting import map_blocks
 from attnflow.attention import Attending, Attention
-from attnflow.errors import ConfigError, ConvergenceError
+from attnflow.errors import ConfigError, ConvergenceError, DataError
 from attnflow.heads import MultiHead
 from attnflow.measures import DiscreteMeasure, as_measure
 from attnflow.normalizations.softmax import Softmax
@@ -119,7 +119,7 @@ def jacobian_norm(flow: TokenFlow, tokens: object, *, order: float = 2, rtol: fl
 
 
 def layer_map(flow: object, tokens: object) -> LayerMap:
-    """Return the map of tokens that a flow follows; raise ConfigError where it has no Jacobian."""
+    """Return the map of tokens that a flow follows; raise what `jacobian_norm` does."""
     if not isinstance(flow, TokenFlow):
         raise ConfigError(f"`flow` must be a TokenFlow, got {type(flow).__name__}. Pass af.TokenFlow(attention).")
     for head in flow.attention.heads:
@@ -128,9 +128,14 @@ def layer_map(flow: object, tokens: object) -> LayerMap:
                 f"{head!r} cannot be differentiated by JAX: it has a mask, random features or a threshold. Take "
                 "differences of `flow.velocity`."
             )
-    dim = flow.attention.channels if isinstance(flow.attention, MultiHead) else None
+    measure = as_measure(tokens, "tokens")
+    dim = flow.attention.channels if isinstance(flow.attention, MultiHead) else measure.ambient_dim
     dim = len(flow.value) if flow.value.ndim else dim
-    measure = as_measure(tokens, "tokens", ambient_dim=dim)
+    if dim != measure.ambient_dim:
+        raise DataError(
+            f"`flow` acts on {dim} coordinates, got tokens of {measure.ambient_dim}. Pass tokens (N, {dim}), or a flow "
+            "of another `value` or other heads."
+        )
     massive = measure.masses > 0
     masses = measure.masses[massive] / measure.mass
     return LayerMap(flow.attention, flow.value, measure.points[massive], masses, flow.centred, flow.rtol)

@@ -13,6 +13,7 @@ import scipy.optimize
 
 from attnflow._checks import check_integer, check_positive
 from attnflow._compiling import compile_roughly
+from attnflow.densities.sampling import generator_of
 from attnflow.errors import ConfigError
 from attnflow.heads import MultiHead
 from attnflow.measures import DiscreteMeasure
@@ -67,8 +68,9 @@ def wasserstein_lipschitz(
         starts: how many searches: three designs, then these less and less as designed.
 
     Raises:
-        ConfigError: if the key weights of the attention depend on the tokens, or JAX cannot trace it, or a number is
-            out of range.
+        ConfigError: if the key weights of the attention depend on the tokens, or JAX cannot trace it, a number is out
+            of range, or `key` is not one random key.
+        DataError: if V does not act on D coordinates.
 
     Example:
         >>> import jax, attnflow as af
@@ -159,7 +161,7 @@ def _starts(key: jax.Array, *, atoms: int, dim: int, count: int) -> np.ndarray:
     between them [CAP]; and one token amid others at both sides [K]. These come in turn: first nearly as designed, to
     break symmetries, then farther and farther from it, so that the last are random.
     """
-    rng = np.random.default_rng(np.asarray(jax.random.key_data(key)).ravel())
+    rng = generator_of(key)
     first, last = np.eye(dim)[0], np.eye(dim)[-1]
     designs = np.zeros((3, atoms, 2 * dim + 1))
     designs[0, :, :dim] = [-first, first, *[-first] * (atoms - 2)]

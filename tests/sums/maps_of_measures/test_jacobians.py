@@ -109,7 +109,7 @@ def test_what_has_no_jacobian_is_refused_by_name():
         af.jacobian_norm(flow, TOKENS, order=1)
     with pytest.raises(ConfigError, match="`flow` must be a TokenFlow, got Attention"):
         af.jacobian_norm(PLAIN, TOKENS)
-    with pytest.raises(DataError, match=r"`tokens` must have shape \(N, 2\), got \(6, 1\)"):
+    with pytest.raises(DataError, match=r"`flow` acts on 2 coordinates, got tokens of 1. Pass tokens \(N, 2\)"):
         af.jacobian_norm(flow, TOKENS[:, :1])
     with pytest.raises(ConfigError, match="it has a mask"):
         af.jacobian_norm(af.TokenFlow(PLAIN.replace(mask="causal")), TOKENS)

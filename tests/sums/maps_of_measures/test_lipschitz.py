@@ -6,7 +6,7 @@ import pytest
 import scipy.stats
 
 import attnflow as af
-from attnflow.errors import ConfigError
+from attnflow.errors import ConfigError, DataError
 from attnflow.sums.maps_of_measures.lipschitz import _multiples
 
 KEY = jax.random.key(4)
@@ -104,6 +104,10 @@ def test_what_cannot_be_searched_or_bounded_is_refused_by_name():
         af.wasserstein_lipschitz(flow, **how, order=3)
     with pytest.raises(ConfigError, match="`radius` must be positive"):
         af.wasserstein_lipschitz(flow, **how | {"radius": -1.0})
+    with pytest.raises(ConfigError, match="`key` must be a JAX random key, got 3"):
+        af.wasserstein_lipschitz(flow, **how | {"key": 3})
+    with pytest.raises(DataError, match="`flow` acts on 2 coordinates, got tokens of 1"):
+        af.wasserstein_lipschitz(dot_product(1.0, value=np.eye(2)), **how)
     sinkhorn = af.TokenFlow(af.Attention(af.SquaredDistance(), bandwidth=1.0, normalization="sinkhorn"))
     with pytest.raises(ConfigError, match="key weights are fixed"):
         af.wasserstein_lipschitz(sinkhorn, **how)
