@@ -54,24 +54,26 @@ class Started(Normalization):
 
 
 class _Single(Keys):
-    """One key of which nothing is known, but whether a fixed point is sought."""
+    """One key of which nothing is known, but what is asked of it."""
 
     def __init__(self) -> None:
-        self.seeks = False
+        self.asked: set[str] = set()
 
     def log_total(self, log_weights: Any) -> Any:
+        self.asked.add("total")
         return log_weights
 
     def evaluate(self, potential: Callable) -> Any:
+        self.asked.add("value")
         return 0.0
 
     def fixed_point(self, update: Callable, *, rtol: float | None = None, max_sweeps: int = 1000) -> Any:
-        self.seeks = True
+        self.asked.add("fixed point")
         return 0.0
 
 
-def seeks_fixed_point(normalization: Normalization) -> bool:
-    """Return whether a start makes a difference to a normalisation."""
+def asked_of_keys(normalization: Normalization) -> set[str]:
+    """Return what a normalisation asks of keys, of "total", "value" and "fixed point", to which a start matters."""
     key = _Single()
     normalization.log_key_weights(key)
-    return key.seeks
+    return key.asked

@@ -16,7 +16,8 @@ from attnflow.errors import ConfigError, ConvergenceError
 from attnflow.heads import MultiHead
 from attnflow.manifolds.base import Manifold
 from attnflow.measures import DiscreteMeasure
-from attnflow.normalizations.started import Started, seeks_fixed_point
+from attnflow.normalizations.started import Started, asked_of_keys
+from attnflow.pseudometrics.placed import Placed
 from attnflow.sums.kernel_sums.rounding import coordinate_rounding, product_sizes
 from attnflow.sums.kernel_sums.tiles import compile_tiles
 from attnflow.sums.operators.base import RowOperator
@@ -41,12 +42,16 @@ def output(operator: RowOperator, points: Any, value: Any, at: Any, *, centred: 
 
 @functools.partial(compile_tiles, static_argnames=("manifold", "centred", "rtol"))
 def traced_velocity(
-    attention: Attending, points: Any, masses: Any, value: Any, at: Any, tangential: Any, *,
+    attention: Attending, points: Any, masses: Any, value: Any, at: Any, tangential: Any, places: Any, *,
     manifold: Manifold | None, centred: bool, rtol: float,
 ) -> tuple[jax.Array, Potentials]:  # fmt: skip
-    """Return velocities at the tokens, or at other points (Q, D), and the potentials that were found."""
+    """Return velocities at the tokens, or at other points (Q, D), and the potentials that were found.
+
+    Under a mask the cost is one of points with `places` (N, 3), see `Placed`; else these are None.
+    """
     points = points if manifold is None else jax.vmap(manifold.retract)(points)
-    operator = operator_of(attention, DiscreteMeasure(points, masses), rtol=rtol)
+    keys: Any = points if places is None else jnp.concatenate([points, places], axis=1)
+    operator = operator_of(attention, DiscreteMeasure(keys, masses), rtol=rtol)
     found = output(operator, points, value, at, centred=centred)
     if manifold is not None:
         parts = jax.vmap(manifold.tangential)(points if at is None else at, found)
@@ -75,6 +80,21 @@ def potentials_of(operator: RowOperator) -> Potentials:
 def filled_up(array: np.ndarray, count: int) -> np.ndarray:
     """Return rows (count, ...): those that are given, and copies of the last."""
     return array[np.minimum(np.arange(count), len(array) - 1)]
+
+
+def placed(attention: Attending, count: int, *, rows: int) -> tuple[Any, np.ndarray | None]:
+    """Return the attention of points that carry places, and these, (rows, 3); None where a mask is no one range.
+
+    All heads then have one mask, by the positions of the tokens.
+    """
+    mask = attention.mask
+    ranges = mask.ranges(count) if mask is not None and mask.is_by_position else None
+    if ranges is None or any(head.mask != mask or head.pseudometric.is_kernel for head in attention.heads):
+        return attention, None
+    heads = [head.replace(pseudometric=Placed(head.pseudometric), mask=None) for head in attention.heads]
+    places = np.column_stack([ranges.first, ranges.last, np.arange(count)]).astype(np.float64)
+    seen = MultiHead(heads, attention.output) if isinstance(attention, MultiHead) else heads[0]
+    return seen, filled_up(places, rows)
 
 
 def largest_norm(points: np.ndarray) -> float:
@@ -131,9 +151,13 @@ class TokenMotion:
         self.error, self.method = 0.0, "dense sums"
         self._counted = 0.0
         count = len(tokens)
-        self._traces = count**2 < PLANNED_PAIRS and attention.mask is None
         self._rows = next((size for size in FILLED_UP if count <= size), count)
-        self._sought = [seeks_fixed_point(head.normalization) for head in attention.heads]
+        asked = [asked_of_keys(head.normalization) for head in attention.heads]
+        self._sought = ["fixed point" in each for each in asked]
+        self._seen, self._places = attention, None
+        if attention.mask is not None and not any(asked):
+            self._seen, self._places = placed(attention, count, rows=self._rows)
+        self._traces = count**2 < PLANNED_PAIRS and (attention.mask is None or self._places is not None)
         self._potentials: Potentials = tuple(np.zeros(count) for _ in attention.heads)
 
     @property
@@ -152,7 +176,7 @@ class TokenMotion:
             at: other points of the manifold.
             tangential: whether what is normal to the manifold is left out.
         """
-        if self._traces:
+        if self._traces and (at is None or self._places is None):
             try:
                 return self._traced(points, masses, at, tangential=tangential)
             except ConfigError:  # features, thresholds and alternating potentials are not traced by JAX
@@ -163,8 +187,9 @@ class TokenMotion:
         count, rows = len(points), self._rows
         masses = np.append(masses, np.zeros(rows - count))
         starts = tuple(filled_up(potential, rows) for potential in self._potentials)
+        seen = self._started(starts) if any(self._sought) else self._seen
         found, potentials = traced_velocity(
-            self._started(starts), filled_up(points, rows), masses, self._value, at, tangential,
+            seen, filled_up(points, rows), masses, self._value, at, tangential, self._places,
             manifold=self.manifold, centred=self._centred, rtol=self._rtol,
         )  # fmt: skip
         if any(self._sought):

@@ -91,9 +91,8 @@ study = af.Study(
     claims=[
         *map(claim_of, COUNTS),
         claim_of(64).control(
-            statement=r"tokens at the quantiles of one density reach it at the same time, with the same $\log N$",
+            statement=r"tokens at quantiles of a Poisson kernel with $|Z| = .02$ reach it then, with the same $\log N$",
             quantity="quantiles",
-            hypotheses=r"circle, constant kernel, $V = I$; 64 tokens at quantiles of a Poisson kernel, $|Z_0| = .02$",
             truth=logit(REACHED) - logit(RADIUS),
             truth_margin=0.1,
         ),

@@ -163,6 +163,9 @@ study = af.Study(
         ),
     ],
     labels={
+        "circle": "rate over its prediction, circle",
+        "undivided": "rate over its prediction, rows not divided",
+        "sphere": "rate over its prediction, $S^2$",
         "place": r"$k^* / \sqrt{2\beta}$",
         "other_place": r"$k^* / \sqrt{\beta}$",
         "speed": "largest rate",

@@ -87,7 +87,7 @@ def measure(case: dict, key: Any) -> dict[str, float]:
 common: dict[str, Any] = dict(
     source="OA", kind="identity", size="time", predicted=0.0, margin=1e-6, measures=("mean_field",),
 )  # fmt: skip
-start = "circle, constant kernel, $V = I$, tokens that begin as a Poisson kernel"
+start = "circle, constant kernel, $V = I$; in the claims tokens begin as a Poisson kernel"
 third = af.Claim(
     id="Ott-Antonsen/third", quantity="third", statement="$Z_3 = Z^3$ at all times", hypotheses=start, **common
 )
@@ -103,9 +103,8 @@ study = af.Study(
         ),
         third,
         third.control(
-            statement="$Z_3 = Z^3$ for tokens that begin as a wave",
+            statement="so is it for tokens that begin as a wave",
             quantity="third.wave",
-            hypotheses=start.replace("a Poisson kernel", "a wave"),
             truth=expected_difference(TIMES[0]),
             truth_margin=1e-6,
         ),

@@ -135,13 +135,13 @@ CIRCLE = r"circle, $V = -I$, $k = e^{-|x-y|^2/2\varepsilon}$, $\mu_0 > 0$ smooth
 common: dict[str, Any] = dict(source="Sk", size="bandwidth")
 heats = af.Claim(
     id="Sk-flow/heat", kind="exponent", quantity="heat", predicted=1.0,
-    statement=r"with Sinkhorn's weights the distance of $\mu$ from $\partial_s\mu = \frac12\Delta\mu$, "
+    statement=r"with Sinkhorn's weights the distance of $\mu$ from $\partial_s\mu = \frac{1}{2}\Delta\mu$, "
     r"$s = \varepsilon t$, is of order $\varepsilon$",
     hypotheses=CIRCLE, measures=("mean_field",), **common,
 )  # fmt: skip
 medium = af.Claim(
     id="Sk-flow/porous", kind="exponent", quantity="porous", predicted=1.0,
-    statement=r"without division of rows the distance of $\mu$ from $\partial_s\mu = \frac12\Delta\mu^2$, "
+    statement=r"without division of rows the distance of $\mu$ from $\partial_s\mu = \frac{1}{2}\Delta\mu^2$, "
     r"$s = \varepsilon\sqrt{2\pi\varepsilon}\,t$, is of order $\varepsilon$",
     hypotheses=CIRCLE, measures=("mean_field",), **common,
 )  # fmt: skip
@@ -177,9 +177,11 @@ study = af.Study(
         ),
     ],
     labels={
-        "heat": r"distance from $\partial_s\mu = \frac12\Delta\mu$",
+        "heat": r"distance from $\partial_s\mu = \frac{1}{2}\Delta\mu$",
         "heat.softmax": r"distance from $\partial_s\mu = \Delta\mu$",
-        "porous": r"distance from $\partial_s\mu = \frac12\Delta\mu^2$",
+        "porous": r"distance from $\partial_s\mu = \frac{1}{2}\Delta\mu^2$",
         "porous.linear": "distance from heat",
+        "sinkhorn.drift": "way of the centre of mass, less its prediction, Sinkhorn",
+        "softmax.drift": "way of the centre of mass, less its prediction, softmax",
     },
 )

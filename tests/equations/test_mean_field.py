@@ -84,6 +84,17 @@ def test_densities_on_the_circle_agree_with_fourier_collocation(name, on_circle)
     assert np.abs(found.values.mean(axis=1) * 2 * np.pi - 1).max() < 1e-13
 
 
+@pytest.mark.parametrize(("value", "time"), [(TURN, 1.5), (1.0, 3.0), (-1.0, 4.0)])
+def test_errors_are_as_declared_whatever_the_tolerance(value, time, on_circle):
+    at = CIRCLE.quadrature(255)
+    best = af.MeanFieldFlow(dot(), on_circle, value=value, rtol=1e-10).evolve(times=time, at=at)
+    for rtol in (1e-2, 1e-5, 1e-8):
+        found = af.MeanFieldFlow(dot(), on_circle, value=value, rtol=rtol).evolve(times=time, at=at)
+        error = np.abs(found.values - best.values).max()
+        assert error <= found.solver_error + best.solver_error
+        assert found.solver_error <= rtol * found.values.max() * 1.001  # the nodes are not those of the solver
+
+
 def test_densities_on_the_sphere_agree_with_harmonics_in_polar_angles(on_sphere):
     heads = [(witness.dot(BETA), "softmax", np.eye(3))]
     points, expected = witness.on_sphere(lambda x: log_weight_on_sphere(x.T), heads, times=EARLY, value=TURN_OF_SPHERE)

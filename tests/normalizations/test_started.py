@@ -6,7 +6,7 @@ from instances import NORMALIZATIONS
 
 import attnflow as af
 from attnflow.errors import ConvergenceError
-from attnflow.normalizations.started import Started, seeks_fixed_point
+from attnflow.normalizations.started import Started, asked_of_keys
 from attnflow.sums.operators.kinds import operator_of
 
 POINTS = np.random.default_rng(6).normal(size=(30, 2))
@@ -35,4 +35,6 @@ def test_from_nearby_few_sweeps_find_the_weights_that_few_do_not_find_from_zero(
 def test_a_start_matters_only_where_a_fixed_point_is_sought(name):
     given = NORMALIZATIONS[name][0]
     attention = af.Attention(af.SquaredDistance(), bandwidth=0.3, normalization=given)
-    assert seeks_fixed_point(attention.normalization) == (name == "sinkhorn")
+    asked = asked_of_keys(attention.normalization)
+    assert ("fixed point" in asked) == (name == "sinkhorn")
+    assert (not asked) == (name == "softmax")

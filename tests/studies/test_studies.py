@@ -37,7 +37,17 @@ LONG += ("mesh", "profile_constant", "random_features", "signed_kernel")  # or f
 LONG += ("causal", "equiangular", "frozen", "layers", "metastable", "norm_schemes", "renyi_count")  # of tokens
 LONG += ("heads", "sinkhorn", "sinkhorn_boundary", "wrapped_gaussian")  # which compile their own kernels
 # Mean fields compile their own kernels and densities.
-LONG += ("diffusivity", "fokker_sign", "gumbel", "independent", "mean_field", "modes", "ott_antonsen", "sinkhorn_flow")
+LONG += (
+    "diffusivity",
+    "fokker_sign",
+    "gumbel",
+    "heat_sphere",
+    "independent",
+    "mean_field",
+    "modes",
+    "ott_antonsen",
+    "sinkhorn_flow",
+)
 LONG += ("collapse", "gaussian", "gaussian_sinkhorn", "mean_shift")  # and layers of tokens that move
 LONG += ("arcsin", "deep", "dot_product_ball", "gibbs", "lipschitz", "measure")  # or derivatives by tokens
 LONG += ("arrows", "braids", "fan", "moving", "phases", "staircase", "steps")  # which move tokens for their figures

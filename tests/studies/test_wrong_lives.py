@@ -16,7 +16,7 @@ SLOW |= {"next_term", "query_key", "several_minimizers"}
 SLOW |= {"profile_constant", "signed_kernel"}
 SLOW |= {"heads", "sinkhorn", "sinkhorn_boundary"}
 SLOW |= {"frozen", "metastable", "renyi_count"}
-SLOW |= {"gumbel", "independent", "mean_field", "modes", "sinkhorn_flow"}
+SLOW |= {"gumbel", "heat_sphere", "independent", "mean_field", "modes", "sinkhorn_flow"}
 SLOW |= {"gaussian", "gaussian_sinkhorn"}
 SLOW |= {"arcsin", "lipschitz"}
 
@@ -48,5 +48,5 @@ def test_a_claim_that_says_too_much_or_too_little_is_noticed():
     claims = [dataclasses.replace(claim, measures=("empirical", "limit")) for claim in study.claims]
     told = surprises(dataclasses.replace(study, claims=claims))
     assert "invariant/N does not move with ['limit'] wrong" in told
-    assert any(line.startswith("invariant/N moves with ['expansion', 'population'") for line in told)
+    assert any(line.startswith("invariant/N moves with") and "'population'" in line for line in told)
     assert not any(line.startswith("invariant/exact moves") for line in told)

@@ -230,6 +230,21 @@ def test_kinds_that_jax_does_not_trace_move_too():
         np.testing.assert_allclose(flow.velocity(tokens), velocities, rtol=0, atol=1e-9)
 
 
+@pytest.mark.parametrize("mask", [af.Window(4), af.Adjacency(np.tri(12))], ids=repr)
+def test_tokens_under_a_mask_move_as_a_layer_of_it_says(mask):
+    tokens, query, key, _, _ = started("plane")
+    attention = af.Attention(af.QueryKey(query, key), bandwidth=0.5, mask=mask)
+    heavy = af.DiscreteMeasure(tokens, np.linspace(1.0, 2.0, 12))
+    right = af.EmpiricalAttention(attention, heavy, rtol=1e-12).layer(tokens)
+    np.testing.assert_allclose(af.TokenFlow(attention).velocity(heavy), right, rtol=0, atol=1e-14)
+
+
+def test_keys_are_not_weighed_by_totals_under_a_mask():
+    flow = af.TokenFlow(af.Attention(af.SquaredDistance(), bandwidth=0.5, normalization="sinkhorn", mask="causal"))
+    with pytest.raises(ConfigError, match="under `mask`"):
+        flow.velocity(started("plane")[0])
+
+
 def test_tokens_on_a_surface_stay_on_it():
     ellipsoid = af.Ellipsoid((1.0, 0.8, 0.6))
     tokens = ellipsoid.sample_uniform(10, np.random.default_rng(1))

@@ -81,22 +81,23 @@ class _Rings(GridRule):
         l = np.sqrt(np.arange(basis.size)).astype(int)  # noqa: E741
         m = np.arange(basis.size) - l * l - l
         meridian = np.column_stack([np.sqrt(1 - heights**2), np.zeros_like(heights), heights])
-        self._legendre = basis.evaluate(meridian)[:, l * l + l + np.abs(m)] / np.where(m == 0, 1, np.sqrt(2))
+        legendre = basis.evaluate(meridian)[:, l * l + l + np.abs(m)] / np.where(m == 0, 1, np.sqrt(2))
         self._degree = basis.degree
-        self._waves = np.where(m > 0, 2 * m - 1, -2 * m)  # the place of cos m t or sin |m| t
+        self._size = basis.size
+        waves = np.where(m > 0, 2 * m - 1, -2 * m)  # the place of cos m t or sin |m| t
+        places = [np.flatnonzero(waves == wave) for wave in range(2 * basis.degree + 1)]
+        self._parts = [(functions, legendre[:, functions]) for functions in places]
 
     def analyse(self, values: np.ndarray) -> np.ndarray:
         rings = to_waves(values.reshape(*self._shape, -1), axis=1, degree=self._degree)
-        coefficients = np.empty((len(self._waves), rings.shape[2]))
-        for wave in range(rings.shape[1]):
-            functions = self._waves == wave
-            coefficients[functions] = self._legendre[:, functions].T @ (self._masses[:, None] * rings[:, wave])
+        coefficients = np.empty((self._size, rings.shape[2]))
+        for wave, (functions, legendre) in enumerate(self._parts):
+            coefficients[functions] = legendre.T @ (self._masses[:, None] * rings[:, wave])
         return coefficients
 
     def synthesise(self, coefficients: np.ndarray) -> np.ndarray:
-        waves = range(2 * self._degree + 1)
-        parts = [self._legendre[:, self._waves == wave] @ coefficients[self._waves == wave] for wave in waves]
-        return from_waves(np.stack(parts, axis=1), axis=1, nodes=self._shape[1]).reshape(len(self.nodes), -1)
+        waves = np.stack([legendre @ coefficients[functions] for functions, legendre in self._parts], axis=1)
+        return from_waves(waves, axis=1, nodes=self._shape[1]).reshape(len(self.nodes), -1)
 
 
 def solid_harmonics(points: np.ndarray, degree: int, *, squares: np.ndarray | float | None = None) -> np.ndarray:

@@ -12,7 +12,8 @@ from attnflow.equations.mean_field.spectral import LeftError, Level, Run, State,
 _ATTEMPTS, _TIGHTER = 3, 1e-2  # each at a hundredth of the tolerances of the one before
 _COARSER, _LOOSER = 0.8, 10.0  # degrees and tolerances of the run that is compared
 _AIM = 0.3  # of the tolerance, that the looser run is to keep
-_ROUNDING = 1e-13
+_ROUNDING = 1e-13  # of a density
+_LEAST_STEP = 3e-14  # tolerance of steps; SciPy takes no smaller one
 
 
 class Path(NamedTuple):
@@ -67,8 +68,10 @@ class SpectralSolver(Solver):
     def _runs(self, number: int) -> tuple[Run, Run]:
         while len(self._attempts) <= number:
             rtol = _AIM * self._problem.rtol * _TIGHTER ** len(self._attempts)
-            fine = Run(self._problem, share=1.0, rtol=max(rtol / _LOOSER, _ROUNDING))
-            self._attempts.append((fine, Run(self._problem, share=_COARSER, rtol=max(rtol, _ROUNDING))))
+            fine = Run(self._problem, share=1.0, rtol=max(rtol / _LOOSER, _ROUNDING), least_step=_LEAST_STEP)
+            least = _LOOSER * _LEAST_STEP  # so that both take other steps however small the tolerance
+            coarse = Run(self._problem, share=_COARSER, rtol=max(rtol, _ROUNDING), least_step=least)
+            self._attempts.append((fine, coarse))
         return self._attempts[number]
 
     def _highest(self, path: Path) -> Level:

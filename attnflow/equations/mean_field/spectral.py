@@ -34,8 +34,8 @@ _DEGREES = {
 }
 _TAIL = 10.0  # times the tolerance of steps, which is what they leave in high moments: the largest one that may be
 _STABLE = 4.5  # of h kappa |k|^2, up to which steps damp well; from 6.4 on they do not
-_CHECKED = 1e-2  # of the tolerance: what a symbol may be off by
-_STEP, _LEAST_STEP = 1e-3, 3e-14  # error of a step, as a share of the tolerance; the least that SciPy takes
+_CHECKED, _LEAST_CHECKED = 1e-2, 1e-13  # of the tolerance: what a symbol may be off by; where rounding is far below
+_STEP = 1e-3  # of the tolerance: error of a step
 
 
 class Level:
@@ -45,15 +45,16 @@ class Level:
         problem: what moves.
         degree: of the basis.
         rtol: of densities.
+        step: tolerance of steps.
     """
 
-    def __init__(self, problem: Problem, degree: int, *, rtol: float) -> None:
+    def __init__(self, problem: Problem, degree: int, *, rtol: float, step: float) -> None:
         density = problem.density
         kind = next(kind for kind in KINDS if kind.serves(density))
         self.basis = kind.on(density, degree).with_transforms()
         self.method = f"{kind.name}, degree {degree}".capitalize()
         self.scale = 1 / density.manifold.volume
-        self._problem, self._rtol, self._step = problem, rtol, step_of(rtol)
+        self._problem, self._rtol, self._step = problem, rtol, step
         self._frame = self.basis.fields(self.basis.nodes)
         self._along: csr_array = csr_array(hstack([along.T for along in self.basis.derivatives]))
         self._decay = problem.diffusivity * self.basis.slopes**2
@@ -64,7 +65,7 @@ class Level:
     @functools.cached_property
     def field(self) -> Field:
         """The velocity at the nodes."""
-        manifold, rtol = self._problem.density.manifold, _CHECKED * self._problem.rtol
+        manifold, rtol = self._problem.density.manifold, max(_CHECKED * self._problem.rtol, _LEAST_CHECKED)
         kernels = [kernel_on(self.basis, head, manifold, rtol=rtol) for head in self._problem.attention.heads]
         return self._problem.field(kernels, settled=self._step)
 
@@ -128,17 +129,18 @@ class Run:
         problem: what moves.
         share: of the degrees of the list, by which two ways differ.
         rtol: of the density.
+        least_step: tolerance of steps, where that of the density does not allow for more.
     """
 
-    def __init__(self, problem: Problem, *, share: float, rtol: float) -> None:
-        self._problem, self._rtol = problem, rtol
+    def __init__(self, problem: Problem, *, share: float, rtol: float, least_step: float) -> None:
+        self._problem, self._rtol, self._step = problem, rtol, max(_STEP * rtol, least_step)
         self._degrees = [round(share * degree) for degree in _DEGREES[problem.density.manifold.dim]]
         self._levels: dict[int, Level] = {}
 
     def level(self, place: int) -> Level:
         """Return the level of that place in the list of degrees."""
         if place not in self._levels:
-            self._levels[place] = Level(self._problem, self._degrees[place], rtol=self._rtol)
+            self._levels[place] = Level(self._problem, self._degrees[place], rtol=self._rtol, step=self._step)
         return self._levels[place]
 
     def start(self) -> State:
@@ -175,13 +177,12 @@ class Run:
         if state.time >= time:
             return state
         level = self.level(state.place)
-        tolerance = step_of(self._rtol)
         longest = level.longest_step
         first = None if state.step is None else min(state.step, time - state.time, longest)
         try:
             solver = DOP853(
                 level.rate, state.time, state.moments, time,
-                rtol=tolerance, atol=tolerance, first_step=first, max_step=longest,
+                rtol=self._step, atol=self._step, first_step=first, max_step=longest,
             )  # fmt: skip
             while solver.status == "running":
                 words = solver.step()
@@ -201,11 +202,6 @@ class Run:
         place = state.place + 1
         moments = padded(state.moments, self.level(place).basis.size)
         return state._replace(place=place, moments=moments)
-
-
-def step_of(rtol: float) -> float:
-    """Return the tolerance of steps for that of a density."""
-    return max(_STEP * rtol, _LEAST_STEP)
 
 
 def padded(moments: np.ndarray, size: int) -> np.ndarray:
