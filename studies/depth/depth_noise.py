@@ -184,6 +184,7 @@ class Effect(NamedTuple):
     bandwidth: float
 
 
+@functools.cache
 def effect(name: str, m: int) -> Effect:
     """Return the squared noise of many layers, the shift of eigenvalues, or the noise at a small bandwidth."""
     if name == "modes":

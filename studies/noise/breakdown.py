@@ -25,6 +25,7 @@ controls claim that ESS over the number nb itself tends to 1, in truth 2^{1/2}, 
 for half of the points, each given twice, in truth 2, and that the asymptote still holds at eight neighbours.
 """
 
+import functools
 from typing import Any
 
 import jax
@@ -44,6 +45,7 @@ def angles(count: int) -> np.ndarray:
     return 2 * np.pi * (np.arange(count) + 0.5) / count
 
 
+@functools.cache
 def few_neighbours(nb: float) -> float:
     """Return R(nb), the variance of A_N f over Poisson points in one dimension, f linear, over its asymptote."""
     y = np.linspace(-9, 9, 2001)
