@@ -46,6 +46,15 @@ class Norm(float):
         made.solver_error = float(solver_error)
         return made
 
+    def __repr__(self) -> str:
+        return f"{float(self):.10g} (+- {self.solver_error:.1g})"
+
+    __str__ = __repr__
+
+    def __reduce__(self) -> tuple:
+        """Give pickle both numbers."""
+        return Norm, (float(self), self.solver_error)
+
 
 class LayerMap(NamedTuple):
     """A layer of attention as a map of tokens x (N, D) to V (A_mu id)(x_i), mu = sum_j w_j delta_{x_j}.
@@ -118,10 +127,16 @@ def jacobian_norm(flow: TokenFlow, tokens: object, *, order: float = 2, rtol: fl
     return Norm(largest, _uncertainty(layer) * largest)
 
 
-def layer_map(flow: object, tokens: object) -> LayerMap:
-    """Return the map of tokens that a flow follows; raise what `jacobian_norm` does."""
+def check_flow(flow: object) -> TokenFlow:
+    """Return a TokenFlow; raise ConfigError for all else, such as an attention."""
     if not isinstance(flow, TokenFlow):
         raise ConfigError(f"`flow` must be a TokenFlow, got {type(flow).__name__}. Pass af.TokenFlow(attention).")
+    return flow
+
+
+def layer_map(flow: object, tokens: object) -> LayerMap:
+    """Return the map of tokens that a flow follows; raise what `jacobian_norm` does."""
+    flow = check_flow(flow)
     for head in flow.attention.heads:
         if head.mask is not None or head.pseudometric.is_kernel or head.rows == "threshold":
             raise ConfigError(
@@ -273,6 +288,8 @@ def _largest_singular_value(layer: LayerMap, *, rtol: float) -> Norm:
     size = layer.points.size
     operator = LinearOperator((size, size), matvec=product, dtype=np.float64)
     start = np.random.default_rng(0).standard_normal(size)
+    if not product(start).any():  # J is zero, of which ARPACK makes an error
+        return Norm(0.0, 0.0)
     try:
         squares, vectors = eigsh(operator, k=1, v0=start, tol=rtol)
     except ArpackNoConvergence as error:

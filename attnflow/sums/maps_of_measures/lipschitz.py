@@ -20,7 +20,7 @@ from attnflow.measures import DiscreteMeasure
 from attnflow.normalizations.softmax import Softmax
 from attnflow.pseudometrics.linear import QueryKey
 from attnflow.pseudometrics.plain import DotProduct
-from attnflow.sums.maps_of_measures.jacobians import is_uncoupled, jacobian_rows, layer_map
+from attnflow.sums.maps_of_measures.jacobians import check_flow, is_uncoupled, jacobian_rows, layer_map
 from attnflow.sums.tokens import TokenFlow
 
 LEAST_MASS = 1e-9  # of an atom in a search over all measures; the first atom of order 1 stands for a moving grain
@@ -140,7 +140,7 @@ def wasserstein_lipschitz_bound(flow: TokenFlow, *, radius: float) -> float:
         0.346
     """
     radius = check_positive(radius, "radius")
-    attention = flow.attention
+    attention = check_flow(flow).attention
     is_bilinear = not isinstance(attention, MultiHead) and isinstance(attention.pseudometric, DotProduct | QueryKey)
     if not is_bilinear or attention.normalization != Softmax() or attention.mask is not None or flow.centred:
         raise ConfigError(
@@ -151,7 +151,8 @@ def wasserstein_lipschitz_bound(flow: TokenFlow, *, radius: float) -> float:
     matrix = jax.jacfwd(jax.grad(attention.logit), argnums=1)(origin, origin)
     size = float(np.linalg.norm(matrix, 2)) * radius**2
     value = float(np.abs(flow.value)) if flow.value.ndim == 0 else float(np.linalg.norm(flow.value, 2))
-    return float(value * (size + (1 + 2 * size) * np.exp(2 * size)))
+    with np.errstate(over="ignore"):  # infinity is a bound
+        return float(value * (size + (1 + 2 * size) * np.exp(2 * size)))
 
 
 def _starts(key: jax.Array, *, atoms: int, dim: int, count: int) -> np.ndarray:

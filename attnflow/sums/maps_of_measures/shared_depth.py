@@ -13,13 +13,14 @@ from attnflow._checks import check_integer, check_points, check_tolerance
 from attnflow._compiling import compile_promptly
 from attnflow.attention import Attending
 from attnflow.errors import ConfigError, ConvergenceError, DataError
-from attnflow.measures import DiscreteMeasure
+from attnflow.measures import DiscreteMeasure, as_measure
 from attnflow.sums.maps_of_measures.jacobians import LayerMap, held_jacobian, image, layer_map
 from attnflow.sums.tokens import TokenFlow
 from attnflow.trajectories import TokenTrajectory
 
 FAR = 1e6  # times the size at the start: contracting layers never get there
 WINDOW = 12  # successive differences, over which the rate is an average: modes that turn make single ratios waver
+STANDING = 1 - 1e-6  # differences that shrink by more than this do not shrink
 FLOOR = 1e-12  # relative to the tokens: smaller differences are rounding and say nothing of the rate
 
 
@@ -73,6 +74,8 @@ def fixed_point(
         True
     """
     layer = layer_map(flow, tokens)
+    if len(layer.points) < len(as_measure(tokens, "tokens")):
+        raise DataError("`tokens` has some without mass, which no other token sees. Leave them out.")
     if flow.centred or flow.manifold is not None:
         raise ConfigError(
             f"layers that share weights go to V A_mu id, in space and not centred, got {flow!r}. Make the flow without "
@@ -96,9 +99,10 @@ def fixed_point(
         if _ahead(differences, rate) <= rtol * size:
             break
     else:
+        remedy = "Pass a smaller `value`" if rate > STANDING else "Pass more `layers`"
         raise _stopped(
             points, masses, layers, f"{layers} layers do not settle to `rtol` = {rtol:g}: the last one moved a token "
-            f"by {differences[-1]:.3g}, and differences shrink by {rate:.6g} per layer. Pass more `layers`."
+            f"by {differences[-1]:.3g}, and differences shrink by {rate:.6g} per layer. {remedy}."
         )  # fmt: skip
     radius = _spectral_radius(layer._replace(points=points))
     return FixedPoint(points, number, rate, radius, _ahead(differences, max(rate, radius)) + FLOOR * size)
@@ -163,6 +167,8 @@ def _spectral_radius(layer: LayerMap) -> float:
         return np.asarray(_pushed_forward(*layer[:4], vector.reshape(shape), rtol=layer.rtol)).ravel()
 
     start = np.random.default_rng(0).standard_normal(size)
+    if not product(start).any():  # J is zero, of which ARPACK makes an error
+        return 0.0
     operator = LinearOperator((size, size), matvec=product, dtype=np.float64)
     try:
         return float(np.abs(eigs(operator, k=1, v0=start, return_eigenvectors=False)[0]))

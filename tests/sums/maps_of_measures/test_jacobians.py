@@ -1,5 +1,7 @@
 """Norms of Jacobians: against finite differences, dense derivatives and the configuration that is the worst."""
 
+import pickle
+
 import numpy as np
 import pytest
 import scipy.optimize
@@ -133,3 +135,15 @@ def test_lanczos_that_does_not_settle_is_named(monkeypatch):
     monkeypatch.setattr(jacobians, "eigsh", gives_up)
     with pytest.raises(ConvergenceError, match="Lanczos does not find the norm of the Jacobian of 6 tokens"):
         af.jacobian_norm(af.TokenFlow(PLAIN), TOKENS)
+
+
+def test_a_layer_that_is_constant_has_no_norm_however_many_tokens(monkeypatch):
+    monkeypatch.setattr(jacobians, "HELD_ROWS", 0)
+    assert af.jacobian_norm(af.TokenFlow(PLAIN, value=0.0), TOKENS) == 0.0
+
+
+def test_a_norm_prints_its_error_and_survives_a_pickle():
+    norm = af.jacobian_norm(af.TokenFlow(PLAIN), TOKENS)
+    assert repr(norm) == f"{float(norm):.10g} (+- {norm.solver_error:.1g})"
+    copied = pickle.loads(pickle.dumps(norm))
+    assert (copied, copied.solver_error) == (norm, norm.solver_error)

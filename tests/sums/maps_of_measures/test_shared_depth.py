@@ -87,3 +87,13 @@ def test_flows_that_are_no_layers_without_a_residual_are_refused(how):
 def test_inputs_of_another_shape_are_refused():
     with pytest.raises(DataError, match=r"`inputs` must have shape \(5, 2\), one row per token, got \(4, 2\)"):
         af.fixed_point(FLOW, np.zeros((5, 2)), inputs=INPUTS[:4])
+
+
+def test_tokens_without_mass_are_refused():
+    with pytest.raises(DataError, match="without mass"):
+        af.fixed_point(af.TokenFlow(ATTENTION, value=0.3), af.DiscreteMeasure(np.eye(2), [1.0, 0.0]))
+
+
+def test_where_differences_do_not_shrink_a_smaller_value_is_what_helps():
+    with pytest.raises(ConvergenceError, match=r"Pass a smaller `value`"):
+        af.fixed_point(af.TokenFlow(ATTENTION), np.zeros((2, 2)), inputs=np.ones((2, 2)), layers=30)
