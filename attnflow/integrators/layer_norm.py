@@ -23,8 +23,9 @@ class _Normalized(FixedStep):
 class LayerNormStep(_Normalized):
     """One post-norm layer, x <- N(x + dt V A x), N the nearest point: on a sphere the division by the norm [Ka].
 
-    The output of attention is added whole. Its normal part, dt <V A x, x> on a sphere, slows the step: to first order
-    the layer is the same as `Layer`, whose residual is tangential, and its error is larger, on a typical cloud by 11.
+    The output of attention is added whole. Its normal part, dt <V A x, x> on a sphere, slows the step. To first order
+    it is the step of `Layer`, whose residual is tangential; the constant of its error is another one, twelve times as
+    large for two tokens that begin far apart, and there is no one number for all.
 
     Args:
         dt: the time of a layer.

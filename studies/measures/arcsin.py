@@ -10,7 +10,7 @@ or -1, and the mean of phi is kept:
 Where a token sees itself alone, and in any dimension, the overlap follows du = -u (1 - u^2) dt + sqrt(2) (1 - u^2) dB,
 whose scale function is arcsin u: the same number.
 
-Measured with softmax of beta <x, y> at beta = 2 from u_0 = .9: the mean of (1 + u) / 2 in the end, |u| > .99995 or the
+Measured with softmax of beta <x, y> at beta = 2 from u_0 = .9: the mean of (1 + u) / 2 in the end, u > .99995 or the
 time 12, in steps of dt = 1/10; all pairs of all seeds are one set of tokens, each pair attending within itself. Steps
 and stopping make it too large by .005 or so. In the control the matrices have the mean I, per unit of time:
 tokens attract one another, and phi has the drift -2 p sin(phi) and the variance 2 sin^2(phi) (1 - 2 p (1 - p)), p the
@@ -27,7 +27,7 @@ import attnflow as af
 OVERLAP, BETA = 0.9, 2.0  # u_0
 PAIRS, OF_CONTROL = 256, 64  # of each seed
 STEP, LAYERS = 0.1, 120
-MET = 0.99995  # |u| at which a pair has ended
+MET = 0.99995  # u at which a pair has met; opposite one another tokens have to stay by themselves
 
 
 def within_pairs(count: int) -> af.Adjacency:
@@ -56,7 +56,7 @@ def ends(keys: list[jax.Array], *, pairs_each: int, mean: float) -> np.ndarray:
     other = np.array([OVERLAP, np.sqrt(1 - OVERLAP**2)])
     pairs = np.tile(np.stack([[1.0, 0.0], other]), (len(keys) * pairs_each, 1, 1))
     for _ in range(LAYERS):
-        left = np.abs(overlaps(pairs)) < MET
+        left = overlaps(pairs) < MET
         drawn = np.concatenate([stream.standard_normal((pairs_each, 2, 2)) for stream in streams])
         if left.any():
             pairs[left] = moved(pairs[left], np.sqrt(STEP) * drawn[left] + STEP * mean * np.eye(2))

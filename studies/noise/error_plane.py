@@ -104,7 +104,7 @@ def layers(clouds: jax.Array, bandwidths: jax.Array, queries: jax.Array, *, life
     the empirical one.
     """
 
-    def one(cloud: tuple[jax.Array, jax.Array]) -> jax.Array:
+    def one(cloud: tuple[jax.Array, Any]) -> jax.Array:
         points, bandwidth = cloud
         attention = af.Attention(af.SquaredDistance(), bandwidth=bandwidth)
         return life(attention, points, rtol=RTOL, method="dense").layer(test_function(points), at=queries)

@@ -117,7 +117,7 @@ def centred_share(name: str) -> float:
 
 
 @functools.partial(jax.jit, static_argnames="life")
-def layers(clouds: jax.Array, queries: jax.Array, bandwidth: jax.Array, *, life: Callable) -> jax.Array:
+def layers(clouds: jax.Array, queries: jax.Array, bandwidth: Any, *, life: Callable) -> jax.Array:
     """Return A_N f at the queries (Q, D) for clouds (S, N, D), shape (S, Q); `life` is the empirical one.
 
     It is compiled once for a size: of a cloud on its own most of the time would be spent around the pairs.

@@ -8,6 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import attnflow as af
+from attnflow._tracing import Fixed
+from attnflow.densities import sampling
 
 DIMENSIONS = [1, 2, 3, 9, 299, 1000]
 CONCENTRATIONS = [1e-300, 1e-16, 0.7, 30.0, 1e4, 1e10]
@@ -91,3 +93,13 @@ def test_directions_of_any_length_are_normalised():
 def test_an_overwhelming_number_of_dimensions_is_refused_where_it_cannot_be_normalised():
     with pytest.raises(af.AttnflowError, match="Use fewer dimensions"):
         af.VonMisesFisher(af.Sphere(10**6), mean_direction=np.ones(10**6 + 1), concentration=1e12)
+
+
+@pytest.mark.parametrize("concentration", [0.7, 30.0])
+def test_a_number_lies_in_the_cell_of_the_table_where_a_search_finds_it(concentration):
+    density = af.VonMisesFisher(af.Circle(), mean_direction=[1, 0.3], concentration=concentration)
+    table = sampling._quantile_table(Fixed(density))
+    inside = table.knots[1:-1:7]
+    u = np.concatenate([np.random.default_rng(2).random(5000), inside, np.nextafter(inside, 0), [np.nextafter(1, 0)]])
+    expected = np.minimum(np.searchsorted(table.knots, u, side="right") - 1, len(table.knots) - 2)
+    np.testing.assert_array_equal(table.cells(u), expected)

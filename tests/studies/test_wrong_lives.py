@@ -48,5 +48,5 @@ def test_a_claim_that_says_too_much_or_too_little_is_noticed():
     claims = [dataclasses.replace(claim, measures=("empirical", "limit")) for claim in study.claims]
     told = surprises(dataclasses.replace(study, claims=claims))
     assert "invariant/N does not move with ['limit'] wrong" in told
-    assert any(line.startswith("invariant/N moves with ['expansion', 'population'") for line in told)
+    assert any(line.startswith("invariant/N moves with") and "'population'" in line for line in told)
     assert not any(line.startswith("invariant/exact moves") for line in told)

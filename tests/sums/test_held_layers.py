@@ -58,3 +58,21 @@ def test_a_layer_that_is_held_leaves_a_token_out():
     with sums.expecting(planner.HELD_LAYERS):
         matrix, _ = sums.held(exclude_self=True)
     assert not np.diag(matrix).any()
+
+
+def test_a_matrix_of_several_blocks_of_rows_is_that_of_the_sums():
+    rng = np.random.default_rng(8)
+    points, values = rng.gamma(2.0, size=(700, 2)), rng.standard_normal((700, 2))  # blocks of 512 rows
+    weights = np.where(np.arange(700) % 5 == 1, 0.0, rng.gamma(1.0, size=700))
+    attention = af.Attention(af.SquaredDistance(), 0.3)
+    with np.errstate(divide="ignore"):
+        given = dict(points=points, log_weights=np.log(weights), dtype=np.dtype(np.float64), rtol=1e-8)
+    sums = planner.PlannedSum(attention, **given)
+    with sums.expecting(planner.HELD_LAYERS):
+        matrix, error = sums.held(exclude_self=True)
+    summed = sums(values, exclude_self=True)
+    averages = summed.weighted / summed.total[:, None]
+    # Both declare what rounding does to them, relative to the largest value.
+    assert np.abs(matrix @ values - averages).max() <= (error + summed.error.max()) * np.abs(values).max()
+    assert error < 1e-12
+    assert not matrix[:, weights == 0].any()
