@@ -258,7 +258,7 @@ def test_a_density_that_leaves_the_resolved_range_is_told_with_its_time_and_what
 @pytest.mark.parametrize(
     ("options", "error", "words"),
     [
-        ({"value": np.eye(3)}, af.AttnflowError, r"`value` must be a number or a matrix of shape \(2, 2\)"),
+        ({"value": np.eye(3)}, af.AttnflowError, r"`value` must have shape \(2, 2\)"),
         ({"density": af.Gaussian([0.0], [[1.0]])}, ValueError, "a mean field is solved on the circle"),
         ({"attention": dot(mask="causal")}, ValueError, "`mask` = Causal"),
         ({"attention": dot(normalization=af.Entmax(1.5))}, ValueError, "sees how many tokens there are"),
@@ -268,7 +268,7 @@ def test_a_density_that_leaves_the_resolved_range_is_told_with_its_time_and_what
         (
             {"attention": af.MultiHead([dot()], output=[np.eye(3)])},
             ValueError,
-            "must have the size of tokens, 2, got 3",
+            r"of the heads must have shape \(2, 2\)",
         ),
         ({"density": np.zeros((3, 2))}, ValueError, "`density` must be a density"),
     ],

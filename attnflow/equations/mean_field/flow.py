@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from attnflow._checks import check_finite, check_real, check_times, check_tolerance
+from attnflow._checks import check_flag, check_real, check_times, check_tolerance, check_value
 from attnflow.attention import Attending, check_attention
 from attnflow.densities.base import Density, check_density
 from attnflow.equations.mean_field.finite_volume import CellSolver
@@ -12,7 +12,7 @@ from attnflow.equations.mean_field.problem import Answer, BrokenOffError, Proble
 from attnflow.equations.mean_field.solver import SpectralSolver
 from attnflow.equations.mean_field.spectral import KINDS
 from attnflow.equations.solvers.finite_volume import FiniteVolume
-from attnflow.errors import ConfigError, ConvergenceError, DataError
+from attnflow.errors import ConfigError, ConvergenceError
 from attnflow.manifolds.sphere import Sphere
 from attnflow.measures import DiscreteMeasure, as_measure
 from attnflow.trajectories import Trajectory
@@ -71,12 +71,21 @@ class MeanFieldFlow:
         self.attention = check_attention(attention, known=True)
         self.density = check_density(density)
         self.rtol = check_tolerance(rtol, "rtol")
-        self.value = check_value(value, density.manifold.ambient_dim)
-        self.centred = bool(centred)
+        dim = density.manifold.ambient_dim
+        self.value = check_value(value, dim)
+        self.attention.check_mixes(dim)
+        self.centred = check_flag(centred, "centred")
         self.diffusivity = check_diffusivity(diffusivity)
         self._check_served()
-        problem = Problem(self.attention, density, self.value, self.centred, self.diffusivity, self.rtol)
+        matrix = self.value * np.eye(dim) if self.value.ndim == 0 else self.value
+        problem = Problem(self.attention, density, matrix, self.centred, self.diffusivity, self.rtol)
         self._solver = self._choose(discretization, problem)
+
+    def __repr__(self) -> str:
+        words = [repr(self.attention), repr(self.density), f"value={self.value.tolist()}"]
+        words += ["centred=True"] if self.centred else []
+        words += [f"diffusivity={self.diffusivity:g}"] if self.diffusivity else []
+        return f"MeanFieldFlow({', '.join(words)})"
 
     def evolve(self, times: object, at: object = None) -> Trajectory:
         """Return the densities mu_t with respect to dvol at points.
@@ -127,11 +136,6 @@ class MeanFieldFlow:
                     f"{type(head.pseudometric).__name__} may be negative, and a mean field needs positive weights. Use "
                     "the cost that it stands for."
                 )
-        channels = getattr(self.attention, "channels", manifold.ambient_dim)
-        if channels != manifold.ambient_dim:
-            raise DataError(
-                f"the output matrices of heads must have the size of tokens, {manifold.ambient_dim}, got {channels}."
-            )
 
     def _choose(self, discretization: object, problem: Problem) -> Solver:
         if isinstance(discretization, FiniteVolume):
@@ -155,20 +159,6 @@ class MeanFieldFlow:
 
 def _trajectory(answer: Answer, measure: DiscreteMeasure) -> Trajectory:
     return Trajectory(answer.times, measure.points, answer.values, measure.masses, answer.error, method=answer.method)
-
-
-def check_value(value: object, dim: int) -> np.ndarray:
-    """Return the value matrix (D, D) of a number or a matrix.
-
-    Raises:
-        DataError: if it has another shape or is not finite.
-    """
-    matrix = check_finite(value, "value")
-    if matrix.ndim == 0:
-        return float(matrix) * np.eye(dim)
-    if matrix.shape != (dim, dim):
-        raise DataError(f"`value` must be a number or a matrix of shape ({dim}, {dim}), got {matrix.shape}.")
-    return matrix
 
 
 def check_diffusivity(diffusivity: object) -> float:
