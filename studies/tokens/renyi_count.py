@@ -24,6 +24,7 @@ import attnflow as af
 REST = 1e-12
 LEFT_OUT = 7.0  # - log of the probability that the last token is a centre
 TOKENS, APART = 1024, 10.0
+FILLED = 1408  # rows: tokens after the last are seen by none before, and let all radii share one program
 RADII = {
     "circle": tuple(0.4 * 2 ** (-0.4 * k) for k in range(8)),
     "sphere": tuple(0.9 * 2 ** (-0.35 * k) for k in range(8)),
@@ -44,7 +45,9 @@ def centres(place: str, radius: float, key: jax.Array) -> float:
     attention = af.Attention(
         af.SquaredDistance(), bandwidth=4 * math.sin(radius / 2) ** 2, profile="compact", mask="causal"
     )
-    speeds = af.TokenFlow(attention, centred=True).velocity(np.column_stack([tokens, beside]))
+    placed = np.column_stack([tokens, beside])
+    filled = np.concatenate([placed, np.repeat(placed[:1], FILLED - len(placed), axis=0)])
+    speeds = af.TokenFlow(attention, centred=True).velocity(filled)[: len(placed)]
     return np.count_nonzero(np.linalg.norm(speeds, axis=1) < REST) / draws
 
 
