@@ -12,7 +12,9 @@ from attnflow.errors import ConfigError, DataError
 from attnflow.measures import as_measure
 from attnflow.trajectories import TokenTrajectory, Trajectory
 
-_RESAMPLES = 10  # pairs of samples for a noise floor: their root mean square is then known to about a tenth
+RESAMPLES = 10  # pairs of samples for a noise floor: their root mean square is then known to about a tenth
+
+_FARTHEST = 1e150  # of a coordinate, whose square is still a number of float64
 
 
 class Law(NamedTuple):
@@ -35,7 +37,7 @@ def as_law(given: object, name: str) -> Law:
     """Return the law of points (N, D), of a DiscreteMeasure, or of the one time of a trajectory.
 
     Raises:
-        ConfigError: if a trajectory has more than one time.
+        ConfigError: if a trajectory has more than one time, or is a GaussianTrajectory.
         DataError: if points or masses are none, or densities are negative.
     """
     if isinstance(given, TokenTrajectory | Trajectory):
@@ -45,6 +47,11 @@ def as_law(given: object, name: str) -> Law:
                 "compare all with af.compare."
             )
         return law_at(given, 0)
+    if isinstance(given, GaussianTrajectory):
+        raise ConfigError(
+            f"`{name}` is a GaussianTrajectory, of whose laws the moments are known. Compare it as it is with a "
+            "trajectory: af.compare."
+        )
     measure = as_measure(given, name)
     return _law(measure.points, measure.masses)
 
@@ -89,7 +96,7 @@ def resamples(a: Law, b: Law) -> list[tuple[Law, Law]]:
         drawn = np.searchsorted(levels, levels[-1] * rng.random(count), side="right")
         return _law(points[np.minimum(drawn, len(points) - 1)], np.ones(count))
 
-    return [(sample(a), sample(b)) for _ in range(_RESAMPLES)]
+    return [(sample(a), sample(b)) for _ in range(RESAMPLES)]
 
 
 def moments_at(flow: TokenTrajectory | Trajectory | GaussianTrajectory, k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -105,6 +112,11 @@ def moments_of(law: Law) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _law(points: np.ndarray, weights: np.ndarray) -> Law:
+    if np.abs(points).max() > _FARTHEST:
+        raise DataError(
+            f"points reach {np.abs(points).max():.3g}, and squares of distances overflow beyond {_FARTHEST:.0e}. Take "
+            "an earlier time, or another unit."
+        )
     kept = weights > 0
     if not kept.all():
         points, weights = points[kept], weights[kept]

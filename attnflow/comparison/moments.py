@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 
 import numpy as np
@@ -37,7 +38,7 @@ def moments(a: object, b: object) -> Distance:
 
 def moments_of_laws(a: Law, b: Law) -> Distance:
     """Return the distance of the moments of two laws with points of as many coordinates."""
-    return Distance(_between_laws(a, b), functools.partial(resampled_floor, _between_laws, a, b))
+    return Distance(_between_laws(a, b), functools.partial(resampled_floor, itertools.repeat(_between_laws), a, b))
 
 
 def gelbrich(mean: np.ndarray, covariance: np.ndarray, other_mean: np.ndarray, other: np.ndarray) -> float:

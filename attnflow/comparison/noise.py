@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Self
 
 from attnflow.comparison.laws import Law, resamples
@@ -48,9 +48,12 @@ def _restored(value: float, floor: float, directions_error: float) -> Distance:
     return Distance(value, lambda: floor, directions_error=directions_error)
 
 
-def resampled_floor(distance: Callable[[Law, Law], float], a: Law, b: Law) -> float:
-    """Return the root mean square of a distance over pairs of samples of the pooled law; zero of two densities."""
+def resampled_floor(distances: Iterable[Callable[[Law, Law], float]], a: Law, b: Law) -> float:
+    """Return the root mean square of distances, one for each pair of samples of the pooled law; zero of two densities.
+
+    A distance that is a mean over directions may take other ones for each pair: together they are as many.
+    """
     if math.isinf(a.size) and math.isinf(b.size):
         return 0.0
-    squares = [distance(*pair) ** 2 for pair in resamples(a, b)]
+    squares = [distance(*pair) ** 2 for distance, pair in zip(distances, resamples(a, b), strict=False)]
     return math.sqrt(sum(squares) / len(squares))

@@ -79,10 +79,11 @@ def integrate(
     """
     rtol = max(rtol, _SHARPEST)
     size = max(np.abs(start).max(), np.finfo(float).tiny)
-    solver = DOP853(
-        lambda t, y: field(y.reshape(start.shape)).ravel(), 0.0, start.ravel(), last * (_AHEAD if looks_ahead else 1),
-        rtol=rtol, atol=max(rtol * size * 1e-3, np.finfo(float).tiny),
-    )  # fmt: skip
+    with np.errstate(over="ignore", invalid="ignore"):  # a start beyond 1e150 has no size, and no first step
+        solver = DOP853(
+            lambda t, y: field(y.reshape(start.shape)).ravel(), 0.0, start.ravel(),
+            last * (_AHEAD if looks_ahead else 1), rtol=rtol, atol=max(rtol * size * 1e-3, np.finfo(float).tiny),
+        )  # fmt: skip
     pieces: list[DenseOutput] = []
     steps = steps_ahead = 0
     left = math.inf

@@ -162,29 +162,39 @@ class GaussianClosure:
 
     def _judged(self, fine: Course, coarse: Course, times: np.ndarray) -> GaussianTrajectory:
         """Return the trajectory of the finer of two solutions; raise ConvergenceError if it ends early or is off."""
-        kept = np.flatnonzero(times <= min(fine.reach, coarse.reach))
-        at = times[kept] if kept.size else np.zeros(1)
-        (means, covariances), others = (_moments(course(at)) for course in (fine, coarse))
-        off = max(np.abs(means - others[0]).max(), np.abs(covariances - others[1]).max())
-        size = max(np.abs(means).max(), np.abs(covariances).max())
-        found = GaussianTrajectory(
-            times=at, means=means, covariances=covariances, blow_up_time=fine.end,
-            rank_loss_time=fine.first(_has_lost_rank(fine(np.zeros(1))[0]), up_to=float(at.max())),
-            solver_error=float(off + 1e-15 * size), method=f"Dormand-Prince 8(5,3), rtol {self.rtol / _CAUTION:.1g}",
-        )  # fmt: skip
+        kept = times[times <= min(fine.reach, coarse.reach)]
+        found, off = self._found(fine, coarse, kept)
+        size = max(np.abs(found.means).max(), np.abs(found.covariances).max())
+        missed = (off > self.rtol * size)[: kept.size]
+        before = kept[kept < kept[missed].min(initial=np.inf)]
+        if 0 < before.size < kept.size:  # what is known so well is worth more without the rest
+            found = self._found(fine, coarse, before)[0]
         if kept.size < times.size:
             stopped = fine if fine.why else coarse
             end = stopped.reach if np.isinf(stopped.end) else stopped.end
             raise _stopped(
                 f"`times` goes up to {times.max():.9g}, but {stopped.why} t = {end:.9g}. Ask for earlier times.", found
             )
-        if off > self.rtol * size:
+        if missed.any():
             raise _stopped(
-                f"the error of means and covariances is {off:.3g}, more than `rtol` = {self.rtol:g} of the largest, "
-                f"{size:.3g}. Ask for times that are further from the blow-up, or pass a larger `rtol`.",
+                f"the error of means and covariances is {off.max():.3g}, more than `rtol` = {self.rtol:g} of the "
+                f"largest, {size:.3g}. Ask for times that are further from the blow-up, or pass a larger `rtol`.",
                 found,
             )
         return found
+
+    def _found(self, fine: Course, coarse: Course, times: np.ndarray) -> tuple[GaussianTrajectory, np.ndarray]:
+        """Return the finer of two solutions at times, time 0 if there are none, and what they differ by at each."""
+        at = times if times.size else np.zeros(1)
+        (means, covariances), others = (_moments(course(at)) for course in (fine, coarse))
+        off = np.maximum(np.abs(means - others[0]).max(axis=1), np.abs(covariances - others[1]).max(axis=(1, 2)))
+        rounding = 1e-15 * max(np.abs(means).max(), np.abs(covariances).max())
+        found = GaussianTrajectory(
+            times=at, means=means, covariances=covariances, blow_up_time=fine.end,
+            rank_loss_time=fine.first(_has_lost_rank(fine(np.zeros(1))[0]), up_to=float(at.max())),
+            solver_error=float(off.max() + rounding), method=f"Dormand-Prince 8(5,3), rtol {self.rtol / _CAUTION:.1g}",
+        )  # fmt: skip
+        return found, off
 
 
 def quadratic_logit(attention: Attention, dim: int) -> QuadraticLogit:

@@ -145,6 +145,15 @@ def test_sliced_distances_come_with_the_error_of_their_directions() -> None:
     assert "directions +-" in repr(found)
 
 
+def test_the_floor_of_a_sliced_distance_takes_all_directions_and_no_more() -> None:
+    """Of points on a line through the plane a direction sees the share |cos|: 2/pi of the floor on that line."""
+    rng = np.random.default_rng(4)
+    a, b = rng.random((2, 400, 1))
+    plane = af.wasserstein(a * [0.6, 0.8], b * [0.6, 0.8])
+    assert plane.noise_floor == pytest.approx(2 / np.pi * af.wasserstein(a, b).noise_floor, rel=0.4)  # ten pairs each
+    assert af.wasserstein(a * [0.6, 0.8], b * [0.6, 0.8], directions=2).noise_floor > 0  # fewer directions than pairs
+
+
 def test_exact_distances_in_space_are_those_of_the_best_plan() -> None:
     pytest.importorskip("ot")
     a, b = RNG.standard_normal((6, 2)), RNG.standard_normal((4, 2))
@@ -184,6 +193,7 @@ def test_what_the_linear_program_needs_is_named(monkeypatch: pytest.MonkeyPatch)
 
 def test_what_is_no_distance_is_refused() -> None:
     flow = af.TokenTrajectory(times=[0.0, 1.0], points=np.zeros((2, 3, 1)))
+    law = af.GaussianTrajectory(times=[0.0], means=[[0.0]], covariances=[[[1.0]]])
     for given, words in [
         (dict(a=A, b=B, order=3), "`order` must be 1 or 2"),
         (dict(a=A, b=B, method="simplex"), "`method` must be one of"),
@@ -191,6 +201,7 @@ def test_what_is_no_distance_is_refused() -> None:
         (dict(a=A, b=B, manifold=af.Sphere(2)), "has no distances between laws"),
         (dict(a=on_circle(A[:, 0]), b=on_circle(B[:, 0]), manifold=af.Circle(), method="sliced"), "Drop it"),
         (dict(a=flow, b=B), "trajectory of 2 times"),
+        (dict(a=A, b=law), "`b` is a GaussianTrajectory, of whose laws the moments are known"),
     ]:
         with pytest.raises(ConfigError, match=words):
             af.wasserstein(given.pop("a"), given.pop("b"), **given)
@@ -198,6 +209,7 @@ def test_what_is_no_distance_is_refused() -> None:
         (A, np.zeros((3, 2)), "as many coordinates, got 1 and 2"),
         (np.array([[np.nan]]), B, "`a` holds"),
         (A, [1.0, 2.0], "`b`"),
+        (A, 1e200 * B, "overflow beyond 1e\\+150"),
         (af.Trajectory(times=[0.0], points=A, values=-np.ones((1, 7))), B, "must not be negative"),
         (af.Trajectory(times=[0.0], points=A, values=np.ones((1, 7, 2))), B, "one value per point"),
     ]:
