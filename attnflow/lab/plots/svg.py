@@ -79,6 +79,8 @@ def _keep_what_is_seen(element: Element) -> None:
 
 
 def _seen(child: Element) -> Iterator[Element]:
+    if child.tag == f"{SVG}path" and not child.get("d"):
+        return  # a curve that lies outside of its axes
     if child.tag == f"{SVG}g" and not child.attrib:
         yield from child
     elif child.tag != f"{SVG}g" or len(child):

@@ -56,6 +56,12 @@ def test_only_what_is_not_seen_is_left_out():
     assert "font-family" not in text.get("style")
 
 
+def test_curves_without_a_course_are_left_out():
+    svg = b"""<svg xmlns="http://www.w3.org/2000/svg"><path style="fill:none" d="M0 0L1 1"/><path style="fill:none"/>
+    <path style="fill:none" d=""/></svg>"""
+    assert [path.get("d") for path in ElementTree.fromstring(compact(svg, mark="m"))] == ["M0 0L1 1"]
+
+
 def test_markers_of_one_look_share_it_and_others_keep_theirs():
     style = "fill:#000000"
     uses = "".join(
