@@ -178,7 +178,7 @@ class _Solution:
             members = np.flatnonzero(group == each)
             moved[members] = centres[each]
             moved[members] = self._motion.retract(moved)[members[0]]
-            self.record.events.append(Merging(time, tuple(members.tolist()), moved[members[0]]))
+            self.record.events.append(Merging(float(time), tuple(members.tolist()), moved[members[0]]))
         self.displaced += np.sqrt(((moved - points) ** 2).sum(axis=1))
         self._leaders = first[group]
         self._masses = np.bincount(self._leaders, weights=self._motion.masses, minlength=len(points))

@@ -107,4 +107,6 @@ class Record:
         time, points = self.last
         kept = [(t, state) for t, state in zip(self.times, self._states, strict=False) if t < time]
         times, states = zip(*kept, (time, points), strict=True)
-        return TokenTrajectory(np.array(times), np.stack(states), self._motion.weights, events=tuple(self.events))
+        return TokenTrajectory(
+            np.array(times), np.stack(states), self._motion.weights, np.inf, "broken off", tuple(self.events)
+        )

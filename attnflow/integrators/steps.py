@@ -63,8 +63,9 @@ class FixedStep(Integrator):
         moved = self.step(motion, points)
         bad = np.flatnonzero(~np.isfinite(moved).all(axis=1))
         if len(bad):
+            centre = "" if motion.manifold is None else " or come where no point of the manifold is nearest, the centre"
             raise ConvergenceError(
-                f"{len(bad)} tokens overflow, the first is token {bad[0]}: the step `dt` = {self.dt:g} is too large "
-                "for these velocities, or they blow up in finite time. Pass a smaller `dt`, or earlier `times`."
+                f"{len(bad)} tokens overflow{centre}, the first is token {bad[0]}: the step `dt` = {self.dt:g} is too "
+                "large for these velocities, or they blow up in finite time. Pass a smaller `dt`, or earlier `times`."
             )
         return moved
