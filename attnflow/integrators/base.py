@@ -9,7 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
-from attnflow.errors import AttnflowError
+from attnflow.errors import AttnflowError, DataError
 from attnflow.trajectories import Merging, TokenTrajectory
 
 
@@ -60,6 +60,16 @@ class Integrator(ABC):
             AttnflowError: if a velocity fails, naming the time, or tokens overflow; what was found until then is its
                 attribute `trajectory`.
         """
+
+
+def check_velocities(velocities: np.ndarray) -> None:
+    """Raise DataError where tokens (N, D) have no velocity."""
+    bad = np.flatnonzero(~np.isfinite(velocities).all(axis=1))
+    if len(bad):
+        raise DataError(
+            f"{len(bad)} velocities are no numbers, the first is that of token {bad[0]}: no key that it sees has mass, "
+            "its cost is no number, or a sum overflows. EmpiricalAttention(attention, tokens).layer(tokens) says which."
+        )
 
 
 class Record:
