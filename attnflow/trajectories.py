@@ -90,7 +90,7 @@ class TokenTrajectory:
         points: x_i(t_k), shape (T, N, D).
         weights: nonnegative masses of the tokens, shape (N,); None means equal ones.
         solver_error: declared bound on the distance of any token from where it should be; of fixed steps without
-            what an unstable flow makes of errors, see `Layer`.
+            what an unstable flow makes of errors, see `Layer`; infinite where an evolution broke off and nobody knows.
         method: how it was found, such as "Adaptive(rtol=1e-08), 212 velocities, dense sums".
         events: mergings, in the order of time.
 

@@ -11,7 +11,7 @@ from scipy.spatial import cKDTree
 from attnflow._checks import check_positive, check_times, check_tolerance
 from attnflow._values import freeze, value
 from attnflow.errors import ConfigError, ConvergenceError
-from attnflow.integrators.base import Integrator, Motion, Record
+from attnflow.integrators.base import Integrator, Motion, Record, check_velocities
 from attnflow.trajectories import Merging, TokenTrajectory
 
 TIGHTER = 0.1  # the tolerance of the second solution, from which the error of the first is read
@@ -128,7 +128,9 @@ class _Solution:
 
     def _solver(self, time: float, points: np.ndarray, last: float, first_step: float | None) -> DOP853:
         first = None if first_step is None else min(first_step, last - time)
-        return DOP853(self._velocity, time, points.ravel(), last, rtol=self._rtol, atol=self._rtol, first_step=first)
+        solver = DOP853(self._velocity, time, points.ravel(), last, rtol=self._rtol, atol=self._rtol, first_step=first)
+        check_velocities(solver.f.reshape(self._shape))  # of what is no number the solver would seek a step for ever
+        return solver
 
     def _step(self, solver: DOP853) -> None:
         words = solver.step()
@@ -178,7 +180,7 @@ class _Solution:
             members = np.flatnonzero(group == each)
             moved[members] = centres[each]
             moved[members] = self._motion.retract(moved)[members[0]]
-            self.record.events.append(Merging(time, tuple(members.tolist()), moved[members[0]]))
+            self.record.events.append(Merging(float(time), tuple(members.tolist()), moved[members[0]]))
         self.displaced += np.sqrt(((moved - points) ** 2).sum(axis=1))
         self._leaders = first[group]
         self._masses = np.bincount(self._leaders, weights=self._motion.masses, minlength=len(points))

@@ -9,7 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
-from attnflow.errors import AttnflowError
+from attnflow.errors import AttnflowError, DataError
 from attnflow.trajectories import Merging, TokenTrajectory
 
 
@@ -62,6 +62,16 @@ class Integrator(ABC):
         """
 
 
+def check_velocities(velocities: np.ndarray) -> None:
+    """Raise DataError where tokens (N, D) have no velocity."""
+    bad = np.flatnonzero(~np.isfinite(velocities).all(axis=1))
+    if len(bad):
+        raise DataError(
+            f"{len(bad)} velocities are no numbers, the first is that of token {bad[0]}: no key that it sees has mass, "
+            "its cost is no number, or a sum overflows. EmpiricalAttention(attention, tokens).layer(tokens) says which."
+        )
+
+
 class Record:
     """States at the times that were asked for, kept until an evolution ends or fails.
 
@@ -107,4 +117,6 @@ class Record:
         time, points = self.last
         kept = [(t, state) for t, state in zip(self.times, self._states, strict=False) if t < time]
         times, states = zip(*kept, (time, points), strict=True)
-        return TokenTrajectory(np.array(times), np.stack(states), self._motion.weights, events=tuple(self.events))
+        return TokenTrajectory(
+            np.array(times), np.stack(states), self._motion.weights, np.inf, "broken off", tuple(self.events)
+        )

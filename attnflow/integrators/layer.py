@@ -15,6 +15,10 @@ class Layer(FixedStep):
 
     On a sphere R divides by the norm, as root-mean-square normalisation after the residual sum does.
 
+    The declared error of steps of one length, this and others, is that of their velocities, added up, without growth:
+    from an unstable arrangement what is off by a rounding grows as tokens part. Of 16 tokens evenly on the circle, with
+    V = 1 and logits 8 <x, y>, ten digits are right at t = 20, four at t = 40. `Adaptive` measures that and declares it.
+
     Args:
         dt: the time of a layer.
 

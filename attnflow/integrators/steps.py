@@ -9,7 +9,7 @@ import numpy as np
 from attnflow._checks import check_positive
 from attnflow._values import freeze, value
 from attnflow.errors import ConfigError, ConvergenceError
-from attnflow.integrators.base import Integrator, Motion, Record
+from attnflow.integrators.base import Integrator, Motion, Record, check_velocities
 from attnflow.trajectories import TokenTrajectory, count_layers
 
 MAX_STEPS = 10_000_000
@@ -54,17 +54,20 @@ class FixedStep(Integrator):
             if n < total:
                 record.last = n * self.dt, points
                 with record.until(f"layer {n + 1}, from time {n * self.dt:.6g}"):
-                    points = self._checked(motion, points)
+                    points = self._checked(motion, points, is_first=n == 0)
         error = total * self.dt * motion.error
         return record.trajectory(solver_error=error, method=f"{self!r}, {total} layers, {motion.method}")
 
     @np.errstate(over="ignore", invalid="ignore")
-    def _checked(self, motion: Motion, points: np.ndarray) -> np.ndarray:
+    def _checked(self, motion: Motion, points: np.ndarray, *, is_first: bool) -> np.ndarray:
         moved = self.step(motion, points)
         bad = np.flatnonzero(~np.isfinite(moved).all(axis=1))
         if len(bad):
+            if is_first:
+                check_velocities(motion.velocity(points, motion.masses))
+            centre = "" if motion.manifold is None else " or come where no point of the manifold is nearest, the centre"
             raise ConvergenceError(
-                f"{len(bad)} tokens overflow, the first is token {bad[0]}: the step `dt` = {self.dt:g} is too large "
-                "for these velocities, or they blow up in finite time. Pass a smaller `dt`, or earlier `times`."
+                f"{len(bad)} tokens overflow{centre}, the first is token {bad[0]}: the step `dt` = {self.dt:g} is too "
+                "large for these velocities, or they blow up in finite time. Pass a smaller `dt`, or earlier `times`."
             )
         return moved

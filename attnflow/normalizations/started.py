@@ -45,6 +45,9 @@ class Started(Normalization):
     normalization: Normalization
     start: Any
 
+    def __repr__(self) -> str:
+        return repr(self.normalization)  # errors speak of what the user has asked for
+
     @property
     def rows(self) -> str:  # type: ignore[override]
         return self.normalization.rows

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from attnflow._checks import check_flag, check_tolerance, check_value
+from attnflow._tracing import is_traced
 from attnflow.attention import Attending, check_attention
 from attnflow.errors import ConfigError, DataError
 from attnflow.integrators.adaptive import Adaptive
@@ -148,6 +149,11 @@ class TokenFlow:
         return measure
 
     def _points(self, measure: DiscreteMeasure, name: str) -> np.ndarray:
+        if is_traced(measure.points, measure.masses):
+            raise ConfigError(
+                f"`{name}` cannot be traced by JAX: tokens move outside of jit and grad. Trace a layer of "
+                "EmpiricalAttention, or take `jacobian_norm`."
+            )
         return measure.points if self.manifold is None else self.manifold.check(measure.points, name)
 
     def _check_dim(self, dim: int) -> None:

@@ -8,7 +8,7 @@ import pytest
 from instances import INTEGRATORS
 
 import attnflow as af
-from attnflow.errors import ConfigError, ConvergenceError
+from attnflow.errors import ConfigError, ConvergenceError, DataError
 from attnflow.integrators.steps import FixedStep
 
 
@@ -134,6 +134,20 @@ def test_a_velocity_that_fails_on_the_way_is_named_with_its_time_and_leaves_what
     kept = caught.value.trajectory
     assert kept.times[0] == 0.05
     np.testing.assert_allclose(kept.points[-1], Pull().exact(START, kept.times[-1]), atol=1e-9)
+
+
+@pytest.mark.parametrize("integrator", [af.Layer(0.1), af.Adaptive()])
+def test_tokens_without_a_velocity_are_named_and_not_sought_a_step_for(integrator):
+    class Blind(Pull):
+        def velocity(self, points, masses, *, tangential=True):
+            found = super().velocity(points, masses)
+            found[1] = np.nan  # as under a causal mask where the first tokens have no mass
+            return found
+
+    with pytest.raises(
+        DataError, match=r"(from|after) time 0: 1 velocities are no numbers, the first is that of token 1"
+    ):
+        integrator.solve(Blind(), START, [0.0, 1.0])
 
 
 def test_tokens_that_are_near_become_one_with_the_sum_of_their_masses():

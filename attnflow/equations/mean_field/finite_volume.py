@@ -54,7 +54,7 @@ class CellSolver(Solver):
                 known = self._answer(times, values, errors[:-1]) if values else None
                 raise BrokenOffError(
                     f"{len(fine)} cells and half as many differ by {errors[-1]:.3g} at t = {now:.6g}, and "
-                    f"{self._problem.rtol * largest:.3g} is asked. Pass more cells, or a `rtol` such as 1e-2.",
+                    f"{self._problem.rtol * largest:.3g} is asked. Pass more cells, or a larger `rtol`.",
                     known,
                 )
             values.append(self._fine.interpolate(fine, at=points))

@@ -38,7 +38,7 @@ class MeasureTotals:
         exclude_self: bool, rtol: float, dtype: np.dtype,
     ) -> None:  # fmt: skip
         self._given = attention
-        self._asked_by = type(attention.normalization).__name__
+        self._asked_by = attention.normalization
         self._measure = measure
         self._kernel_sum = kernel_sum
         self._exclude_self = exclude_self
@@ -84,7 +84,7 @@ class MeasureTotals:
     def _sum(self, log_weights: np.ndarray, rtol: float) -> AnySum:
         if self._attention.mask is not None:
             raise ConfigError(
-                f"{self._asked_by} weighs keys by how much they are attended, and under `mask` = "
+                f"{self._asked_by!r} weighs keys by how much they are attended, and under `mask` = "
                 f"{self._attention.mask!r} that is no density. Use softmax or KeyWeights."
             )
         return self._kernel_sum(self._attention, self._measure.points, log_weights, rtol=rtol)
