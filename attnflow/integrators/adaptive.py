@@ -26,7 +26,7 @@ class Adaptive(Integrator):
     Velocities are taken at the points of the manifold nearest to a stage, and the state is moved there after every
     step. The flow is solved at `rtol` and once more at a tenth of it: the second is returned. The largest distance
     between the two is its declared error, with that of velocities and of mergings on top; velocities are taken to be
-    magnified like steps.
+    magnified like steps, mergings are not.
 
     Tokens nearer than `merge` can become one, at their centre of mass and with the sum of their masses: as far as
     attention sees only the law of its tokens, this is exact up to that distance. What keeps steps short in a
