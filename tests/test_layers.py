@@ -21,6 +21,7 @@ ORDER = [
         "_programs",
         "_lifting",
         "_optional",
+        "_extrapolation",
     ],
     *[
         "distributed",
@@ -38,7 +39,17 @@ ORDER = [
 ]
 WINGS = {"sums", "equations"}
 JUDGE_MAY_IMPORT = {"errors", "_checks", "_values", "judge"}
-WITHOUT_JAX = {"errors", "_checks", "_values", "_xla", "trajectories", "integrators", "comparison", "judge"}
+WITHOUT_JAX = {
+    "errors",
+    "_checks",
+    "_values",
+    "_xla",
+    "_extrapolation",
+    "trajectories",
+    "integrators",
+    "comparison",
+    "judge",
+}
 LATE_IMPORTS_ALLOWED = {"cli", "_optional"}
 FACE_OF_STUDIES = {"attnflow", "attnflow.lab.plots"}
 

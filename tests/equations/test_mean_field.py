@@ -87,7 +87,8 @@ def test_densities_on_the_circle_agree_with_fourier_collocation(name, on_circle)
 @pytest.mark.parametrize(("value", "time"), [(TURN, 1.5), (1.0, 3.0), (-1.0, 4.0)])
 def test_errors_are_as_declared_whatever_the_tolerance(value, time, on_circle):
     at = CIRCLE.quadrature(255)
-    best = af.MeanFieldFlow(dot(), on_circle, value=value, rtol=1e-10).evolve(times=time, at=at)
+    # Where tokens gather 1e-10 is at times beyond rounding, and then refused: two resolutions were 6e-10 apart.
+    best = af.MeanFieldFlow(dot(), on_circle, value=value, rtol=1e-9).evolve(times=time, at=at)
     for rtol in (1e-2, 1e-5, 1e-8):
         found = af.MeanFieldFlow(dot(), on_circle, value=value, rtol=rtol).evolve(times=time, at=at)
         error = np.abs(found.values - best.values).max()

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from attnflow._extrapolation import extrapolated
 from attnflow._lifting import evaluate
 from attnflow.attention import Attending, Attention
 from attnflow.equations.mean_field.kernels import Apply, Kernel
@@ -136,30 +137,21 @@ class NodeKeys(Keys):
 
     def fixed_point(self, update: Callable, *, rtol: float | None = None, max_sweeps: int = 1000) -> np.ndarray:
         inputs: list[np.ndarray] = []
-        changes: list[np.ndarray] = []
+        outputs: list[np.ndarray] = []
         found = self._last
         for _ in range(max_sweeps):
-            change = update(found) - found
+            updated = update(found)
+            change = updated - found
             # Totals are e^-u: rounding is relative to the largest of them.
             tolerance = max(self._settled if rtol is None else rtol, _ROUNDING * float(np.exp(np.ptp(found))))
             if not np.isfinite(change).all():
                 raise UnresolvedError("the key weights are no numbers: there are places without tokens")
             if np.abs(change).max() <= tolerance:
-                self._last = found + change
+                self._last = updated
                 return self._last
-            inputs, changes = [*inputs, found][-_DEPTH:], [*changes, change][-_DEPTH:]
-            found = extrapolated(inputs, changes)
+            inputs, outputs = [*inputs, found][-_DEPTH:], [*outputs, updated][-_DEPTH:]
+            found = extrapolated(inputs, outputs)
         raise UnresolvedError(
             f"the key weights still change by {np.abs(change).max():.2g}, above {tolerance:.2g}, after {max_sweeps} "
             "sweeps. Pass a larger `bandwidth`, or Sinkhorn(max_sweeps=...)."
         )
-
-
-def extrapolated(inputs: list[np.ndarray], changes: list[np.ndarray]) -> np.ndarray:
-    """Return the combination of inputs, moved by their changes, of which the change is least [WN]."""
-    if len(inputs) == 1:
-        return inputs[0] + changes[0]
-    others = np.column_stack([changes[-1] - change for change in changes[:-1]])
-    shares = np.linalg.lstsq(others, changes[-1], rcond=1e-10)[0]
-    back = np.column_stack([inputs[-1] - each for each in inputs[:-1]]) + others
-    return inputs[-1] + changes[-1] - back @ shares

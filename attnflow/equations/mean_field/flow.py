@@ -37,7 +37,8 @@ class MeanFieldFlow:
         density: mu at t = 0.
         value: V, a number or a matrix (D, D) that acts on columns, as in V x.
         centred: whether the token itself is subtracted.
-        rtol: max |error| <= rtol max mu, over space and the times asked; rounding leaves 1e-12 to 1e-11.
+        rtol: max |error| <= rtol max mu, over space and the times asked. Rounding leaves 1e-12 to 1e-11, and up to 1e-9
+            where tokens gather; what is not reached is refused.
         diffusivity: kappa >= 0, of noise dx = v dt + sqrt(2 kappa) dB.
         discretization: "auto", or FiniteVolume(cells=) on the circle.
 

@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from attnflow._extrapolation import extrapolated
 from attnflow.errors import ConvergenceError
 
 DEPTH = 20  # earlier iterates that are extrapolated: 14 sweeps for 30 of a symmetric cost, 25 for thousands of another
 WATCHED = 3  # sweeps at the end, from which is seen what a sweep leaves once all that falls fast has fallen
 NO_DIGIT = 1e-2  # an update that is less certain than this settles nothing
-FARTHEST = 10.0  # from an update, that an extrapolation is followed: weights that have no fixed point run away
 WORSE = 10.0  # times the least change so far, above which an extrapolation starts afresh
 SLOWEST = 1 - 1e-4  # contraction that is still told from one
 
@@ -60,7 +60,7 @@ def fixed_point(
             inputs, outputs = [], []
         least = min(least, change)
         inputs, outputs = [*inputs, values][-DEPTH:], [*outputs, found][-DEPTH:]
-        values = _extrapolated(inputs, outputs)
+        values = extrapolated(inputs, outputs)
     raise ConvergenceError(
         f"the key weights still change by {least:.2g}, above {rtol:.2g}, after {max_sweeps} sweeps: there may be none, "
         "as where a point that leaves itself out is heavier than all others, or points are too far apart. Pass a "
@@ -80,15 +80,3 @@ def _settled(update: Callable, values: np.ndarray, *, change: float, sweeps: int
             break
         values, change = found, residual
     return FixedPoint(values, residual, (residual + error) / (1 - left), sweeps + more)
-
-
-def _extrapolated(inputs: list[np.ndarray], outputs: list[np.ndarray]) -> np.ndarray:
-    """Return the combination of updates whose changes, combined alike, are least."""
-    changes = [found - values for values, found in zip(inputs, outputs, strict=True)]
-    if len(changes) == 1:
-        return outputs[-1]
-    differences = np.column_stack([changes[-1] - change for change in changes[:-1]])
-    weights = np.linalg.lstsq(differences, changes[-1], rcond=1e-10)[0]
-    moved = np.column_stack([outputs[-1] - found for found in outputs[:-1]])
-    far = moved @ weights
-    return outputs[-1] - far if np.abs(far).max() <= FARTHEST else outputs[-1]

@@ -138,7 +138,8 @@ def test_lanczos_that_does_not_settle_is_named(monkeypatch):
 
 
 def test_a_layer_that_is_constant_has_no_norm_however_many_tokens(monkeypatch):
-    monkeypatch.setattr(jacobians, "HELD_ROWS", 0)
+    monkeypatch.setattr(jacobians, "HELD_ROWS", 1)
+    monkeypatch.setattr(jacobians, "COUPLED_ROWS", 1)
     assert af.jacobian_norm(af.TokenFlow(PLAIN, value=0.0), TOKENS) == 0.0
 
 
