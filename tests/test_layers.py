@@ -35,7 +35,7 @@ ORDER = [
     ],
     *["features", "profiles", "normalizations", "masks", "attention", "heads"],
     *["sums", "equations", "comparison"],
-    *["judge", "lab", "cli", "__main__"],
+    *["judge", "lab", "learn", "cli", "__main__"],
 ]
 WINGS = {"sums", "equations"}
 JUDGE_MAY_IMPORT = {"errors", "_checks", "_values", "judge"}

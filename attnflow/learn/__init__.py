@@ -1,0 +1,1 @@
+"""Attention that is trained: data, heads, blocks and their judged statements (extra `learn`)."""
