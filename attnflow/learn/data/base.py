@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Self, TypeVar
 
 import jax
@@ -12,7 +11,7 @@ import numpy as np
 
 from attnflow._checks import check_finite, check_integer, check_real
 from attnflow._tracing import Traceable
-from attnflow._values import freeze, static
+from attnflow._values import freeze, static, value
 from attnflow.densities.sampling import generator_of
 from attnflow.errors import ConfigError, DataError
 
@@ -20,7 +19,7 @@ UNLABELLED = -1
 _SMALLEST_SCALE = 1e-12  # of a coordinate relative to its largest value: below, it is constant
 
 
-@dataclass(frozen=True, eq=False)
+@value
 class Learnable(Traceable):
     """What can be learned from: a name, arrays of one draw, and which of them are for training.
 
@@ -42,7 +41,7 @@ class Learnable(Traceable):
 D = TypeVar("D", bound=Learnable)
 
 
-@dataclass(frozen=True, eq=False)
+@value
 class TokenSets(Learnable):
     """Sets of tokens whose labels are to be found, token by token.
 
@@ -117,7 +116,7 @@ class TokenSets(Learnable):
         return self.replace(labels=_dealt(self.labels, self.train, key=key))
 
 
-@dataclass(frozen=True, eq=False)
+@value
 class GraphSets(Learnable):
     """Graphs whose labels are to be found, one label for each.
 
@@ -176,7 +175,7 @@ class GraphSets(Learnable):
         return self.replace(labels=_dealt(self.labels, self.train, key=key))
 
 
-@dataclass(frozen=True, eq=False)
+@value
 class Regression(Learnable):
     """Numbers to be found from points.
 
@@ -237,7 +236,7 @@ def stack(draws: Sequence[D]) -> D:
     """
     if not len(draws):
         raise DataError("`draws` is empty. Pass at least one draw.")
-    structures = [jax.tree.structure(draw) for draw in draws]
+    structures: list[Any] = [jax.tree.structure(draw) for draw in draws]
     shapes = [[np.shape(leaf) for leaf in jax.tree.leaves(draw)] for draw in draws]
     for i, (structure, shape) in enumerate(zip(structures, shapes, strict=True)):
         if structure != structures[0] or shape != shapes[0]:
@@ -266,11 +265,11 @@ def split_of(labels: np.ndarray, share: float, *, key: jax.Array) -> np.ndarray:
     return train
 
 
-def check_share(value: object, name: str) -> float:
+def check_share(given: object, name: str) -> float:
     """Return a number between 0 and 1; raise ConfigError otherwise."""
-    share = check_real(value, name)
+    share = check_real(given, name)
     if not 0 < share < 1:
-        raise ConfigError(f"`{name}` is the share of labels for training, between 0 and 1, got {value!r}. Pass 0.5.")
+        raise ConfigError(f"`{name}` is the share of labels for training, between 0 and 1, got {given!r}. Pass 0.5.")
     return share
 
 
@@ -302,10 +301,10 @@ def _labels(array: object, classes: object, shape: tuple[int, ...], *, least: in
         raise DataError(f"`labels` must have shape {shape}, got {given.shape}.")
     wrong = (given != np.floor(given)) | (given < least) | (given >= classes)
     if wrong.any():
-        where, value = _first(wrong), given[wrong][0]
+        where, label = _first(wrong), given[wrong][0]
         unlabelled = ", or -1 where there is none" if least < 0 else ""
         raise DataError(
-            f"`labels` must be whole numbers from 0 to {classes - 1}{unlabelled}; label {where} is {value:g}, and "
+            f"`labels` must be whole numbers from 0 to {classes - 1}{unlabelled}; label {where} is {label:g}, and "
             f"`classes` is {classes}. Count classes from 0, or pass a larger `classes`."
         )
     return _fixed(given.astype(np.int32))
