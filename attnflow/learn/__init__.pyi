@@ -1,5 +1,11 @@
 from attnflow.learn.blocks import PointwiseBlock as PointwiseBlock
 from attnflow.learn.blocks import PropagationBlock as PropagationBlock
+from attnflow.learn.classification import Classification as Classification
+from attnflow.learn.data.base import TokenSets as TokenSets
+from attnflow.learn.data.base import stack as stack
+from attnflow.learn.data.digits import digits as digits
+from attnflow.learn.data.digits import mnist as mnist
+from attnflow.learn.data.moons import moons as moons
 from attnflow.learn.heads.base import Heads as Heads
 from attnflow.learn.heads.dot_product import ScaledSelfAttention as ScaledSelfAttention
 from attnflow.learn.heads.dot_product import SelfAttention as SelfAttention
