@@ -33,6 +33,9 @@ class Constant(Kind):
             measured, half_width = fit.limit, fit.high - fit.limit
         elif levels[0].deterministic:
             measured, half_width = float(table[0]), 0.0
+        elif np.ptp(table) == 0:
+            reason = f"all {table.size} seeds give the same: no interval; an identity claims what every seed has"
+            return Reading(reason, measured=float(table[0, 0]))
         else:
             one = np.ones(1)
             measured, half_width = seed_interval(table, statistic=claim.statistic, weights=one, confidence=confidence)
