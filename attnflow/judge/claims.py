@@ -45,7 +45,8 @@ class Claim(Prediction):
             "expansion" (of Laplace), and, where tokens move, of "tokens", "mean_field" and "closure" (of Gaussians);
             () where they come from none: one formula is checked against another, and the claim is a derivation. None
             if nothing is said about it.
-        statistic: constants only: the summary over seeds that is predicted, "mean" or "rms".
+        statistic: the summary over seeds that is predicted, of constants "mean" or "rms", of orderings "mean" or
+            "median".
         correction_power: the power q of the next term in the small quantity, one unless the theory says otherwise.
 
     Raises:
@@ -155,7 +156,8 @@ class Claim(Prediction):
         object.__setattr__(self, "measures", tuple(check_choice(life, "measures", LIVES) for life in self.measures))
 
     def _check_optional_fields(self, kind: Kind) -> None:
-        check_choice(self.statistic, "statistic", ("mean", "rms"))
+        if "statistic" in kind.admits:
+            check_choice(self.statistic, "statistic", kind.statistics)
         check_positive(self.correction_power, "correction_power")
         if self.floor is not None:
             floor = check_finite(self.floor, "floor")

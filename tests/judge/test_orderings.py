@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import comb
+
 import numpy as np
 import pytest
 from judged_ladders import constant_ladder, make_claim
@@ -103,12 +105,34 @@ def test_a_solver_error_widens_the_interval_over_seeds() -> None:
         ({"predicted": 1.5}, r"^`predicted` of an ordering must be an advantage in \[-1, 1\], got 1\.5"),
         ({"margin": 2.0}, r"^`margin` of an ordering must leave something of \[-1, 1\] out, got 2 about 1"),
         ({"margin": 0.0}, "^`margin` must be positive"),
-        ({"statistic": "rms"}, "^`statistic` applies to constants only"),
+        ({"statistic": "rms"}, "^`statistic` must be one of 'mean', 'median', got 'rms'"),
+        ({"kind": "exponent", "statistic": "median"}, "^`statistic` applies to constants and orderings only"),
     ],
 )
 def test_an_ordering_that_claims_nothing_or_the_impossible_is_refused(changes: dict, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         ordering(**changes)
+
+
+# Medians
+
+
+@pytest.mark.parametrize(("seeds", "left_out"), [(14, 0), (18, 0), (19, 1), (30, 4)])
+def test_the_median_lies_between_those_seeds_beyond_which_few_lie_by_chance(seeds: int, left_out: int) -> None:
+    values = np.arange(1.0, seeds + 1) / 100
+    verdict = judged(values[::-1], statistic="median", confidence=FAMILY_CONFIDENCE)
+    assert (verdict.low, verdict.high) == (values[left_out], values[-1 - left_out])
+    assert verdict.measured == pytest.approx(np.median(values))
+    assert verdict.reason == f"median of {seeds} seeds, {seeds} of them ahead"
+    beyond = sum(comb(seeds, k) for k in range(left_out + 1)) / 2**seeds  # so many tosses or fewer show heads
+    assert beyond <= (1 - FAMILY_CONFIDENCE) / 2 < beyond + comb(seeds, left_out + 1) / 2**seeds
+
+
+def test_too_few_seeds_give_no_interval_of_a_median() -> None:
+    verdict = judged(np.arange(1, 14) / 100, statistic="median", confidence=FAMILY_CONFIDENCE)
+    assert (verdict.verdict, verdict.measured, verdict.low) == ("inconclusive", 0.07, None)
+    assert verdict.reason == "median of 13 seeds, 13 of them ahead; too few for an interval"
+    assert judged([0.1] * 14, statistic="median", confidence=FAMILY_CONFIDENCE).low == 0.1
 
 
 # Controls
@@ -139,9 +163,9 @@ def accuracies(rng: np.random.Generator, shape: tuple[int, int], *, collapse: fl
     return np.round(200 * drawn.clip(0, 1)) / 200
 
 
-def found_ahead(values: np.ndarray, *, confidence: float = 0.95) -> tuple[float, float]:
-    """In which shares of the runs, one in a row, one side or the other is found ahead, though the means are equal."""
-    read, claim = Ordering().read, Prediction(predicted=1.0, margin=1.0)
+def found_ahead(values: np.ndarray, *, confidence: float = 0.95, statistic: str = "mean") -> tuple[float, float]:
+    """In which shares of the runs, one in a row, one side or the other is found ahead, though none is."""
+    read, claim = Ordering().read, Prediction(predicted=1.0, margin=1.0, statistic=statistic)
     found = [read(claim, [Level(size=1.0, values=row)], confidence=confidence) for row in values]
     ahead = [reading.low is not None and reading.low > 0 for reading in found]
     behind = [reading.high is not None and reading.high < 0 for reading in found]
@@ -166,6 +190,17 @@ def test_a_collapse_that_no_seed_shows_cannot_be_known(seeds: int, unseen: float
     ours, theirs = accuracies(rng, runs, collapse=0.1), accuracies(rng, runs, collapse=0.0, good=0.97 - 0.047)
     ahead, _ = found_ahead(ours - theirs, confidence=1 - 0.05 / 40)
     assert abs(ahead - unseen) < 0.035
+
+
+@pytest.mark.parametrize("seeds", [10, 30])
+def test_of_medians_none_is_found_ahead_more_often_than_declared_whatever_the_law(seeds: int) -> None:
+    rng = np.random.default_rng(seeds)
+    skewed = rng.exponential(size=(4000, seeds)) ** 3 / 1000
+    ahead, behind = found_ahead((skewed - np.log(2) ** 3 / 1000).clip(-1, 1), statistic="median")
+    assert ahead + behind < 0.05 + 3 * np.sqrt(0.05 * 0.95 / 4000)
+    # one collapse in ten, which leaves the means equal, moves no median: in the typical seed one side is ahead by .05
+    ours, theirs = accuracies(rng, (2000, seeds), collapse=0.1), accuracies(rng, (2000, seeds), collapse=0.0, good=0.92)
+    assert found_ahead(ours - theirs, statistic="median")[0] > 0.7
 
 
 # Constants of accuracies

@@ -17,6 +17,7 @@ class Constant(Kind):
 
     name, plural, figure = "constant", "constants", "limit"
     admits = frozenset({"statistic", "correction_power"})
+    statistics = ("mean", "rms")
     is_ladder = True
 
     def default_margin(self, predicted: float) -> float:
