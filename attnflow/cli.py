@@ -121,7 +121,7 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
     report = command("report", _report, "write one HTML page of all claims, figures and provenance")
     report.add_argument("-o", type=Path, default=Path("report.html"), metavar="FILE", help="default ./report.html")
     report.add_argument(
-        "--check", action="store_true", help="only compare the README and docs/claims.md with the records"
+        "--check", action="store_true", help="only compare the README and the claims in docs with the records"
     )
     export = command("export", _export, "gather the records of a study into one file")
     export.add_argument("name", metavar="STUDY", help="a name that `attnflow list` shows")
@@ -244,25 +244,30 @@ def _plot(arguments: argparse.Namespace) -> int:
 
 
 def _report(arguments: argparse.Namespace) -> int:
-    from attnflow.lab.loading import find_studies
-    from attnflow.lab.report.files import check, write
+    from attnflow.lab.loading import SEPARATE, find_studies
+    from attnflow.lab.report.files import check, subjects_with_records, write
     from attnflow.lab.report.markdown import turned
     from attnflow.lab.runs import read_run
 
-    studies, store = find_studies(arguments.studies), _store(arguments)
+    store, master_seed = _store(arguments), arguments.seed
+    subjects = [arguments.subject]
+    if arguments.subject is None and not arguments.check:
+        subjects += subjects_with_records(arguments.studies, store)
+    elif arguments.subject is not None:
+        check_choice(arguments.subject, "--subject", SEPARATE)  # the others are parts of one table
+    studies = {subject: find_studies(arguments.studies, subject=subject) for subject in subjects}
     if not arguments.check:
-        print(*write(studies, store, arguments.o, master_seed=arguments.seed), sep="\n")
+        print(*write(studies, store, arguments.o, master_seed=master_seed), sep="\n")
         return 0
-    differing = check(studies, store, master_seed=arguments.seed)
-    verdicts = [
-        v for study in studies if differing for v in read_run(study, store, master_seed=arguments.seed).verdicts
-    ]
+    differing = check(studies, store, master_seed=master_seed)
+    found = [study for each in studies.values() for study in each if differing]
+    verdicts = [verdict for study in found for verdict in read_run(study, store, master_seed=master_seed).verdicts]
     for path in differing:
         print(f"{path} differs from the records; `attnflow report` writes it anew")
         committed = path.read_text(encoding="utf-8") if path.is_file() else ""
         print(*(f"    {sentence}\n" for sentence in turned(committed, verdicts)), sep="", end="")
     if not differing:
-        print("the README and docs/claims.md agree with the records")
+        print("the README and the claims in docs agree with the records")
     return 1 if differing else 0
 
 

@@ -300,6 +300,7 @@ def test_report_writes_the_page_and_check_exits_1_if_the_table_differs(folder, c
     fake = types.SimpleNamespace(
         write=lambda studies, store, path, master_seed: [path],
         check=lambda studies, store, master_seed: [Path("README.md")],
+        subjects_with_records=lambda folder, store: [],
     )
     monkeypatch.setitem(sys.modules, "attnflow.lab.report.files", fake)
     assert main(["report"]) == 0
