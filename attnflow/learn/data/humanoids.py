@@ -106,7 +106,7 @@ def humanoids(
         >>> import jax
         >>> from attnflow.learn.data.humanoids import humanoids
         >>> humanoids(key=jax.random.key(0), count=2, vertices=200)
-        TokenSets(humanoids: 2 sets of 200 tokens, 16 coordinates, 6 classes, 200 of 400 labels for training)
+        TokenSets(humanoids: 2 sets of 200 tokens, 16 coordinates, 6 classes, 200 of 400 for training)
     """
     count, features = check_integer(count, "count", minimum=2), check_integer(features, "features", minimum=1)
     chosen = split_of(np.zeros(count), train, key=key)
