@@ -11,6 +11,7 @@ ROOT = Path(__file__).parents[1]
 ORDER = [
     *[
         "errors",
+        "_face",
         "_checks",
         "_values",
         "_tracing",
@@ -41,6 +42,7 @@ WINGS = {"sums", "equations"}
 JUDGE_MAY_IMPORT = {"errors", "_checks", "_values", "judge"}
 WITHOUT_JAX = {
     "errors",
+    "_face",
     "_checks",
     "_values",
     "_xla",

@@ -86,9 +86,8 @@ class TokenSets(Learnable):
             or for testing, a token for training has no label, or a token of a graph has no neighbour.
 
     Example:
-        >>> import numpy as np
-        >>> from attnflow.learn.data.base import TokenSets
-        >>> TokenSets("pairs", np.zeros((1, 2, 3)), np.array([[0, 1]]), 2, np.array([[True, False]]))
+        >>> import numpy as np, attnflow as af
+        >>> af.learn.TokenSets("pairs", np.zeros((1, 2, 3)), np.array([[0, 1]]), 2, np.array([[True, False]]))
         TokenSets(pairs: 1 set of 2 tokens, 3 coordinates, 2 classes, 1 of 2 for training)
     """
 
@@ -235,10 +234,8 @@ def stack(draws: Sequence[D]) -> D:
         DataError: if there is none, or they differ in kind, shape or structure.
 
     Example:
-        >>> import jax
-        >>> from attnflow.learn.data.base import stack
-        >>> from attnflow.learn.data.moons import moons
-        >>> stack([moons(key=key) for key in jax.random.split(jax.random.key(0), 3)])
+        >>> import jax, attnflow as af
+        >>> af.learn.stack([af.learn.moons(key=key) for key in jax.random.split(jax.random.key(0), 3)])
         TokenSets(moons: 3 draws of 1 set of 400 tokens, 2 coordinates, 2 classes, 600 of 1200 for training)
     """
     if not len(draws):

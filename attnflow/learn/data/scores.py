@@ -29,10 +29,12 @@ def bleu(candidates: Sequence[Words], references: Sequence[Words]) -> float:
         DataError: if they are not as many, none, or all references are empty.
 
     Example:
-        >>> from attnflow.learn.data.scores import bleu
+        >>> import attnflow as af
         >>> reference = "the cat sat on the mat".split()
-        >>> bleu([reference], [reference]), round(bleu(["the cat sat on mat".split()], [reference]), 4)
-        (1.0, 0.5789)
+        >>> af.learn.bleu([reference], [reference])
+        1.0
+        >>> round(af.learn.bleu(["the cat sat on mat".split()], [reference]), 4)
+        0.5789
     """
     _check_paired(candidates, references)
     logs = []
@@ -61,8 +63,8 @@ def exact_match(candidates: Sequence[Words], references: Sequence[Words]) -> flo
         DataError: if they are not as many, or none.
 
     Example:
-        >>> from attnflow.learn.data.scores import exact_match
-        >>> exact_match([("a", "b"), ("a",)], [("a", "b"), ("b",)])
+        >>> import attnflow as af
+        >>> af.learn.exact_match([("a", "b"), ("a",)], [("a", "b"), ("b",)])
         0.5
     """
     _check_paired(candidates, references)

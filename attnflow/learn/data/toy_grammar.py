@@ -192,9 +192,8 @@ def toy_translation(*, key: jax.Array, count: int = 2000, train: float = 0.8) ->
         ConfigError: if there are not so many sentences, or the share is not between 0 and 1.
 
     Example:
-        >>> import jax
-        >>> from attnflow.learn.data.toy_grammar import toy_translation
-        >>> toy_translation(key=jax.random.key(0))
+        >>> import jax, attnflow as af
+        >>> af.learn.toy_translation(key=jax.random.key(0))
         Translations(toy grammar: 2000 sentences, 59 and 75 words, 1600 of 2000 for training)
     """
     count, share = check_integer(count, "count", minimum=2), check_share(train, "train")
@@ -235,10 +234,10 @@ def translate(sentence: Words) -> Words:
         DataError: if it is no sentence of the source, with the first word that is wrong.
 
     Example:
-        >>> from attnflow.learn.data.toy_grammar import translate, translate_back
-        >>> translate(("old", "dog", "greets", "red", "birds"))
+        >>> import attnflow as af
+        >>> af.learn.translate(("old", "dog", "greets", "red", "birds"))
         ('fenu', 'tiru', 'bor', 'vano', 'oskenu')
-        >>> translate_back(translate(("dogs", "called", "bird")))
+        >>> af.learn.translate_back(af.learn.translate(("dogs", "called", "bird")))
         ('dogs', 'called', 'bird')
     """
     return TARGET.say(SOURCE.understand(sentence))
