@@ -6,12 +6,16 @@ from attnflow.learn.data.base import TokenSets as TokenSets
 from attnflow.learn.data.base import stack as stack
 from attnflow.learn.data.digits import digits as digits
 from attnflow.learn.data.digits import mnist as mnist
+from attnflow.learn.data.graphs import graphs as graphs
+from attnflow.learn.data.graphs import karate_club as karate_club
 from attnflow.learn.data.heat_kernel import heat_kernel_signatures as heat_kernel_signatures
 from attnflow.learn.data.humanoids import humanoid as humanoid
 from attnflow.learn.data.humanoids import humanoids as humanoids
 from attnflow.learn.data.meshes import meshes as meshes
 from attnflow.learn.data.moons import moons as moons
 from attnflow.learn.data.multi30k import multi30k as multi30k
+from attnflow.learn.data.regression import known_kernel as known_kernel
+from attnflow.learn.data.regression import regression as regression
 from attnflow.learn.data.scores import bleu as bleu
 from attnflow.learn.data.scores import exact_match as exact_match
 from attnflow.learn.data.sentences import Translations as Translations
