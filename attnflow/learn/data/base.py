@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
 import jax
 import numpy as np
 
-from attnflow._checks import check_finite, check_integer, check_real
+from attnflow._checks import check_finite
 from attnflow._tracing import Traceable
 from attnflow._values import freeze, static, value
 from attnflow.densities.sampling import generator_of
-from attnflow.errors import ConfigError, DataError
+from attnflow.errors import DataError
+from attnflow.learn.data.checks import (
+    check_array,
+    check_labels,
+    check_share,
+    check_split,
+    check_truths,
+    frozen,
+    refuse_any,
+)
 
 UNLABELLED = -1
 _SMALLEST_SCALE = 1e-12  # of a coordinate relative to its largest value: below, it is constant
@@ -21,21 +30,39 @@ _SMALLEST_SCALE = 1e-12  # of a coordinate relative to its largest value: below,
 
 @value
 class Learnable(Traceable):
-    """What can be learned from: a name, arrays of one draw, and which of them are for training.
+    """What can be learned from: a name, arrays of one draw, and which of them are for training, `train`.
 
     JAX takes it apart into its arrays, so that `vmap` runs over the leading axis that `stack` adds.
     """
 
     name: str = static()
 
+    answers: ClassVar[str] = "labels"  # the field that is to be found from the others
+    if TYPE_CHECKING:
+
+        @property
+        def train(self) -> np.ndarray: ...  # a field of every kind, behind those it belongs to
+
     @property
     def test(self) -> np.ndarray:
-        """What is neither for training nor missing, like `train`."""
-        raise NotImplementedError
+        """What is for testing, like `train`."""
+        return ~self.train
 
     def replace(self, **fields: Any) -> Self:
         """Return the same data with some fields changed, and looked at again."""
         return dataclasses.replace(self, **fields)
+
+    def shuffled(self, *, key: jax.Array) -> Self:
+        """Return the data with the answers for training dealt out anew, so that they say nothing of the rest."""
+        answers = np.array(getattr(self, self.answers))
+        answers[self.train] = generator_of(key).permutation(answers[self.train])
+        return self.replace(**{self.answers: answers})
+
+    def in_words(self, of: str, *, dims: int = 1) -> str:
+        """Return what the data are made of, where `train` has so many dimensions in one draw, and the split."""
+        draws = f"{len(self.train)} draws of " if self.train.ndim > dims else ""
+        share = f"{int(self.train.sum())} of {int(self.train.sum() + self.test.sum())} for training"
+        return f"{type(self).__name__}({self.name}: {draws}{of}, {share})"
 
 
 D = TypeVar("D", bound=Learnable)
@@ -59,10 +86,9 @@ class TokenSets(Learnable):
             or for testing, a token for training has no label, or a token of a graph has no neighbour.
 
     Example:
-        >>> import numpy as np
-        >>> from attnflow.learn.data.base import TokenSets
-        >>> TokenSets("pairs", np.zeros((1, 2, 3)), np.array([[0, 1]]), 2, np.array([[True, False]]))
-        TokenSets(pairs: 1 set of 2 tokens, 3 coordinates, 2 classes, 1 of 2 labels for training)
+        >>> import numpy as np, attnflow as af
+        >>> af.learn.TokenSets("pairs", np.zeros((1, 2, 3)), np.array([[0, 1]]), 2, np.array([[True, False]]))
+        TokenSets(pairs: 1 set of 2 tokens, 3 coordinates, 2 classes, 1 of 2 for training)
     """
 
     tokens: np.ndarray
@@ -73,22 +99,22 @@ class TokenSets(Learnable):
     adjacency: np.ndarray | None = None
 
     def __post_init__(self) -> None:
-        tokens = _array(self.tokens, "tokens", "(S, N, D)", dims=3)
+        tokens = check_array(self.tokens, "tokens", "(S, N, D)", dims=3)
         sets, count, _ = tokens.shape
-        present = None if self.present is None else _truths(self.present, "present", (sets, count))
-        labels = _labels(self.labels, self.classes, (sets, count), least=UNLABELLED)
-        train = _truths(self.train, "train", (sets, count))
+        present = None if self.present is None else check_truths(self.present, "present", (sets, count))
+        labels = check_labels(self.labels, self.classes, (sets, count), least=UNLABELLED)
+        train = check_truths(self.train, "train", (sets, count))
         if present is not None:
-            _refuse_any(~present & (labels >= 0), "labels", "has a label, but is not `present`. Give it the label -1")
-        _refuse_any(train & (labels < 0), "train", "is for training, but has no label. Leave it out of `train`")
-        _check_split(train, labels >= 0)
+            refuse_any(~present & (labels >= 0), "labels", "has a label, but is not `present`. Give it the label -1")
+        refuse_any(train & (labels < 0), "train", "is for training, but has no label. Leave it out of `train`")
+        check_split(train, labels >= 0)
         adjacency = _adjacency(self.adjacency, tokens, present)
         freeze(self, tokens=tokens, labels=labels, train=train, present=present, adjacency=adjacency)
 
     def __repr__(self) -> str:
         sets, count, dim = self.tokens.shape[-3:]
         of = f"{sets} set{'s' * (sets != 1)} of {count} tokens, {dim} coordinates, {self.classes} classes"
-        return f"TokenSets({self.name}: {_draws(self.tokens, 3)}{of}, {_share(self)} labels for training)"
+        return self.in_words(of, dims=2)
 
     @property
     def test(self) -> np.ndarray:
@@ -110,10 +136,6 @@ class TokenSets(Learnable):
         """
         seen = np.broadcast_to(self.train.any(axis=1, keepdims=True), self.train.shape)
         return self.replace(tokens=_standardized(self.tokens, seen if self.present is None else seen & self.present))
-
-    def shuffled(self, *, key: jax.Array) -> Self:
-        """Return the data with the labels for training dealt out anew, which then say nothing of the rest."""
-        return self.replace(labels=_dealt(self.labels, self.train, key=key))
 
 
 @value
@@ -142,22 +164,17 @@ class GraphSets(Learnable):
     train: np.ndarray
 
     def __post_init__(self) -> None:
-        tokens = _array(self.tokens, "tokens", "(S, N, D)", dims=3)
-        present = _truths(self.present, "present", tokens.shape[:2])
-        labels = _labels(self.labels, self.classes, tokens.shape[:1], least=0)
-        train = _truths(self.train, "train", tokens.shape[:1])
-        _check_split(train, np.ones_like(train))
+        tokens = check_array(self.tokens, "tokens", "(S, N, D)", dims=3)
+        present = check_truths(self.present, "present", tokens.shape[:2])
+        labels = check_labels(self.labels, self.classes, tokens.shape[:1], least=0)
+        train = check_truths(self.train, "train", tokens.shape[:1])
+        check_split(train, np.ones_like(train))
         adjacency = _adjacency(self.adjacency, tokens, present)
         freeze(self, tokens=tokens, adjacency=adjacency, present=present, labels=labels, train=train)
 
     def __repr__(self) -> str:
         sets, count, dim = self.tokens.shape[-3:]
-        of = f"{sets} graphs of up to {count} vertices, {dim} features, {self.classes} classes"
-        return f"GraphSets({self.name}: {_draws(self.tokens, 3)}{of}, {_share(self)} for training)"
-
-    @property
-    def test(self) -> np.ndarray:
-        return ~self.train
+        return self.in_words(f"{sets} graphs of up to {count} vertices, {dim} features, {self.classes} classes")
 
     @property
     def mask(self) -> np.ndarray:
@@ -169,10 +186,6 @@ class GraphSets(Learnable):
     def standardized(self) -> Self:
         """Return the data with features of mean 0 and variance 1 over the vertices of the graphs for training."""
         return self.replace(tokens=_standardized(self.tokens, self.present & self.train[:, None]))
-
-    def shuffled(self, *, key: jax.Array) -> Self:
-        """Return the data with the labels for training dealt out anew, which then say nothing of the rest."""
-        return self.replace(labels=_dealt(self.labels, self.train, key=key))
 
 
 @value
@@ -193,32 +206,25 @@ class Regression(Learnable):
     targets: np.ndarray
     train: np.ndarray
 
+    answers = "targets"
+
     def __post_init__(self) -> None:
-        inputs = _array(self.inputs, "inputs", "(n, D)", dims=2)
+        inputs = check_array(self.inputs, "inputs", "(n, D)", dims=2)
         targets = check_finite(self.targets, "targets")
         if targets.shape != inputs.shape[:1]:
             raise DataError(f"`targets` must have shape ({len(inputs)},), one per input, got {targets.shape}.")
-        train = _truths(self.train, "train", targets.shape)
-        _check_split(train, np.ones_like(train))
-        freeze(self, inputs=inputs, targets=_fixed(targets), train=train)
+        train = check_truths(self.train, "train", targets.shape)
+        check_split(train, np.ones_like(train))
+        freeze(self, inputs=inputs, targets=frozen(targets), train=train)
 
     def __repr__(self) -> str:
         count, dim = self.inputs.shape[-2:]
-        of = f"{count} numbers of {dim} coordinates"
-        return f"Regression({self.name}: {_draws(self.inputs, 2)}{of}, {_share(self)} for training)"
-
-    @property
-    def test(self) -> np.ndarray:
-        return ~self.train
+        return self.in_words(f"{count} numbers of {dim} coordinates")
 
     def standardized(self) -> Self:
         """Return the data with inputs and targets of mean 0 and variance 1 over the rows for training."""
         targets = _standardized(self.targets[:, None], self.train)[:, 0]
         return self.replace(inputs=_standardized(self.inputs, self.train), targets=targets)
-
-    def shuffled(self, *, key: jax.Array) -> Self:
-        """Return the data with the targets for training dealt out anew, which then say nothing of the rest."""
-        return self.replace(targets=_dealt(self.targets, self.train, key=key))
 
 
 def stack(draws: Sequence[D]) -> D:
@@ -228,11 +234,9 @@ def stack(draws: Sequence[D]) -> D:
         DataError: if there is none, or they differ in kind, shape or structure.
 
     Example:
-        >>> import jax
-        >>> from attnflow.learn.data.base import stack
-        >>> from attnflow.learn.data.moons import moons
-        >>> stack([moons(key=key) for key in jax.random.split(jax.random.key(0), 3)])
-        TokenSets(moons: 3 draws of 1 set of 400 tokens, 2 coordinates, 2 classes, 600 of 1200 labels for training)
+        >>> import jax, attnflow as af
+        >>> af.learn.stack([af.learn.moons(key=key) for key in jax.random.split(jax.random.key(0), 3)])
+        TokenSets(moons: 3 draws of 1 set of 400 tokens, 2 coordinates, 2 classes, 600 of 1200 for training)
     """
     if not len(draws):
         raise DataError("`draws` is empty. Pass at least one draw.")
@@ -249,8 +253,7 @@ def stack(draws: Sequence[D]) -> D:
 def split_of(labels: np.ndarray, share: float, *, key: jax.Array) -> np.ndarray:
     """Return which of some labels (n,) are for training: of each class that share, rounded, and at least one.
 
-    Of a class of two or more at least one is left. Pass zeros where there are no
-    classes.
+    Of a class of two or more at least one is left. Pass zeros where there are no classes.
 
     Raises:
         ConfigError: if the share is not between 0 and 1.
@@ -265,76 +268,14 @@ def split_of(labels: np.ndarray, share: float, *, key: jax.Array) -> np.ndarray:
     return train
 
 
-def check_share(given: object, name: str) -> float:
-    """Return a number between 0 and 1; raise ConfigError otherwise."""
-    share = check_real(given, name)
-    if not 0 < share < 1:
-        raise ConfigError(f"`{name}` is the share of labels for training, between 0 and 1, got {given!r}. Pass 0.5.")
-    return share
-
-
-def _array(array: object, name: str, shape: str, *, dims: int) -> np.ndarray:
-    values = check_finite(array, name)
-    if values.ndim != dims or not values.size:
-        raise DataError(f"`{name}` must have shape {shape} and hold something, got shape {values.shape}.")
-    return _fixed(values)
-
-
-def _fixed(array: np.ndarray) -> np.ndarray:
-    """Return a copy that cannot be written to."""
-    array = np.array(array)
-    array.setflags(write=False)
-    return array
-
-
-def _truths(array: object, name: str, shape: tuple[int, ...]) -> np.ndarray:
-    values = np.asarray(array)
-    if values.dtype != bool or values.shape != shape:
-        raise DataError(f"`{name}` must be bool of shape {shape}, got {values.dtype} of shape {values.shape}.")
-    return _fixed(values)
-
-
-def _labels(array: object, classes: object, shape: tuple[int, ...], *, least: int) -> np.ndarray:
-    classes = check_integer(classes, "classes", minimum=2)
-    given = check_finite(array, "labels")
-    if given.shape != shape:
-        raise DataError(f"`labels` must have shape {shape}, got {given.shape}.")
-    wrong = (given != np.floor(given)) | (given < least) | (given >= classes)
-    if wrong.any():
-        where, label = _first(wrong), given[wrong][0]
-        unlabelled = ", or -1 where there is none" if least < 0 else ""
-        raise DataError(
-            f"`labels` must be whole numbers from 0 to {classes - 1}{unlabelled}; label {where} is {label:g}, and "
-            f"`classes` is {classes}. Count classes from 0, or pass a larger `classes`."
-        )
-    return _fixed(given.astype(np.int32))
-
-
-def _first(wrong: np.ndarray) -> str:
-    """Return the first place that is wrong, in words."""
-    return str(np.argwhere(wrong)[0].tolist()).strip("[]")
-
-
-def _refuse_any(wrong: np.ndarray, name: str, what: str) -> None:
-    if wrong.any():
-        raise DataError(f"`{name}`: row {_first(wrong)} {what}.")
-
-
-def _check_split(train: np.ndarray, labelled: np.ndarray) -> None:
-    if not train.any():
-        raise DataError("`train` holds no True: nothing is left to learn from. Mark at least one label for training.")
-    if not (labelled & ~train).any():
-        raise DataError("`train` holds every label: nothing is left for testing. Leave at least one out.")
-
-
 def _adjacency(array: object, tokens: np.ndarray, present: np.ndarray | None) -> np.ndarray | None:
     if array is None:
         return None
     sets, count, _ = tokens.shape
-    adjacency = _truths(array, "adjacency", (sets, count, count))
+    adjacency = check_truths(array, "adjacency", (sets, count, count))
     there = np.ones((sets, count), dtype=bool) if present is None else present
-    _refuse_any(there & ~adjacency.any(axis=2), "adjacency", "has no neighbour. Leave it out, or link it with itself")
-    _refuse_any((adjacency & ~(there[:, :, None] & there[:, None])).any(axis=2), "adjacency", _TO_ABSENT)
+    refuse_any(there & ~adjacency.any(axis=2), "adjacency", "has no neighbour. Leave it out, or link it with itself")
+    refuse_any((adjacency & ~(there[:, :, None] & there[:, None])).any(axis=2), "adjacency", _TO_ABSENT)
     return adjacency
 
 
@@ -357,19 +298,3 @@ def _standardized(values: np.ndarray, counted: np.ndarray) -> np.ndarray:
     constant = scale <= _SMALLEST_SCALE * size
     found = (values - seen.mean(axis=0)) / np.where(constant, 1.0, scale)
     return np.where(constant, 0.0, found)
-
-
-def _dealt(values: np.ndarray, train: np.ndarray, *, key: jax.Array) -> np.ndarray:
-    values = np.array(values)
-    values[train] = generator_of(key).permutation(values[train])
-    return values
-
-
-def _draws(array: np.ndarray, dims: int) -> str:
-    """Return how many draws are stacked, in words."""
-    return f"{len(array)} draws of " if array.ndim > dims else ""
-
-
-def _share(data: Learnable) -> str:
-    train: np.ndarray = data.train  # type: ignore[attr-defined]
-    return f"{int(train.sum())} of {int(train.sum() + data.test.sum())}"

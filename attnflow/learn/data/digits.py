@@ -32,10 +32,9 @@ def digits(*, key: jax.Array, count: int | None = None, train: float = 0.5) -> T
         ConfigError: if the share is not between 0 and 1, or the count not between 20 and 1797.
 
     Example:
-        >>> import jax
-        >>> from attnflow.learn.data.digits import digits
-        >>> digits(key=jax.random.key(0))
-        TokenSets(digits: 1 set of 1797 tokens, 64 coordinates, 10 classes, 898 of 1797 labels for training)
+        >>> import jax, attnflow as af
+        >>> af.learn.digits(key=jax.random.key(0))
+        TokenSets(digits: 1 set of 1797 tokens, 64 coordinates, 10 classes, 898 of 1797 for training)
     """
     pixels, labels = load_digits(return_X_y=True)
     most = len(labels)

@@ -36,12 +36,10 @@ def heat_kernel_signatures(surface: TriangulatedSurface, times: object) -> np.nd
         ConfigError: if a time is not positive.
 
     Example:
-        >>> import numpy as np
-        >>> from attnflow.learn.data.heat_kernel import heat_kernel_signatures
-        >>> from attnflow.manifolds.triangulated import TriangulatedSurface
+        >>> import numpy as np, attnflow as af
         >>> corners = np.array([[1.0, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]])
-        >>> surface = TriangulatedSurface(corners, [[0, 1, 2], [0, 2, 3], [0, 3, 1], [1, 3, 2]]).refined().refined()
-        >>> h = heat_kernel_signatures(surface, times=[0.05, 0.2, 1.0])
+        >>> surface = af.TriangulatedSurface(corners, [[0, 1, 2], [0, 2, 3], [0, 3, 1], [1, 3, 2]]).refined().refined()
+        >>> h = af.learn.heat_kernel_signatures(surface, times=[0.05, 0.2, 1.0])
         >>> np.round(h[:4], 2)  # at the corners: one value for all
         array([[3.19, 1.05, 1.  ],
                [3.19, 1.05, 1.  ],

@@ -103,10 +103,9 @@ def humanoids(
         ConfigError: if a number is too small, or the share not between 0 and 1.
 
     Example:
-        >>> import jax
-        >>> from attnflow.learn.data.humanoids import humanoids
-        >>> humanoids(key=jax.random.key(0), count=2, vertices=200)
-        TokenSets(humanoids: 2 sets of 200 tokens, 16 coordinates, 6 classes, 200 of 400 labels for training)
+        >>> import jax, attnflow as af
+        >>> af.learn.humanoids(key=jax.random.key(0), count=2, vertices=200)
+        TokenSets(humanoids: 2 sets of 200 tokens, 16 coordinates, 6 classes, 200 of 400 for training)
     """
     count, features = check_integer(count, "count", minimum=2), check_integer(features, "features", minimum=1)
     chosen = split_of(np.zeros(count), train, key=key)
@@ -128,9 +127,9 @@ def humanoid(*, key: jax.Array, vertices: int = 250) -> LabelledSurface:
         ConfigError: if the number of vertices is too small.
 
     Example:
-        >>> import jax
-        >>> from attnflow.learn.data.humanoids import PARTS, humanoid
-        >>> body = humanoid(key=jax.random.key(0), vertices=200)
+        >>> import jax, attnflow as af
+        >>> from attnflow.learn.data.humanoids import PARTS
+        >>> body = af.learn.humanoid(key=jax.random.key(0), vertices=200)
         >>> body.surface, PARTS[body.labels[body.surface.vertices[:, 2].argmax()]]
         (TriangulatedSurface(200 vertices, 396 faces), 'head')
     """

@@ -28,10 +28,9 @@ def moons(*, key: jax.Array, count: int = 200, test: int = 200, noise: float = 0
         ConfigError: if a number of tokens is not positive, or the noise is negative.
 
     Example:
-        >>> import jax
-        >>> from attnflow.learn.data.moons import moons
-        >>> moons(key=jax.random.key(0))
-        TokenSets(moons: 1 set of 400 tokens, 2 coordinates, 2 classes, 200 of 400 labels for training)
+        >>> import jax, attnflow as af
+        >>> af.learn.moons(key=jax.random.key(0))
+        TokenSets(moons: 1 set of 400 tokens, 2 coordinates, 2 classes, 200 of 400 for training)
     """
     count, test = check_integer(count, "count", minimum=1), check_integer(test, "test", minimum=1)
     if check_real(noise, "noise") < 0:
