@@ -5,8 +5,6 @@ import jax.numpy as jnp
 import numpy as np
 from learned_heads import QUERIES, TOKENS, heads
 
-import attnflow as af
-
 ROUND = 1e-12  # exponents of some tens, in double precision
 
 
