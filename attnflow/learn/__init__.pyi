@@ -27,9 +27,12 @@ from attnflow.learn.data.toy_grammar import translate_back as translate_back
 from attnflow.learn.heads.base import Heads as Heads
 from attnflow.learn.heads.dot_product import ScaledSelfAttention as ScaledSelfAttention
 from attnflow.learn.heads.dot_product import SelfAttention as SelfAttention
+from attnflow.learn.heads.implicit import ImplicitKernel as ImplicitKernel
 from attnflow.learn.heads.l2 import L2Attention as L2Attention
 from attnflow.learn.heads.mapped import MLPDotProduct as MLPDotProduct
 from attnflow.learn.heads.mapped import MetricAttention as MetricAttention
+from attnflow.learn.heads.structured import StructuredKernels as StructuredKernels
 from attnflow.learn.networks import InformationPropagationNetwork as InformationPropagationNetwork
+from attnflow.learn.parameters import parameter_count as parameter_count
 from attnflow.learn.training import Trained as Trained
 from attnflow.learn.training import train as train
