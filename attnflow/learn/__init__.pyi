@@ -1,5 +1,7 @@
 from attnflow.learn.blocks import PointwiseBlock as PointwiseBlock
 from attnflow.learn.blocks import PropagationBlock as PropagationBlock
+from attnflow.learn.graph_network import GraphAttentionNetwork as GraphAttentionNetwork
+from attnflow.learn.heads.additive import AdditiveAttention as AdditiveAttention
 from attnflow.learn.heads.base import Heads as Heads
 from attnflow.learn.heads.dot_product import ScaledSelfAttention as ScaledSelfAttention
 from attnflow.learn.heads.dot_product import SelfAttention as SelfAttention
@@ -9,3 +11,4 @@ from attnflow.learn.heads.mapped import MLPDotProduct as MLPDotProduct
 from attnflow.learn.networks import InformationPropagationNetwork as InformationPropagationNetwork
 from attnflow.learn.training import Trained as Trained
 from attnflow.learn.training import train as train
+from attnflow.learn.transformer import EncoderDecoder as EncoderDecoder
