@@ -12,7 +12,9 @@ import numpy as np
 
 from attnflow._checks import check_integer
 from attnflow.errors import ConfigError
-from attnflow.learn.transformer import PADDING
+from attnflow.learn.data.sentences import PADDING
+
+_LANGUAGES = ("source", "target")
 
 
 @dataclass(frozen=True)
@@ -108,11 +110,11 @@ def word_logits(model: Any, data: Any) -> jax.Array:
     Raises:
         ConfigError: if the model knows another number of words.
     """
-    for known, count, name in zip(model.vocabulary, data.vocabulary, ("source", "target"), strict=True):
-        if known != count:
+    for known, words, name in zip(model.vocabulary, (data.source_words, data.target_words), _LANGUAGES, strict=True):
+        if known != len(words):
             raise ConfigError(
-                f"the {name} of the data has {count} words, and the model knows {known}. Make it with "
-                f"`vocabulary={tuple(data.vocabulary)}`."
+                f"the {name} of the data has {len(words)} words, and the model knows {known}. Make it with "
+                f"`vocabulary=({len(data.source_words)}, {len(data.target_words)})`."
             )
     return jax.vmap(model)(data.source, data.target[:, :-1])
 

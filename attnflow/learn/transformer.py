@@ -10,11 +10,11 @@ import jax.numpy as jnp
 
 from attnflow._checks import check_integer
 from attnflow.errors import ConfigError, DataError
+from attnflow.learn.data.sentences import BEGIN, END, PADDING
 from attnflow.learn.heads.base import Heads
 from attnflow.learn.heads.checks import count_heads
 from attnflow.learn.heads.maps import LinearMaps
 
-PADDING, BEGIN, END = 0, 1, 2  # the words of every vocabulary that say nothing
 MakeHeads = Callable[[int, jax.Array], Heads]
 
 
