@@ -51,6 +51,7 @@ class Kind(ABC):
         plural: as in error messages.
         figure: which figure of plots/ shows its levels, None if there is nothing to see.
         admits: the optional fields of a claim that mean something for this kind.
+        statistics: the summaries over seeds that may be claimed, the default first.
         is_ladder: whether the levels give one number together, so that each size stands once and levels share seeds.
         takes_logarithms: whether it takes logarithms of the sizes, which must then be positive.
     """
@@ -59,6 +60,7 @@ class Kind(ABC):
     plural: str
     figure: str | None
     admits: frozenset[str] = frozenset()
+    statistics: tuple[str, ...] = ("mean",)
     is_ladder: bool = False
     takes_logarithms: bool = False
 
