@@ -124,7 +124,7 @@ def train(
     rates = (check_positive(learning_rate, "learning_rate"), check_real(weight_decay, "weight_decay"))
     keys = _checked_keys(keys)
     data = _checked_data(data, axis=data_axis, seeds=len(keys), dtype=check_choice(dtype, "dtype", DTYPES))
-    parameters, rest = eqx.partition(eqx.filter_vmap(make)(keys), eqx.is_inexact_array)
+    parameters, rest = eqx.partition(_made(make, keys), eqx.is_inexact_array)
     parameters = _cast(parameters, dtype)
     parts = _Parts(loss, measure, rest, rates, data_axis)
     checkpoints = Checkpoints(
