@@ -1,6 +1,5 @@
 from attnflow.learn.blocks import PointwiseBlock as PointwiseBlock
 from attnflow.learn.blocks import PropagationBlock as PropagationBlock
-from attnflow.learn.classification import Classification as Classification
 from attnflow.learn.data.base import GraphSets as GraphSets
 from attnflow.learn.data.base import Regression as Regression
 from attnflow.learn.data.base import TokenSets as TokenSets
@@ -31,8 +30,8 @@ from attnflow.learn.heads.dot_product import ScaledSelfAttention as ScaledSelfAt
 from attnflow.learn.heads.dot_product import SelfAttention as SelfAttention
 from attnflow.learn.heads.implicit import ImplicitKernel as ImplicitKernel
 from attnflow.learn.heads.l2 import L2Attention as L2Attention
-from attnflow.learn.heads.mapped import MLPDotProduct as MLPDotProduct
 from attnflow.learn.heads.mapped import MetricAttention as MetricAttention
+from attnflow.learn.heads.mapped import MLPDotProduct as MLPDotProduct
 from attnflow.learn.heads.structured import StructuredKernels as StructuredKernels
 from attnflow.learn.losses import GraphLoss as GraphLoss
 from attnflow.learn.losses import SentenceLoss as SentenceLoss

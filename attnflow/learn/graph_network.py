@@ -40,9 +40,7 @@ class GraphAttentionNetwork(eqx.Module):
 
     network: InformationPropagationNetwork
 
-    def __init__(
-        self, inputs: int, width: int, classes: int, *, block: Block, blocks: int = 2, key: jax.Array
-    ) -> None:
+    def __init__(self, inputs: int, width: int, classes: int, *, block: Block, blocks: int = 2, key: jax.Array) -> None:
         self.network = InformationPropagationNetwork(inputs, width, classes, block=block, blocks=blocks, key=key)
 
     def __call__(self, tokens: jax.Array, mask: jax.Array, present: jax.Array) -> jax.Array:
