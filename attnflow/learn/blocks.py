@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from attnflow.learn.heads.base import Heads
+from attnflow.learn.heads.checks import count_heads
 from attnflow.learn.heads.maps import LinearMaps
 
 
@@ -20,6 +21,9 @@ class PropagationBlock(eqx.Module):
         heads: the attention, with H heads that take tokens (N, D).
         residual: whether the tokens themselves are added.
         key: of JAX, from which W is drawn.
+
+    Raises:
+        ConfigError: if the heads do not take tokens of that width.
 
     Example:
         >>> import jax, numpy as np, attnflow as af
@@ -35,9 +39,8 @@ class PropagationBlock(eqx.Module):
     residual: bool = eqx.field(static=True)
 
     def __init__(self, width: int, heads: Heads, *, residual: bool = False, key: jax.Array) -> None:
-        count = jax.eval_shape(heads.weights, *[jax.ShapeDtypeStruct((1, width), jnp.float32)] * 2).shape[0]
         self.heads, self.residual = heads, residual
-        self.values = LinearMaps(width, width, heads=count, key=key)
+        self.values = LinearMaps(width, width, heads=count_heads(heads, width), key=key)
         self.bias = jnp.zeros(width)
 
     def __call__(self, tokens: jax.Array, mask: jax.Array | None = None) -> jax.Array:

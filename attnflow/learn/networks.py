@@ -6,6 +6,7 @@ import equinox as eqx
 import jax
 
 from attnflow._checks import check_integer
+from attnflow.errors import DataError
 from attnflow.learn.blocks import Block
 
 
@@ -51,7 +52,20 @@ class InformationPropagationNetwork(eqx.Module):
 
     def embed(self, tokens: jax.Array, mask: jax.Array | None = None) -> list[jax.Array]:
         """Return the tokens (N, width) that enter each block, and those that leave the last."""
-        states = [jax.vmap(self.first)(tokens)]
+        states = [self.enter(tokens)]
         for block in self.blocks:
             states.append(block(states[-1], mask))
         return states
+
+    def enter(self, tokens: jax.Array) -> jax.Array:
+        """Return the tokens (N, width) that enter the first block.
+
+        Raises:
+            DataError: if the tokens have another number of coordinates than the network.
+        """
+        if tokens.shape[-1] != self.first.in_features:
+            raise DataError(
+                f"`tokens` have {tokens.shape[-1]} coordinates, and `inputs` of the network is "
+                f"{self.first.in_features}. Make it with `inputs={tokens.shape[-1]}`."
+            )
+        return jax.vmap(self.first)(tokens)

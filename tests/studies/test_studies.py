@@ -1,5 +1,6 @@
 """The project's own studies: the whole quick run, once, and what must hold of it."""
 
+import functools
 import json
 import os
 import shutil
@@ -11,9 +12,10 @@ import pytest
 
 import attnflow as af
 from attnflow.judge.verdicts import ROWS_READ_TOGETHER
-from attnflow.lab.loading import find_studies, load_study
+from attnflow.lab.loading import find_studies, load_study, separate_subjects, study_files
 
 ROOT = Path(__file__).parents[2]
+TABLES = [None, *separate_subjects(ROOT / "studies")]  # each is read together: the main one, and each separate subject
 # Of the short studies, 23 for the five manifolds of `generator`: most of a first run's wait. One is the optimised
 # program of the coefficients, for very many rows.
 MAXIMUM_COMPILATIONS = 57
@@ -67,6 +69,11 @@ sys.exit(code)
 """
 
 
+@functools.cache
+def studies_of(table):
+    return find_studies(ROOT / "studies", subject=table)
+
+
 @pytest.fixture(scope="module")
 def quick_run(tmp_path_factory):
     """Exit code, output and rows of `attnflow verify --quick` in a fresh process with an empty store, LONG left out.
@@ -75,7 +82,7 @@ def quick_run(tmp_path_factory):
     """
     folder = tmp_path_factory.mktemp("verify")
     (folder / "studies").mkdir()
-    for path in (ROOT / "studies").rglob("*.py"):
+    for path in study_files(ROOT / "studies"):
         if path.stem not in LONG:
             shutil.copy(path, folder / "studies")
     words = [
@@ -110,8 +117,8 @@ def test_every_claim_has_a_row_and_ids_are_unique(quick_run):
     _, _, rows = quick_run
     ids = [row["id"] for row in rows]
     assert len(ids) == len(set(ids))
-    studies = find_studies(ROOT / "studies")
-    assert sorted(ids) == sorted(claim.id for study in studies if study.name not in LONG for claim in study.claims)
+    found = [claim.id for study in studies_of(None) if study.name not in LONG for claim in study.claims]
+    assert sorted(ids) == sorted(found)
 
 
 def test_every_verdict_follows_from_its_row(quick_run):
@@ -133,8 +140,15 @@ def test_every_control_is_refuted_by_its_gap(quick_run):
     assert [(row["id"], row["measured"], row["truth"]) for row in controls if row["gap"] != "supported"] == []
 
 
-def test_rows_are_at_most_as_many_as_intervals_are_planned_for():
-    assert sum(len(study.claims) for study in find_studies(ROOT / "studies")) <= ROWS_READ_TOGETHER
+@pytest.mark.parametrize("table", TABLES)
+def test_rows_of_a_table_are_at_most_as_many_as_intervals_are_planned_for(table):
+    assert sum(len(study.claims) for study in studies_of(table)) <= ROWS_READ_TOGETHER
+
+
+def test_no_study_and_no_claim_has_the_name_of_another_in_any_table():
+    studies = [study for table in TABLES for study in studies_of(table)]
+    for names in ([study.name for study in studies], [claim.id for study in studies for claim in study.claims]):
+        assert len(names) == len(set(names))
 
 
 def test_the_controls_miss_by_the_predicted_gap(quick_run):
@@ -146,8 +160,9 @@ def test_the_controls_miss_by_the_predicted_gap(quick_run):
     assert circle == pytest.approx([0.175, 0.537, 0.875], rel=0.005)  # known beforehand [RZ], to three digits
 
 
-def test_every_claim_family_has_a_control():
-    claims = [claim for study in find_studies(ROOT / "studies") for claim in study.claims]
+@pytest.mark.parametrize("table", TABLES)
+def test_every_claim_family_has_a_control(table):
+    claims = [claim for study in studies_of(table) for claim in study.claims]
     controlled = {claim.control_of for claim in claims if claim.control_of}
     assert controlled <= {claim.id for claim in claims}
     families = {claim.id.split("/")[0] for claim in claims if claim.control_of is None}
