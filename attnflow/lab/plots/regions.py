@@ -50,7 +50,8 @@ def decision_regions(
 
     Args:
         ax: where to draw.
-        x, y: coordinates of a grid, (C,) and (R,), as `plane_grid` gives them.
+        x: coordinates of the columns of a grid, (C,), as `plane_grid` gives them.
+        y: of its rows, (R,).
         chances: there, (R, C), between 0 and 1.
         tokens: (N, 2).
         labels: of the tokens, 0 or 1, (N,).
@@ -127,9 +128,12 @@ def film_training(
     Args:
         path: where to write, ".gif", or ".mp4" where ffmpeg is there.
         steps: of training, (T,).
-        x, y: coordinates of a grid, (C,) and (R,).
+        x: coordinates of the columns of a grid, (C,).
+        y: of its rows, (R,).
         chances: of the second class there, (T, R, C).
-        tokens, labels, train: as of `decision_regions`.
+        tokens: (N, 2).
+        labels: of the tokens, 0 or 1, (N,).
+        train: which tokens are for training, (N,); all of them unless given.
         at: where ellipses stand, (Q, 2).
         metrics: G there, (T, Q, 2, 2).
 
