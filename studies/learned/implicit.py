@@ -75,7 +75,7 @@ OF_NUMBERS = COMMON | {
 }
 over_self = af.Claim(
     id="S-implicit/digits", quantity="implicit_over_self",
-    statement="a stationary kernel that is learned tells more digits rightly than scaled dot products", **OF_DIGITS,
+    statement="a stationary kernel that is learned tells more digits rightly than dot products", **OF_DIGITS,
 )  # fmt: skip
 over_l2 = af.Claim(
     id="S-implicit/periodic", quantity="implicit_over_l2",
@@ -96,11 +96,11 @@ study = af.Study(
         ),
         af.Claim(
             id="S-implicit/digits-pairs", quantity="pairs_over_self",
-            statement="a kernel of pairs of frequencies tells more digits rightly than scaled dot products", **OF_DIGITS,
+            statement="a kernel of pairs of frequencies tells more digits rightly than dot products", **OF_DIGITS,
         ),
         af.Claim(
             id="S-implicit/digits-plain-pairs", quantity="plain_pairs_over_self",
-            statement="a kernel of pairs without norms tells more digits rightly than scaled dot products", **OF_DIGITS,
+            statement="a kernel of pairs without norms tells more digits rightly than dot products", **OF_DIGITS,
         ),
         af.Claim(
             id="S-implicit/digits-metric", quantity="metric_over_implicit",
@@ -118,7 +118,7 @@ study = af.Study(
         ),
         af.Claim(
             id="S-implicit/periodic-self", quantity="numbers_over_self",
-            statement="a stationary kernel that is learned guesses numbers better than scaled dot products", **OF_NUMBERS,
+            statement="a stationary kernel that is learned guesses numbers better than dot products", **OF_NUMBERS,
         ),
     ],
 )  # fmt: skip
