@@ -65,8 +65,8 @@ study = af.Study(
     seeds=4,
     claims=[
         norms,
-        norms.control(statement="it is the Gaussian kernel alone", quantity="without_norms", truth=0.2,
-                      truth_margin=0.19),
+        norms.control(statement="it is the Gaussian kernel alone", quantity="without_norms", truth=0.7,
+                      truth_margin=0.6),
         heads,
         heads.control(statement="they are so with it too", quantity="together", truth=0.2, truth_margin=0.19),
     ],

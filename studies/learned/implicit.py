@@ -15,6 +15,8 @@ take the same differences with the kernel after training on shuffled answers: it
 is no better than the mean.
 """
 
+from typing import Any
+
 import jax
 import numpy as np
 from kernel_tasks import guessed, told_apart
@@ -64,7 +66,7 @@ def _ahead(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     return (other - one) / (other + one)
 
 
-COMMON = {"source": "S", "kind": "ordering", "predicted": 1.0, "measures": ()}
+COMMON: dict[str, Any] = {"source": "S", "kind": "ordering", "predicted": 1.0, "measures": ()}
 OF_DIGITS = COMMON | {
     "size": "batch",
     "hypotheses": "digits in batches of 64, width 16, one block without residual, 1000 steps of Adam at .01",

@@ -10,6 +10,8 @@ the mean of paired differences of accuracy is positive: of P = 1 and P = 3 over 
 over P = 2. The control takes the last with the kernel without norm after training on shuffled labels.
 """
 
+from typing import Any
+
 import jax
 import numpy as np
 from kernel_tasks import told_apart
@@ -28,7 +30,7 @@ def measure(case: dict, keys: list[jax.Array]) -> dict[str, np.ndarray]:
     return found | {f"{name}_over_two": found[name] - found["two"] for name in ("none", "one", "three", "shuffled")}
 
 
-COMMON = {
+COMMON: dict[str, Any] = {
     "kind": "ordering", "size": "batch", "predicted": 1.0, "measures": (),
     "hypotheses": "digits in batches of 64, width 16, one block without residual, 1000 steps of Adam at .01",
 }  # fmt: skip
