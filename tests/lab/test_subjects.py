@@ -125,7 +125,7 @@ def test_what_is_no_subject_and_in_none_is_told(folder, capsys, words, message):
 
 def test_what_a_subject_needs_is_told_whole(folder, capsys):
     break_the_separate_study(folder)
-    needs = "trained.py is no working study: this needs more. Install it."
+    needs = "trained.py is no working study: ConfigError: this needs more. Install it."
     assert main(["verify", "--subject", "learned"]) == 2
     assert capsys.readouterr().err == f"attnflow: studies/learned/{needs}\n"
     assert main(["verify", "trained"]) == 2  # which may well be there
