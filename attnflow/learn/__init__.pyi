@@ -1,0 +1,11 @@
+from attnflow.learn.blocks import PointwiseBlock as PointwiseBlock
+from attnflow.learn.blocks import PropagationBlock as PropagationBlock
+from attnflow.learn.heads.base import Heads as Heads
+from attnflow.learn.heads.dot_product import ScaledSelfAttention as ScaledSelfAttention
+from attnflow.learn.heads.dot_product import SelfAttention as SelfAttention
+from attnflow.learn.heads.l2 import L2Attention as L2Attention
+from attnflow.learn.heads.mapped import MetricAttention as MetricAttention
+from attnflow.learn.heads.mapped import MLPDotProduct as MLPDotProduct
+from attnflow.learn.networks import InformationPropagationNetwork as InformationPropagationNetwork
+from attnflow.learn.training import Trained as Trained
+from attnflow.learn.training import train as train
