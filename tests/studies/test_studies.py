@@ -182,7 +182,7 @@ def test_a_study_that_trains_says_what_it_needs_before_it_is_run(monkeypatch):
     monkeypatch.setitem(sys.modules, "equinox", None)  # as if it were not installed
     for path in (ROOT / "studies").rglob("*.py"):
         if "af.learn." in path.read_text(encoding="utf-8"):
-            with pytest.raises(ConfigError, match="attnflow.learn needs equinox"):
+            with pytest.raises(ConfigError, match=r"attnflow\.learn needs equinox"):
                 load_study(path)
 
 
