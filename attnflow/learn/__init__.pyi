@@ -28,6 +28,7 @@ from attnflow.learn.heads.additive import AdditiveAttention as AdditiveAttention
 from attnflow.learn.heads.base import Heads as Heads
 from attnflow.learn.heads.dot_product import ScaledSelfAttention as ScaledSelfAttention
 from attnflow.learn.heads.dot_product import SelfAttention as SelfAttention
+from attnflow.learn.heads.frozen import FrozenHeads as FrozenHeads
 from attnflow.learn.heads.implicit import ImplicitKernel as ImplicitKernel
 from attnflow.learn.heads.l2 import L2Attention as L2Attention
 from attnflow.learn.heads.mapped import MetricAttention as MetricAttention
