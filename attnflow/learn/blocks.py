@@ -9,7 +9,11 @@ import jax
 import jax.numpy as jnp
 
 from attnflow.learn.heads.base import Heads
+from attnflow.learn.heads.checks import count_heads
 from attnflow.learn.heads.maps import LinearMaps
+
+Block = Callable[[int, jax.Array], Callable]  # (width, key) -> a block
+HeadsOfWidth = Callable[..., Heads]  # (width, key=) -> heads
 
 
 class PropagationBlock(eqx.Module):
@@ -20,6 +24,9 @@ class PropagationBlock(eqx.Module):
         heads: the attention, with H heads that take tokens (N, D).
         residual: whether the tokens themselves are added.
         key: of JAX, from which W is drawn.
+
+    Raises:
+        ConfigError: if the heads do not take tokens of that width.
 
     Example:
         >>> import jax, numpy as np, attnflow as af
@@ -35,10 +42,26 @@ class PropagationBlock(eqx.Module):
     residual: bool = eqx.field(static=True)
 
     def __init__(self, width: int, heads: Heads, *, residual: bool = False, key: jax.Array) -> None:
-        count = jax.eval_shape(heads.weights, *[jax.ShapeDtypeStruct((1, width), jnp.float32)] * 2).shape[0]
         self.heads, self.residual = heads, residual
-        self.values = LinearMaps(width, width, heads=count, key=key)
+        self.values = LinearMaps(width, width, heads=count_heads(heads, width), key=key)
         self.bias = jnp.zeros(width)
+
+    @staticmethod
+    def of(kind: HeadsOfWidth, *, residual: bool = False) -> Block:
+        """Return (width, key) -> a block with heads of one kind, kind(width, key=key).
+
+        Example:
+            >>> import jax, numpy as np, attnflow as af
+            >>> block = af.learn.PropagationBlock.of(af.learn.MetricAttention)
+            >>> af.learn.InformationPropagationNetwork(2, 8, 3, block=block, key=jax.random.key(0))(np.ones((5, 2))).shape
+            (5, 3)
+        """
+
+        def block(width: int, key: jax.Array) -> PropagationBlock:
+            for_heads, for_values = jax.random.split(key)
+            return PropagationBlock(width, kind(width, key=for_heads), residual=residual, key=for_values)
+
+        return block
 
     def __call__(self, tokens: jax.Array, mask: jax.Array | None = None) -> jax.Array:
         """Return the tokens (N, D) after one exchange."""
@@ -71,12 +94,18 @@ class PointwiseBlock(eqx.Module):
         self.layers = [eqx.nn.Linear(a, b, key=k) for a, b, k in zip(widths[:-1], widths[1:], keys, strict=True)]
         self.residual = residual
 
+    @staticmethod
+    def of(*, hidden: int | None = None, residual: bool = False) -> Block:
+        """Return (width, key) -> a block."""
+
+        def block(width: int, key: jax.Array) -> PointwiseBlock:
+            return PointwiseBlock(width, hidden=hidden, residual=residual, key=key)
+
+        return block
+
     def __call__(self, tokens: jax.Array, mask: jax.Array | None = None) -> jax.Array:
         """Return the tokens (N, D), each mapped alone; a mask changes nothing."""
         mapped = tokens
         for index, layer in enumerate(self.layers):
             mapped = jax.vmap(layer)(jnp.tanh(mapped) if index else mapped)
         return tokens + mapped if self.residual else mapped
-
-
-Block = Callable[[int, jax.Array], PropagationBlock | PointwiseBlock]

@@ -6,6 +6,7 @@ import equinox as eqx
 import jax
 
 from attnflow._checks import check_integer
+from attnflow.errors import DataError
 from attnflow.learn.blocks import Block
 
 
@@ -16,7 +17,7 @@ class InformationPropagationNetwork(eqx.Module):
         inputs: coordinates of a token.
         width: of the blocks.
         outputs: numbers for each token, such as one logit for each class.
-        block: (width, key) -> a block, such as `lambda width, key: PropagationBlock(width, heads, key=key)`.
+        block: (width, key) -> a block, such as `PropagationBlock.of(MetricAttention)`.
         blocks: how many.
         key: of JAX, from which all parameters are drawn.
 
@@ -25,9 +26,7 @@ class InformationPropagationNetwork(eqx.Module):
 
     Example:
         >>> import jax, numpy as np, attnflow as af
-        >>> def block(width, key):
-        ...     for_heads, for_values = jax.random.split(key)
-        ...     return af.learn.PropagationBlock(width, af.learn.L2Attention(width, key=for_heads), key=for_values)
+        >>> block = af.learn.PropagationBlock.of(af.learn.L2Attention)
         >>> network = af.learn.InformationPropagationNetwork(2, 8, 3, block=block, key=jax.random.key(0))
         >>> network(np.ones((5, 2))).shape
         (5, 3)
@@ -51,7 +50,20 @@ class InformationPropagationNetwork(eqx.Module):
 
     def embed(self, tokens: jax.Array, mask: jax.Array | None = None) -> list[jax.Array]:
         """Return the tokens (N, width) that enter each block, and those that leave the last."""
-        states = [jax.vmap(self.first)(tokens)]
+        states = [self.enter(tokens)]
         for block in self.blocks:
             states.append(block(states[-1], mask))
         return states
+
+    def enter(self, tokens: jax.Array) -> jax.Array:
+        """Return the tokens (N, width) that enter the first block.
+
+        Raises:
+            DataError: if the tokens have another number of coordinates than the network.
+        """
+        if tokens.shape[-1] != self.first.in_features:
+            raise DataError(
+                f"`tokens` have {tokens.shape[-1]} coordinates, and `inputs` of the network is "
+                f"{self.first.in_features}. Make it with `inputs={tokens.shape[-1]}`."
+            )
+        return jax.vmap(self.first)(tokens)

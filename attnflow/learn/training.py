@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ import optax
 from tqdm import tqdm
 
 from attnflow._checks import check_choice, check_integer, check_positive, check_real
-from attnflow._programs import name_of
+from attnflow._compiling import LIGHT, compile_roughly
 from attnflow.errors import ConfigError, ConvergenceError
 from attnflow.learn.checkpoints import Checkpoints, Progress
 
@@ -125,7 +126,7 @@ def train(
     rates = (check_positive(learning_rate, "learning_rate"), check_real(weight_decay, "weight_decay"))
     keys = _checked_keys(keys)
     data = _checked_data(data, axis=data_axis, seeds=len(keys), dtype=check_choice(dtype, "dtype", DTYPES))
-    parameters, rest = eqx.partition(eqx.filter_vmap(make)(keys), eqx.is_inexact_array)
+    parameters, rest = eqx.partition(_made(make, keys), eqx.is_inexact_array)
     parameters = _cast(parameters, dtype)
     parts = _Parts(loss, measure, rest, rates, data_axis)
     checkpoints = Checkpoints(
@@ -137,7 +138,7 @@ def train(
             history={name: np.asarray(x)[:, None] for name, x in _measured(parts, parameters, data).items()},
         ),
         given=(jax.random.key_data(keys), data, rest),
-        named=[name_of(loss), "" if measure is None else name_of(measure), steps, every, *rates],
+        named=[] if checkpoint is None else [_programs_of(parts, parameters, data, keys), steps, every, *rates],
     )
     progress = checkpoints.load()
     with tqdm(total=steps, initial=progress.steps, unit="step", disable=not (bar and sys.stderr.isatty())) as shown:
@@ -149,6 +150,35 @@ def train(
             checkpoints.save(progress)
             shown.update(count)
     return _trained(progress, rest)
+
+
+def _programs_of(parts: _Parts, parameters: Any, data: Any, keys: jax.Array) -> str:
+    """Return the programs of loss and measurement as text: two functions are the same if they compute the same."""
+
+    def of_seed(parameters: Any, data: Any, key: jax.Array) -> Any:
+        model = eqx.combine(parameters, jax.tree.map(lambda leaf: leaf[0] if eqx.is_array(leaf) else leaf, parts.rest))
+        return parts.loss(model, data, key), {} if parts.measure is None else dict(parts.measure(model, data))
+
+    first = [parameters, data if parts.data_axis == 0 else None, keys]
+    parameters, row, key = jax.tree.map(lambda leaf: leaf[0], first)
+    return str(jax.make_jaxpr(of_seed)(parameters, data if row is None else row, key))
+
+
+def _made(make: Callable[[jax.Array], Any], keys: jax.Array) -> Any:
+    """Return the models of all seeds in one pytree.
+
+    Drawing numbers makes long programs that run once: a transformer took 10 s to draw each array by itself, and 2 s
+    this way.
+    """
+    rest = []
+
+    @compile_roughly
+    def arrays_of(keys: jax.Array) -> Any:
+        arrays, others = eqx.partition(eqx.filter_vmap(make)(keys), eqx.is_array)
+        rest.append(others)
+        return arrays
+
+    return eqx.combine(arrays_of(keys), rest[0])
 
 
 def _trained(progress: Progress, rest: Any) -> Trained:
@@ -224,7 +254,7 @@ def _adam(rates: tuple[float, float]) -> optax.GradientTransformation:
     return optax.adamw(learning_rate, weight_decay=weight_decay)
 
 
-@eqx.filter_jit
+@functools.partial(eqx.filter_jit, compiler_options=LIGHT)
 def _advance(
     parts: _Parts, state: _State, data: Any, keys: jax.Array, start: jax.Array, count: int
 ) -> tuple[_State, jax.Array]:
@@ -253,7 +283,7 @@ def _advance(
     return eqx.filter_vmap(of_seed, in_axes=(eqx.if_array(0), axes, parts.data_axis, 0))(state, parts.rest, data, keys)
 
 
-@eqx.filter_jit
+@functools.partial(eqx.filter_jit, compiler_options=LIGHT)
 def _measured(parts: _Parts, parameters: Any, data: Any) -> dict[str, jax.Array]:
     """Return what is measured of all seeds, {name: (seeds, ...)}."""
     if parts.measure is None:
