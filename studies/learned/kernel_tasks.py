@@ -21,7 +21,7 @@ import numpy as np
 import attnflow as af
 
 WIDTH, CLASSES = 16, 10
-STEPS, EVERY = 1000, 250
+STEPS = 600
 Kind = Callable[[int, jax.Array], "af.learn.Heads"]  # (dim, key) -> heads
 
 
@@ -50,8 +50,9 @@ def _measured(
     def trained(make: Callable, draws: list) -> np.ndarray:
         data = jax.tree.map(lambda *leaves: np.stack(leaves), *map(arrays_of, draws))
         reached = af.learn.train(
-            make, loss, data, keys=keys, steps=STEPS, every=EVERY, measure=measure, weight_decay=0.0, bar=False
-        )
+            make, loss, data,
+            keys=keys, steps=STEPS, every=STEPS // 4, measure=measure, checkpoint=af.scratch_folder(), bar=False,
+        )  # fmt: skip
         (values,) = reached.history.values()
         return np.asarray(values[:, -1], dtype=float)
 

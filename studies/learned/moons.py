@@ -37,7 +37,9 @@ WIDTH, LEVEL = 16, 0.3
 
 def measure(case: dict, keys: list[jax.Array]) -> dict[str, np.ndarray]:
     """Return accuracies and differences of networks; quantities of tokens apart end in `_apart`."""
-    draws = [af.learn.moons(key=key, count=case["points"] - case["points"] // 5, test=case["points"] // 5) for key in keys]
+    draws = [
+        af.learn.moons(key=key, count=case["points"] - case["points"] // 5, test=case["points"] // 5) for key in keys
+    ]
     right = af.learn.stack(draws)
     wrong = af.learn.stack([draw.shuffled(key=key) for draw, key in zip(draws, keys, strict=True)])
     runs = {
@@ -54,7 +56,8 @@ def measure(case: dict, keys: list[jax.Array]) -> dict[str, np.ndarray]:
 def claims(place: str, end: str) -> list[af.Claim]:
     """Return the claims of one protocol."""
     common: dict[str, Any] = dict(
-        source="RZ", size="points",
+        source="RZ",
+        size="points",
         hypotheses=f"moons, 160 + 40 tokens, trained and tested {place.split('-')[-1]}; one block, 2000 steps of Adam",
     )
     accuracies = [
