@@ -19,9 +19,8 @@ from typing import Any
 
 import jax
 import numpy as np
-from kernel_tasks import guessed, told_apart
+from kernel_tasks import accuracy_figure, guessed, told_apart
 from matplotlib.figure import Figure
-from together import accuracy_figure
 
 import attnflow as af
 
@@ -76,7 +75,7 @@ def accuracies(records: list) -> Figure:
         "digits_plain_pairs": "kernel of pairs",
     }  # fmt: skip
     (arrays,) = (arrays for case, arrays in records if "batch" in case)
-    return accuracy_figure(arrays, names, chance=0.1)
+    return accuracy_figure(arrays, names)
 
 
 COMMON: dict[str, Any] = {"source": "S", "kind": "ordering", "predicted": 1.0, "measures": ()}

@@ -14,9 +14,8 @@ from typing import Any
 
 import jax
 import numpy as np
-from kernel_tasks import told_apart
+from kernel_tasks import accuracy_figure, told_apart
 from matplotlib.figure import Figure
-from together import accuracy_figure
 
 import attnflow as af
 
@@ -35,7 +34,7 @@ def measure(case: dict, keys: list[jax.Array]) -> dict[str, np.ndarray]:
 def accuracies(records: list) -> Figure:
     """Return what every seed tells rightly."""
     names = {"none": "without norms", "one": "$P = 1$", "two": "$P = 2$", "three": "$P = 3$"}
-    return accuracy_figure(records[0][1], names, chance=0.1)
+    return accuracy_figure(records[0][1], names)
 
 
 COMMON: dict[str, Any] = {

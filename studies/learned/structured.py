@@ -11,9 +11,8 @@ Claimed is that the mean of paired differences of accuracy is positive, in telli
 
 import jax
 import numpy as np
-from kernel_tasks import told_apart
+from kernel_tasks import accuracy_figure, told_apart
 from matplotlib.figure import Figure
-from together import accuracy_figure
 
 import attnflow as af
 
@@ -38,7 +37,7 @@ def measure(case: dict, keys: list[jax.Array]) -> dict[str, np.ndarray]:
 def accuracies(records: list) -> Figure:
     """Return what every seed tells rightly."""
     names = {"independent": "independent kernels", "structured": "kernels with a factor in common"}
-    return accuracy_figure(records[0][1], names, chance=0.1)
+    return accuracy_figure(records[0][1], names)
 
 
 ahead = af.Claim(
