@@ -22,8 +22,8 @@ from attnflow.judge.levels import Level, table_of
 from attnflow.judge.rates import LimitFit, RateFit
 
 # The intervals of all rows that are read together are to hold together with 95 %. By Bonferroni's inequality each then
-# needs 1 - 5 % / rows. The number is declared, a bound for all the studies together, and not counted from what happens
-# to be run: a row has the same interval alone as in the whole table.
+# needs 1 - 5 % / rows. The number is declared, a bound for all the studies of a table, and not counted from what
+# happens to be run: a row has the same interval alone as in the whole table. Separate subjects have their own tables.
 ROWS_READ_TOGETHER = 400
 FAMILY_CONFIDENCE = 1 - 0.05 / ROWS_READ_TOGETHER
 # Shares of a count, or their differences, are told from other numbers: of those one in 10^4 is so near to one.
@@ -91,6 +91,11 @@ class Verdict:
     def predicted_in_words(self) -> str:
         """The prediction with its margin, or what a flag must be."""
         return KINDS[self.kind].say_predicted(self.predicted, margin=self.margin)
+
+    @property
+    def predicted_shortly(self) -> str:
+        """The prediction without its margin."""
+        return KINDS[self.kind].say_shortly(self.predicted, margin=self.margin)
 
     @property
     def truth_in_words(self) -> str:

@@ -60,7 +60,10 @@ def test_an_advantage_is_claimed_and_measured_in_words() -> None:
     verdict = judged(0.2 + 0.05 * NORMAL[:10], margin=0.95)
     assert verdict.predicted_in_words == "at least 0.05"
     assert verdict.measured_in_words == f"{verdict.measured:.3f} [{verdict.low:.3f}, {verdict.high:.3f}]"
+    assert verdict.predicted_shortly == ">= 0.05"
     assert judged([0.1, 0.2]).predicted_in_words == "at least 0"
+    exact = judged([0.1, 0.2], predicted=0.25, margin=0.125)
+    assert (exact.predicted_in_words, exact.predicted_shortly) == ("0.25 ± 0.12", "0.25")
 
 
 def test_what_lies_outside_of_all_advantages_is_invalid_and_says_so() -> None:

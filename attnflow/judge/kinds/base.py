@@ -87,6 +87,10 @@ class Kind(ABC):
         """Return the prediction with its margin as text."""
         return f"{number(predicted)} ± {number(margin, digits=2)}"
 
+    def say_shortly(self, predicted: float, *, margin: float) -> str:
+        """Return the prediction as text for a column beside that of the margin."""
+        return f"{predicted:.5g}"
+
     def say_measured(self, measured: float, *, low: float | None, high: float | None, margin: float) -> str:
         """Return what was measured, with its interval where it has one, as text."""
         return interval(measured, low=low, high=high, margin=margin)

@@ -85,6 +85,10 @@ class Ordering(Kind):
             return f"at least {number(least(predicted, margin=margin))}"
         return super().say_predicted(predicted, margin=margin)
 
+    def say_shortly(self, predicted: float, *, margin: float) -> str:
+        """Return the least advantage that is claimed, or the advantage."""
+        return f">= {least(predicted, margin=margin):.5g}" if predicted == MOST else f"{predicted:.5g}"
+
     def say_measured(self, measured: float, *, low: float | None, high: float | None, margin: float) -> str:
         """Return the advantage with its interval where it has one, with three decimals."""
         return interval(measured, low=low, high=high, margin=SPELLED)

@@ -22,7 +22,7 @@ class LinearMaps(eqx.Module):
     weight: jax.Array
 
     def __init__(self, dim: int, features: int, *, heads: int, key: jax.Array) -> None:
-        self.weight = _uniform(key, (heads, features, dim), fan_in=dim)
+        self.weight = uniform(key, (heads, features, dim), fan_in=dim)
 
     def __call__(self, tokens: jax.Array) -> jax.Array:
         """Return the features (H, N, k) of tokens (N, D)."""
@@ -47,10 +47,10 @@ class PerceptronMaps(eqx.Module):
 
     def __init__(self, dim: int, features: int, *, hidden: int, heads: int, key: jax.Array) -> None:
         keys = jax.random.split(key, 4)
-        self.inner = _uniform(keys[0], (heads, hidden, dim), fan_in=dim)
-        self.inner_bias = _uniform(keys[1], (heads, hidden), fan_in=dim)
-        self.outer = _uniform(keys[2], (heads, features, hidden), fan_in=hidden)
-        self.outer_bias = _uniform(keys[3], (heads, features), fan_in=hidden)
+        self.inner = uniform(keys[0], (heads, hidden, dim), fan_in=dim)
+        self.inner_bias = uniform(keys[1], (heads, hidden), fan_in=dim)
+        self.outer = uniform(keys[2], (heads, features, hidden), fan_in=hidden)
+        self.outer_bias = uniform(keys[3], (heads, features), fan_in=hidden)
 
     def __call__(self, tokens: jax.Array) -> jax.Array:
         """Return the features (H, N, k) of tokens (N, D)."""
@@ -62,7 +62,8 @@ class PerceptronMaps(eqx.Module):
         return self.outer[head] @ jnp.tanh(self.inner[head] @ point + self.inner_bias[head]) + self.outer_bias[head]
 
 
-def _uniform(key: jax.Array, shape: tuple[int, ...], *, fan_in: int) -> jax.Array:
+def uniform(key: jax.Array, shape: tuple[int, ...], *, fan_in: int) -> jax.Array:
+    """Return numbers drawn as usual for weights of a linear map."""
     bound = 1 / math.sqrt(fan_in)
     return jax.random.uniform(key, shape, minval=-bound, maxval=bound)
 
