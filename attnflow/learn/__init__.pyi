@@ -1,7 +1,5 @@
 from attnflow.learn.blocks import PointwiseBlock as PointwiseBlock
 from attnflow.learn.blocks import PropagationBlock as PropagationBlock
-from attnflow.learn.graph_network import GraphAttentionNetwork as GraphAttentionNetwork
-from attnflow.learn.heads.additive import AdditiveAttention as AdditiveAttention
 from attnflow.learn.data.base import GraphSets as GraphSets
 from attnflow.learn.data.base import Regression as Regression
 from attnflow.learn.data.base import TokenSets as TokenSets
@@ -25,6 +23,8 @@ from attnflow.learn.data.sentences import decode as decode
 from attnflow.learn.data.toy_grammar import toy_translation as toy_translation
 from attnflow.learn.data.toy_grammar import translate as translate
 from attnflow.learn.data.toy_grammar import translate_back as translate_back
+from attnflow.learn.graph_network import GraphAttentionNetwork as GraphAttentionNetwork
+from attnflow.learn.heads.additive import AdditiveAttention as AdditiveAttention
 from attnflow.learn.heads.base import Heads as Heads
 from attnflow.learn.heads.dot_product import ScaledSelfAttention as ScaledSelfAttention
 from attnflow.learn.heads.dot_product import SelfAttention as SelfAttention
@@ -33,11 +33,6 @@ from attnflow.learn.heads.l2 import L2Attention as L2Attention
 from attnflow.learn.heads.mapped import MetricAttention as MetricAttention
 from attnflow.learn.heads.mapped import MLPDotProduct as MLPDotProduct
 from attnflow.learn.heads.structured import StructuredKernels as StructuredKernels
-from attnflow.learn.networks import InformationPropagationNetwork as InformationPropagationNetwork
-from attnflow.learn.parameters import parameter_count as parameter_count
-from attnflow.learn.training import Trained as Trained
-from attnflow.learn.training import train as train
-from attnflow.learn.transformer import EncoderDecoder as EncoderDecoder
 from attnflow.learn.losses import GraphLoss as GraphLoss
 from attnflow.learn.losses import SentenceLoss as SentenceLoss
 from attnflow.learn.losses import SquaredLoss as SquaredLoss
@@ -47,3 +42,8 @@ from attnflow.learn.losses import squared_error as squared_error
 from attnflow.learn.losses import steps_to as steps_to
 from attnflow.learn.losses import token_accuracy as token_accuracy
 from attnflow.learn.losses import word_accuracy as word_accuracy
+from attnflow.learn.networks import InformationPropagationNetwork as InformationPropagationNetwork
+from attnflow.learn.parameters import parameter_count as parameter_count
+from attnflow.learn.training import Trained as Trained
+from attnflow.learn.training import train as train
+from attnflow.learn.transformer import EncoderDecoder as EncoderDecoder

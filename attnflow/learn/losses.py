@@ -1,4 +1,4 @@
-"""What is minimised and what is measured, for each kind of data: of all of it, or of a batch drawn anew at each step."""
+"""What is minimised and what is measured, for each kind of data."""
 
 from __future__ import annotations
 

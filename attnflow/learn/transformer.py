@@ -78,7 +78,10 @@ class EncoderDecoder(eqx.Module):
         )
         layers = check_integer(layers, "layers", minimum=1)
         self.encoder, self.decoder = (
-            [_Layer(width, hidden, make_heads=make_heads, places=places, key=each) for each in jax.random.split(k, layers)]
+            [
+                _Layer(width, hidden, make_heads=make_heads, places=places, key=each)
+                for each in jax.random.split(k, layers)
+            ]
             for k, places in ((for_encoder, 1), (for_decoder, 2))
         )
         self.norms = (eqx.nn.LayerNorm(width), eqx.nn.LayerNorm(width))
