@@ -54,7 +54,7 @@ class Checkpoints:
         folder: that exists; None keeps nothing.
         start: the progress before the first step.
         given: pytrees of arrays that training depends on.
-        named: words and numbers that it depends on.
+        named: words and numbers that it depends on, such as the programs that are run.
 
     Raises:
         ConfigError: if the folder is none.

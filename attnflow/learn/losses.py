@@ -6,14 +6,16 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from attnflow._checks import check_integer
+from attnflow._checks import check_choice, check_integer
 from attnflow.errors import ConfigError
 from attnflow.learn.data.sentences import PADDING
 
+PROTOCOLS = ("together", "apart")
 _LANGUAGES = ("source", "target")
 
 
@@ -35,10 +37,6 @@ class Loss(ABC):
         if self.batch is not None:
             check_integer(self.batch, "batch", minimum=1)
 
-    @property
-    def __name__(self) -> str:
-        return f"{type(self).__name__}({self.batch})"
-
     @abstractmethod
     def __call__(self, model: Any, data: Any, key: jax.Array) -> jax.Array:
         """Return the loss."""
@@ -54,13 +52,56 @@ class Loss(ABC):
         return jax.tree.map(lambda leaf: leaf[rows], data)
 
 
+@dataclass(frozen=True)
 class TokenLoss(Loss):
-    """The cross-entropy of the labels for training of TokenSets, under a model (N, D) -> logits (N, classes)."""
+    """The cross-entropy of the labels for training of TokenSets, under a model (N, D) -> logits (N, classes).
+
+    Args:
+        batch: how many of the sets each step takes; all of them unless given.
+        tokens: how many tokens of each set it takes, without repetition; all of them unless given.
+        protocol: "together": tokens for testing are attended to in training already, without their labels; "apart":
+            tokens attend to those of their own part only.
+
+    Raises:
+        ConfigError: if a number is no positive integer, or the protocol unknown; when called: if there are fewer.
+    """
+
+    tokens: int | None = None
+    protocol: str = "together"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_choice(self.protocol, "protocol", PROTOCOLS)
+        if self.tokens is not None:
+            check_integer(self.tokens, "tokens", minimum=1)
 
     def __call__(self, model: Any, data: Any, key: jax.Array) -> jax.Array:
         """Return its mean over tokens."""
-        some = self.draw(data, data.train.any(axis=1), key)
-        return cross_entropy(token_logits(model, some), some.labels, some.train)
+        of_sets, of_tokens = jax.random.split(key)
+        some = self._some_tokens(self.draw(data, data.train.any(axis=1), of_sets), of_tokens)
+        return cross_entropy(token_logits(model, some, protocol=self.protocol), some.labels, some.train)
+
+    def _some_tokens(self, data: Any, key: jax.Array) -> Any:
+        """Return so many tokens of each set; absent ones, and apart those for testing, only where others run out."""
+        if self.tokens is None:
+            return data
+        if self.tokens > data.labels.shape[1]:
+            raise ConfigError(f"`tokens` is {self.tokens}, and sets have {data.labels.shape[1]}. Pass fewer, or None.")
+        order = jax.random.uniform(key, data.labels.shape)
+        if self.protocol == "apart":
+            order += jnp.where(data.train, 0, 1)
+        if data.present is not None:
+            order += jnp.where(data.present, 0, 2)
+        rows = jax.lax.top_k(-order, self.tokens)[1]
+
+        def chosen(leaf: Any) -> jax.Array:
+            return jax.vmap(lambda array, of_set: array[of_set])(jnp.asarray(leaf), rows)
+
+        drawn = jax.tree.map(chosen, data)
+        if data.adjacency is None:
+            return drawn
+        links = jax.vmap(lambda array, of_set: array[:, of_set])(drawn.adjacency, rows)
+        return eqx.tree_at(lambda tokens: tokens.adjacency, drawn, links)
 
 
 class GraphLoss(Loss):
@@ -92,9 +133,12 @@ class SquaredLoss(Loss):
         return squared_error(model, data)["train"]
 
 
-def token_logits(model: Any, data: Any) -> jax.Array:
+def token_logits(model: Any, data: Any, *, protocol: str = "together") -> jax.Array:
     """Return the logits (S, N, classes) of token sets; raise ConfigError if they are of other classes."""
     mask = data.mask
+    if protocol == "apart":
+        own = data.train[:, :, None] == data.train[:, None]
+        mask = own if mask is None else mask & own
     logits = jax.vmap(model)(data.tokens) if mask is None else jax.vmap(model)(data.tokens, mask)
     return _fitting(logits, data.classes, "classes")
 
@@ -131,9 +175,9 @@ def cross_entropy(logits: jax.Array, labels: jax.Array, counted: jax.Array) -> j
     return _mean(jax.nn.logsumexp(logits, axis=-1) - chosen, counted)
 
 
-def token_accuracy(model: Any, data: Any) -> dict[str, jax.Array]:
-    """Return the share of tokens whose likeliest label is theirs, {"train", "test"}."""
-    return _shares(token_logits(model, data).argmax(axis=-1) == data.labels, data.train, data.test)
+def token_accuracy(model: Any, data: Any, *, protocol: str = "together") -> dict[str, jax.Array]:
+    """Return the share of tokens whose likeliest label is theirs, {"train", "test"}; the protocol as of TokenLoss."""
+    return _shares(token_logits(model, data, protocol=protocol).argmax(axis=-1) == data.labels, data.train, data.test)
 
 
 def graph_accuracy(model: Any, data: Any) -> dict[str, jax.Array]:

@@ -18,7 +18,6 @@ from tqdm import tqdm
 
 from attnflow._checks import check_choice, check_integer, check_positive, check_real
 from attnflow._compiling import LIGHT, compile_roughly
-from attnflow._programs import name_of
 from attnflow.errors import ConfigError, ConvergenceError
 from attnflow.learn.checkpoints import Checkpoints, Progress
 
@@ -139,7 +138,7 @@ def train(
             history={name: np.asarray(x)[:, None] for name, x in _measured(parts, parameters, data).items()},
         ),
         given=(jax.random.key_data(keys), data, rest),
-        named=[name_of(loss), "" if measure is None else name_of(measure), steps, every, *rates],
+        named=[] if checkpoint is None else [_programs_of(parts, parameters, data, keys), steps, every, *rates],
     )
     progress = checkpoints.load()
     with tqdm(total=steps, initial=progress.steps, unit="step", disable=not (bar and sys.stderr.isatty())) as shown:
@@ -151,6 +150,18 @@ def train(
             checkpoints.save(progress)
             shown.update(count)
     return _trained(progress, rest)
+
+
+def _programs_of(parts: _Parts, parameters: Any, data: Any, keys: jax.Array) -> str:
+    """Return the programs of loss and measurement as text: two functions are the same if they compute the same."""
+
+    def of_seed(parameters: Any, data: Any, key: jax.Array) -> Any:
+        model = eqx.combine(parameters, jax.tree.map(lambda leaf: leaf[0] if eqx.is_array(leaf) else leaf, parts.rest))
+        return parts.loss(model, data, key), {} if parts.measure is None else dict(parts.measure(model, data))
+
+    first = [parameters, data if parts.data_axis == 0 else None, keys]
+    parameters, row, key = jax.tree.map(lambda leaf: leaf[0], first)
+    return str(jax.make_jaxpr(of_seed)(parameters, data if row is None else row, key))
 
 
 def _made(make: Callable[[jax.Array], Any], keys: jax.Array) -> Any:

@@ -33,3 +33,7 @@ from attnflow.lab.plots.tokens import braids as braids
 from attnflow.lab.plots.tokens import error_over_time as error_over_time
 from attnflow.lab.plots.tokens import laws as laws
 from attnflow.lab.plots.tokens import strands as strands
+from attnflow.lab.plots.training import collapse_counts as collapse_counts
+from attnflow.lab.plots.training import dots_and_violins as dots_and_violins
+from attnflow.lab.plots.training import loss_bands as loss_bands
+from attnflow.lab.plots.training import spectrum_over_training as spectrum_over_training
