@@ -39,7 +39,7 @@ def network():
 def test_the_network_is_the_one_of_the_equations(network):
     first, (only,), last = network.network.first, network.network.blocks, network.network.last
     x = TOKENS @ np.asarray(first.weight).T + first.bias
-    mixed = np.zeros((SIZE, WIDTH)) + only.bias
+    mixed = np.tile(np.asarray(only.bias), (SIZE, 1))
     for h in range(2):
         images = x @ np.asarray(only.heads.maps.weight[h]).T
         a, b = (np.asarray(part.weight[h, 0]) for part in (only.heads.from_query, only.heads.from_key))
