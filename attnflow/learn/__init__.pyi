@@ -28,6 +28,7 @@ from attnflow.learn.heads.additive import AdditiveAttention as AdditiveAttention
 from attnflow.learn.heads.base import Heads as Heads
 from attnflow.learn.heads.dot_product import ScaledSelfAttention as ScaledSelfAttention
 from attnflow.learn.heads.dot_product import SelfAttention as SelfAttention
+from attnflow.learn.heads.frozen import FrozenHeads as FrozenHeads
 from attnflow.learn.heads.implicit import ImplicitKernel as ImplicitKernel
 from attnflow.learn.heads.l2 import L2Attention as L2Attention
 from attnflow.learn.heads.mapped import MetricAttention as MetricAttention
@@ -44,6 +45,15 @@ from attnflow.learn.losses import token_accuracy as token_accuracy
 from attnflow.learn.losses import word_accuracy as word_accuracy
 from attnflow.learn.networks import InformationPropagationNetwork as InformationPropagationNetwork
 from attnflow.learn.parameters import parameter_count as parameter_count
+from attnflow.learn.robustness import LocalLipschitz as LocalLipschitz
+from attnflow.learn.robustness import accuracy as accuracy
+from attnflow.learn.robustness import local_lipschitz as local_lipschitz
+from attnflow.learn.robustness import noise_accuracy as noise_accuracy
+from attnflow.learn.robustness import pgd as pgd
 from attnflow.learn.training import Trained as Trained
 from attnflow.learn.training import train as train
 from attnflow.learn.transformer import EncoderDecoder as EncoderDecoder
+from attnflow.learn.variance import VarianceSplit as VarianceSplit
+from attnflow.learn.variance import has_collapsed as has_collapsed
+from attnflow.learn.variance import split_variance as split_variance
+from attnflow.learn.variance import token_spread as token_spread

@@ -130,12 +130,8 @@ class TokenSets(Learnable):
         return _mask(self.present, self.adjacency)
 
     def standardized(self) -> Self:
-        """Return the data with coordinates of mean 0 and variance 1 over the sets that hold a token for training.
-
-        Of one set all tokens count: they are all seen in training, those for testing without their labels.
-        """
-        seen = np.broadcast_to(self.train.any(axis=1, keepdims=True), self.train.shape)
-        return self.replace(tokens=_standardized(self.tokens, seen if self.present is None else seen & self.present))
+        """Return the data with coordinates of mean 0 and variance 1 over the tokens for training."""
+        return self.replace(tokens=_standardized(self.tokens, self.train))
 
 
 @value

@@ -49,19 +49,21 @@ def heat_kernel_signatures(surface: TriangulatedSurface, times: object) -> np.nd
     times = check_times(times)
     if times.min() == 0:
         raise ConfigError("`times` must be positive: at 0 all heat is in one point, and h is infinite.")
-    eigenvalues, functions = _modes(surface, count=math.ceil(_EXPONENT / (4 * math.pi * float(times.min()))))
+    eigenvalues, functions = _modes(surface, beyond=_EXPONENT / (float(times.min()) * surface.volume))
     return functions**2 @ np.exp(-surface.volume * np.outer(eigenvalues, times))
 
 
-def _modes(surface: TriangulatedSurface, *, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the smallest eigenvalues (k,) of -Lap, at least so many where there are, and functions (V, k)."""
+def _modes(surface: TriangulatedSurface, *, beyond: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return eigenvalues (k,) of -Lap, all those up to some number and more, and functions (V, k)."""
     elements = Elements(patches_of(surface), 0, 1)
     ones = np.ones(len(elements.points))
     metrics = np.broadcast_to(np.eye(2), (len(ones), 2, 2))
     stiffness, mass = elements.matrices(ReversibleCoefficients(metrics, np.zeros(len(ones))), ones)
-    if elements.size > _FEW * count:
+    count = math.ceil(beyond * surface.volume / (4 * math.pi)) + 1  # Weyl's law; long surfaces have more
+    while elements.size > _FEW * count:
         eigenvalues, functions = smallest_eigenpairs(stiffness, mass, count=count, area=surface.volume)
-    else:
-        eigenvalues, functions = scipy.linalg.eigh(stiffness.toarray(), mass.toarray())
-        functions *= math.sqrt(surface.volume)
-    return 2 * eigenvalues, functions  # the form is that of Lap / 2
+        if 2 * eigenvalues[-1] > beyond:  # the form is that of Lap / 2
+            return 2 * eigenvalues, functions
+        count *= 2
+    eigenvalues, functions = scipy.linalg.eigh(stiffness.toarray(), mass.toarray())
+    return 2 * eigenvalues, functions * math.sqrt(surface.volume)

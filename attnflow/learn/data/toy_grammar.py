@@ -1,6 +1,6 @@
 """Two languages that say the same in another order, with other agreements, and translate into one another exactly.
 
-    the source:  [adjective] noun verb [adjective] noun     "red dogs called bird", "old dog sees red birds"
+    the source:  [adjective] noun verb [adjective] noun     "red dogs called bird", "old dog fears red birds"
     the target:  noun [adjective] noun [adjective] verb     the object first, then the subject, the verb last
 
 Nouns have a number in both. In the source the verb agrees with the subject, in the present; in the target adjectives
