@@ -2,8 +2,8 @@
 
 Bodies are unions of capsules in random poses, meshes of 150 vertices; a vertex is told by the logarithms of 12
 heat-kernel signatures and belongs to one of six parts. Twenty bodies are drawn anew for each record, and each seed
-learns from 12 of them, of its own choice, and is tested on all vertices of the 8 others, whole bodies that it never saw.
-Intervals speak of seeds and choices; those of two records do not share bodies, those within one do.
+learns from 12 of them, of its own choice, and is tested on all vertices of the 8 others, whole bodies that it never
+saw. Intervals speak of seeds and choices; those of two records do not share bodies, those within one do.
 
 A linear map to 16 coordinates, one block without residual, a linear map to six logits; the block is
 
@@ -13,8 +13,8 @@ A linear map to 16 coordinates, one block without residual, a linear map to six 
     mlp_dot    <phi(x), phi(y)>, the same phi without its metric
     mlp        phi of each vertex alone, without attention
 
-All train for 300 steps of Adam at the rate .01 with the decay 5e-4, on two whole bodies each, from the same seeds.
-[RZ] segment real bodies, which are not at hand: `af.learn.meshes(folder)` reads them, and no row speaks of them. All of
+All train for 300 steps of Adam at the rate .01 with the decay 5e-4, on two whole bodies each, from the same seeds. [RZ]
+segment real bodies, which are not at hand: `af.learn.meshes(folder)` reads them, and no row speaks of them. All of
 these numbers were set before anything was measured with them, and so was it to claim what [RZ] do, that
 metric-attention is ahead; that it is for the metric and for the attention are claims of the same kind. The control
 trains metric-attention on labels that were dealt out anew.

@@ -1,7 +1,8 @@
 """Does an implicit kernel, whose spectrum is learned, guess numbers better than dot products and a linear metric?
 
-All points of a data set are the tokens of one set: a linear map to 16 coordinates, one block with residual, a linear map
-to one number, which is to be the target of each token. Half of the targets are for training; the others are guessed.
+All points of a data set are the tokens of one set: a linear map to 16 coordinates, one block with residual, a linear
+map to one number, which is to be the target of each token. Half of the targets are for training; the others are
+guessed.
 
     anisotropic   240 draws of a Gaussian process of four coordinates whose lengths are .6, 2, 6 and 18, askew
     diabetes      the progress of the disease, of 240 patients
@@ -12,9 +13,9 @@ to one number, which is to be the target of each token. Half of the targets are 
 
 All train for 200 steps of Adam at the rate .01 with the decay 5e-4, on all of the targets for training, from the same
 seeds and draws. Compared are root mean square errors b and a: (b - a)/(a + b). These numbers were set before anything
-was measured with them, and so was it to claim, as [S] do, that the implicit kernel is ahead. Nothing stops early: a kind
-that learns its targets by heart, as kernels with many frequencies can, pays for it. The control trains the implicit
-kernel on targets that were dealt out anew.
+was measured with them, and so was it to claim, as [S] do, that the implicit kernel is ahead. Nothing stops early: a
+kind that learns its targets by heart, as kernels with many frequencies can, pays for it. The control trains the
+implicit kernel on targets that were dealt out anew.
 """
 
 from functools import partial

@@ -1,18 +1,19 @@
 """Does a transformer whose attention is a learned metric, or an implicit kernel, translate better?
 
 A toy language puts together what was learned apart: a quarter of all pairs of a verb and an object come in sentences
-for testing only (240 of 560). A pre-norm transformer of one layer in the encoder and one in the decoder, 32 coordinates and
-two heads, has one kind of attention in all of its three places:
+for testing only (240 of 560). A pre-norm transformer of one layer in the encoder and one in the decoder, 32 coordinates
+and two heads, has one kind of attention in all of its three places:
 
     scaled     <Q x, K y> / sqrt k  [Vaswani]
     metric     -|phi(x) - phi(y)|^2  [RZ]
     implicit   log of a kernel whose spectrum is learned, with the norm of keys  [S]
 
 All train for 250 steps of Adam at the rate .005 with the decay 5e-4, on batches of 32 sentences, from the same seeds
-and draws. Sentences for testing are then translated word by word, the likeliest first: by BLEU, without smoothing, and by
-the share that is exact. How soon a kind learns is the step at which the loss per word, a mean over ten steps, is first
-at most 1/2; differences are relative, (b - a)/(a + b). Steps of fixed number and the level were set before anything was
-measured; so was it to claim what the papers do, that the learned kinds are ahead.
+and draws. Sentences for testing are then translated word by word, the likeliest first: by BLEU, without smoothing, and
+by the share that is exact. How soon a kind learns is the step at which the loss per word, a mean over ten steps, is
+first at most 1/2; differences are relative, (b - a)/(a + b). Sizes, steps and the level are those at which a trial of
+scaled dot products and metric-attention learned its sentences; the claims are those of the papers, that the learned
+kinds are ahead, whatever the trial said.
 
 [RZ] and [S] translate Multi30k and WMT. Their sizes are not those of this study: with files at hand,
 `af.learn.multi30k(folder)` reads the former, and no row speaks of it. The control trains metric-attention on
