@@ -11,9 +11,8 @@ blocks of 16 coordinates, and the mean over all vertices is read out:
 
 All train for 200 steps of Adam at the rate .01 with the decay 5e-4, on batches of 16 graphs, from the same seeds and
 draws. Sizes and steps are those of a first trial, kept as they were; that metric-attention is ahead is claimed whatever
-it said. The
-control trains metric-attention on labels that were dealt out anew. The graphs of [GAT], citation networks and proteins,
-are not at hand: no row speaks of them.
+it said. The control trains metric-attention on labels that were dealt out anew. The graphs of [GAT], citation networks
+and proteins, are not at hand: no row speaks of them.
 """
 
 from functools import partial
