@@ -53,6 +53,7 @@ from attnflow.learn.robustness import pgd as pgd
 from attnflow.learn.training import Trained as Trained
 from attnflow.learn.training import train as train
 from attnflow.learn.transformer import EncoderDecoder as EncoderDecoder
+from attnflow.learn.transformer import translations_of as translations_of
 from attnflow.learn.variance import VarianceSplit as VarianceSplit
 from attnflow.learn.variance import has_collapsed as has_collapsed
 from attnflow.learn.variance import split_variance as split_variance
