@@ -37,14 +37,8 @@ WIDTH, LEVEL = 16, 0.3
 
 def measure(case: dict, keys: list[jax.Array]) -> dict[str, np.ndarray]:
     """Return accuracies and differences of networks; quantities of tokens apart end in `_apart`."""
-<<<<<<< HEAD
     test = case["points"] // 5
     draws = [af.learn.moons(key=key, count=case["points"] - test, test=test) for key in keys]
-=======
-    draws = [
-        af.learn.moons(key=key, count=case["points"] - case["points"] // 5, test=case["points"] // 5) for key in keys
-    ]
->>>>>>> 56e2d707d0d9a17a2227d23894b088101ceaaa7d
     right = af.learn.stack(draws)
     wrong = af.learn.stack([draw.shuffled(key=key) for draw, key in zip(draws, keys, strict=True)])
     runs = {

@@ -14,10 +14,10 @@ from typing import Any
 import jax
 import numpy as np
 from matplotlib.figure import Figure
+from together import NAMES, network_of, trained
 
 import attnflow as af
 from attnflow.lab import plots
-from together import NAMES, network_of, trained
 
 WIDTH, STEPS, NEAR = 16, 500, 0.01
 
