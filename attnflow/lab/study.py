@@ -112,7 +112,7 @@ class Study:
         _check_claims(claims + full_claims, ladder=ladder, study=self.name)
         for quantity in self.labels:
             check_choice(quantity, "labels", [claim.quantity for claim in claims + full_claims])
-        plain = {"ladder": ladder, "quick": quick, "quick_seeds": quick_seeds}
+        plain: dict[str, Any] = {"ladder": ladder, "quick": quick, "quick_seeds": quick_seeds}
         plain |= {"claims": claims, "full_claims": full_claims}
         for name, value in (plain | {"figures": tuple(self.figures)}).items():
             object.__setattr__(self, name, value)
