@@ -61,7 +61,7 @@ def _images(spectrum: Any, draws: np.ndarray) -> np.ndarray:
 def measure(case: dict, keys: list[jax.Array]) -> dict[str, np.ndarray]:
     """Return the distances of kappa_R from the kernel of its spectrum, and from that before training."""
     spectrum, differences, expected, fewer = learned()
-    generators = [np.random.default_rng(jax.random.key_data(key)) for key in keys]
+    generators = [np.random.default_rng(np.asarray(jax.random.key_data(key))) for key in keys]
     draws = np.concatenate([each.normal(size=(case["features"], 2)) for each in generators])
     frequencies = _images(spectrum, draws).reshape(len(keys), -1, 2)
     found = np.stack([np.cos(differences @ each.T).mean(axis=1) for each in frequencies])

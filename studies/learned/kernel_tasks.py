@@ -23,7 +23,7 @@ import attnflow as af
 from attnflow.lab import plots
 
 WIDTH, CLASSES = 16, 10
-STEPS = 600
+STEPS = 1000
 Kind = Callable[[int, jax.Array], "af.learn.Heads"]  # (dim, key) -> heads
 
 
@@ -37,7 +37,7 @@ def told_apart(kinds: dict[str, Kind], keys: list[jax.Array], *, shuffled: str, 
 
 def guessed(kinds: dict[str, Kind], keys: list[jax.Array], *, shuffled: str, points: int) -> dict[str, np.ndarray]:
     """Return the root mean square error of guesses, by kind and of the one that trained on shuffled numbers."""
-    draws = [af.learn.regression("periodic", key=key, count=points).standardized() for key in keys]
+    draws = [af.learn.regression("anisotropic", key=key, count=points).standardized() for key in keys]
     dim = draws[0].inputs.shape[1]
     makes = {name: lambda key, kind=kind: kind(dim, key) for name, kind in kinds.items()}
     return _measured(makes, draws, neighbours, keys, loss=left_out, measure=error, shuffled=shuffled)

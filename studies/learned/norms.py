@@ -39,7 +39,7 @@ def accuracies(records: list) -> Figure:
 
 COMMON: dict[str, Any] = {
     "kind": "ordering", "size": "batch", "predicted": 1.0, "measures": (),
-    "hypotheses": "digits in batches of 64, width 16, one block without residual, 600 steps of Adam at .01",
+    "hypotheses": "digits in batches of 64, width 16, one block without residual, 1000 steps of Adam at .01",
 }  # fmt: skip
 without = af.Claim(
     id="S-norms/none", source="derived", quantity="none_over_two",

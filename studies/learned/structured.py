@@ -43,7 +43,7 @@ def accuracies(records: list) -> Figure:
 ahead = af.Claim(
     id="S-structured/digits", source="S", kind="ordering", quantity="structured_over_independent", size="batch",
     statement="heads that share a factor of frequencies tell more digits rightly than independent ones",
-    hypotheses="equal parameters; digits in batches of 64, width 16, one block without residual, 600 steps of Adam",
+    hypotheses="equal parameters; digits in batches of 64, width 16, one block without residual, 1000 steps of Adam",
     predicted=1.0, measures=(),
 )  # fmt: skip
 study = af.Study(
