@@ -144,7 +144,7 @@ class EncoderDecoder(eqx.Module):
             raise DataError(
                 f"`{name}` has {len(sentence)} words, and `length` of the transformer is {self.length}. Make it longer."
             )
-        return embedding[sentence] + positions(len(sentence), embedding.shape[1])
+        return embedding[sentence] + positions(len(sentence), embedding.shape[1]).astype(embedding.dtype)
 
 
 @functools.partial(eqx.filter_jit, compiler_options=LIGHT)

@@ -4,7 +4,7 @@ All points of a data set are the tokens of one set: a linear map to 16 coordinat
 map to one number, which is to be the target of each token. Half of the targets are for training; the others are
 guessed.
 
-    anisotropic   240 draws of a Gaussian process of four coordinates whose lengths are .6, 2, 6 and 18, askew
+    anisotropic   a draw of a Gaussian process at 240 points of four coordinates; lengths .6, 2, 6 and 18, askew
     diabetes      the progress of the disease, of 240 patients
 
     scaled     <Q x, K y> / sqrt k
