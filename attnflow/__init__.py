@@ -19,35 +19,6 @@ Example:
     (True, True)
 """
 
-import ast
-import sys
-from importlib import import_module
-from importlib.util import find_spec
-from pathlib import Path
-from types import ModuleType
+from attnflow._face import give_face
 
-_FACE = ast.parse(Path(__file__).with_suffix(".pyi").read_text(encoding="utf-8")).body
-_HOMES = {line.names[0].name: line.module for line in _FACE if isinstance(line, ast.ImportFrom) and line.module}
-
-
-class _Face(ModuleType):
-    """The names of `__init__.pyi`, each imported when it is first asked for: `attnflow --help` needs no JAX."""
-
-    def __getattr__(self, name: str) -> object:
-        if name in _HOMES:
-            value = getattr(import_module(_HOMES[name]), name)
-            self.__dict__[name] = value
-            return value
-        if not name.startswith("__") and find_spec(f"attnflow.{name}"):
-            return import_module(f"attnflow.{name}")
-        raise AttributeError(f"module 'attnflow' has no attribute {name!r}", name=name, obj=self)
-
-    def __setattr__(self, name: str, value: object) -> None:
-        if name not in _HOMES or not isinstance(value, ModuleType):  # `attnflow.judge` is the function, not its room
-            super().__setattr__(name, value)
-
-    def __dir__(self) -> list[str]:
-        return sorted({*super().__dir__(), *_HOMES})
-
-
-sys.modules[__name__].__class__ = _Face
+give_face(__name__, __file__)

@@ -12,5 +12,8 @@ from attnflow._xla import PROMPT, is_known
 # runs for milliseconds.
 _ROUGH = {**PROMPT, "xla_backend_optimization_level": 0}
 
+# With some of it compiling takes half of the time, and what spends its time in products of matrices is as fast.
+LIGHT: dict[str, bool | int] | None = {**PROMPT, "xla_backend_optimization_level": 1} if is_known() else None
+
 compile_promptly = functools.partial(jax.jit, compiler_options=PROMPT if is_known() else None)
 compile_roughly = functools.partial(jax.jit, compiler_options=_ROUGH if is_known() else None)

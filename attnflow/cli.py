@@ -78,6 +78,9 @@ class _Parser(argparse.ArgumentParser):
 def _parse(words: Sequence[str]) -> argparse.Namespace:
     common = _Parser(add_help=False)
     common.add_argument("--studies", type=Path, default=Path("studies"), metavar="DIR", help="default ./studies")
+    common.add_argument(
+        "--subject", metavar="NAME", help="only studies in this folder of DIR; `learned` is left out unless it is named"
+    )
     common.add_argument("--out", type=Path, default=Path(".attnflow"), metavar="DIR", help="default ./.attnflow")
     common.add_argument("--seed", type=int, default=0, metavar="S", help="master seed, default 0")
     common.add_argument("--strict", action="store_true", help="records of other code are an error, not a warning")
@@ -118,7 +121,7 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
     report = command("report", _report, "write one HTML page of all claims, figures and provenance")
     report.add_argument("-o", type=Path, default=Path("report.html"), metavar="FILE", help="default ./report.html")
     report.add_argument(
-        "--check", action="store_true", help="only compare the README and docs/claims.md with the records"
+        "--check", action="store_true", help="only compare the README and the claims in docs with the records"
     )
     export = command("export", _export, "gather the records of a study into one file")
     export.add_argument("name", metavar="STUDY", help="a name that `attnflow list` shows")
@@ -146,19 +149,21 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
 
 
 def _list(arguments: argparse.Namespace) -> int:
-    from attnflow.lab.loading import find_studies
+    from attnflow.lab.loading import SEPARATE, find_studies, separate_subjects
     from attnflow.lab.runs import read_run
 
     store = _store(arguments)
-    for study in find_studies(arguments.studies):
+    for study in find_studies(arguments.studies, subject=arguments.subject):
         run = read_run(study, store, master_seed=arguments.seed)
         done = sum(record.failed is None for record in run.found)
         print(f"{study.name}: {done} of {len(study.tasks(quick=False))} records, {run.setting or 'no'} run complete")
         words = {verdict.id: verdict.verdict for verdict in run.verdicts}
-        for claim in study.claims:
+        for claim in study.all_claims:
             control = f", control of {claim.control_of}" if claim.control_of else ""
             derived = ", derivation" if claim.derivation else ""
             print(f"    {claim.id} ({claim.kind}{derived}{control}): {words.get(claim.id, 'not yet')}")
+    for subject in separate_subjects(arguments.studies) if arguments.subject is None else ():
+        print(f"{SEPARATE[subject]}: left out, see `attnflow list --subject {subject}`")
     return 0
 
 
@@ -180,16 +185,16 @@ def _run(arguments: argparse.Namespace) -> int:
 def _verify(arguments: argparse.Namespace) -> int:
     from attnflow.judge.verdicts import exit_code
     from attnflow.lab.launchers import PATIENCE, default_jobs, in_order_of, launchers
-    from attnflow.lab.loading import find_studies
+    from attnflow.lab.loading import find_named
     from attnflow.lab.store import write_file
     from attnflow.lab.tables import last_line, verdict_table
     from attnflow.precision import enable_x64
 
     enable_x64()
     _check_folder(arguments.json, "--json")
-    studies = find_studies(arguments.studies)
-    chosen = _choose(arguments.claims, [claim for study in studies for claim in study.claims])
-    studies = [study for study in studies if any(claim.id in chosen for claim in study.claims)]
+    studies = find_named(arguments.studies, arguments.claims, subject=arguments.subject, names=_claim_words)
+    chosen = _choose(arguments.claims, [claim for study in studies for claim in study.all_claims])
+    studies = [study for study in studies if any(claim.id in chosen for claim in study.all_claims)]
     store = _store(arguments)
     store.prepare()
     if arguments.launcher:
@@ -197,6 +202,7 @@ def _verify(arguments: argparse.Namespace) -> int:
         return 0
     words = ["verify", *arguments.claims, "--full" if arguments.full else "--quick", "--seed", str(arguments.seed)]
     words += ["--studies", str(arguments.studies), "--out", str(arguments.out)]
+    words += ["--subject", arguments.subject] if arguments.subject else []
     jobs, after = (arguments.jobs, 0.0) if arguments.jobs else (default_jobs(), PATIENCE)
     with launchers(jobs - 1, words, after=after):
         summaries = _run_all(studies, store, arguments, quick=not arguments.full)
@@ -218,11 +224,10 @@ def _verify(arguments: argparse.Namespace) -> int:
 
 
 def _plot(arguments: argparse.Namespace) -> int:
-    from attnflow.lab.loading import find_studies
     from attnflow.lab.plots.drawing import draw_study
     from attnflow.lab.runs import read_run
 
-    studies = {study.name: study for study in find_studies(arguments.studies)}
+    studies = _studies_by_name(arguments, arguments.names)
     for name in arguments.names:
         check_choice(name, "STUDY", studies)
     if bool(arguments.names) == arguments.all:
@@ -239,34 +244,38 @@ def _plot(arguments: argparse.Namespace) -> int:
 
 
 def _report(arguments: argparse.Namespace) -> int:
-    from attnflow.lab.loading import find_studies
-    from attnflow.lab.report.files import check, write
+    from attnflow.lab.loading import SEPARATE, find_studies
+    from attnflow.lab.report.files import check, subjects_with_records, write
     from attnflow.lab.report.markdown import turned
     from attnflow.lab.runs import read_run
 
-    studies, store = find_studies(arguments.studies), _store(arguments)
+    store, master_seed = _store(arguments), arguments.seed
+    subjects = [arguments.subject]
+    if arguments.subject is None and not arguments.check:
+        subjects += subjects_with_records(arguments.studies, store)
+    elif arguments.subject is not None:
+        check_choice(arguments.subject, "--subject", SEPARATE)  # the others are parts of one table
+    studies = {subject: find_studies(arguments.studies, subject=subject) for subject in subjects}
     if not arguments.check:
-        print(*write(studies, store, arguments.o, master_seed=arguments.seed), sep="\n")
+        print(*write(studies, store, arguments.o, master_seed=master_seed), sep="\n")
         return 0
-    differing = check(studies, store, master_seed=arguments.seed)
-    verdicts = [
-        v for study in studies if differing for v in read_run(study, store, master_seed=arguments.seed).verdicts
-    ]
+    differing = check(studies, store, master_seed=master_seed)
+    found = [study for each in studies.values() for study in each if differing]
+    verdicts = [verdict for study in found for verdict in read_run(study, store, master_seed=master_seed).verdicts]
     for path in differing:
         print(f"{path} differs from the records; `attnflow report` writes it anew")
         committed = path.read_text(encoding="utf-8") if path.is_file() else ""
         print(*(f"    {sentence}\n" for sentence in turned(committed, verdicts)), sep="", end="")
     if not differing:
-        print("the README and docs/claims.md agree with the records")
+        print("the README and the claims in docs agree with the records")
     return 1 if differing else 0
 
 
 def _export(arguments: argparse.Namespace) -> int:
     from attnflow.lab.export import export
-    from attnflow.lab.loading import find_studies
     from attnflow.lab.runs import read_run
 
-    studies = {study.name: study for study in find_studies(arguments.studies)}
+    studies = _studies_by_name(arguments, [arguments.name])
     study = studies[check_choice(arguments.name, "STUDY", studies)]
     path = arguments.o or Path(f"{study.name}.h5")
     export(read_run(study, _store(arguments), master_seed=arguments.seed).found, path)
@@ -295,6 +304,14 @@ def _store(arguments: argparse.Namespace) -> Store:
     from attnflow.lab.store import Store
 
     return Store(arguments.out)
+
+
+def _studies_by_name(arguments: argparse.Namespace, names: Sequence[str]) -> dict[str, Study]:
+    """Return the studies among which names are to be found."""
+    from attnflow.lab.loading import find_named
+
+    found = find_named(arguments.studies, names, subject=arguments.subject, names=lambda study: [study.name])
+    return {study.name: study for study in found}
 
 
 def _run_all(studies: Iterable[Study], store: Store, arguments: argparse.Namespace, *, quick: bool) -> list[RunSummary]:
@@ -327,6 +344,11 @@ def _warn_of_other_code(records: Sequence[Record], *, strict: bool) -> None:
         raise ResultFileError(warning)
     if warning:
         print(f"attnflow: warning: {warning}", file=sys.stderr)
+
+
+def _claim_words(study: Study) -> list[str]:
+    """Return all by which claims of a study are named: their ids, and the parts before the slash."""
+    return [word for claim in study.all_claims for word in (claim.id, claim.id.split("/")[0])]
 
 
 def _choose(words: Sequence[str], claims: Sequence[Claim]) -> set[str]:

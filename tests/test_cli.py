@@ -215,7 +215,7 @@ def test_debug_lets_the_traceback_through(folder):
 
 
 def test_an_unexpected_error_is_one_message_that_names_debug(folder, capsys, monkeypatch):
-    monkeypatch.setattr(loading, "find_studies", lambda folder: 1 / 0)
+    monkeypatch.setattr(loading, "find_studies", lambda folder, subject: 1 / 0)
     assert main(["list"]) == 2
     err = capsys.readouterr().err
     assert "unexpected ZeroDivisionError" in err
@@ -245,7 +245,7 @@ def test_a_damaged_record_is_set_aside_computed_again_and_told(folder, capsys):
 
 
 def test_an_interrupt_before_the_run_exits_130(folder, capsys, monkeypatch):
-    def interrupted(folder):
+    def interrupted(folder, subject):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(loading, "find_studies", interrupted)
@@ -300,6 +300,7 @@ def test_report_writes_the_page_and_check_exits_1_if_the_table_differs(folder, c
     fake = types.SimpleNamespace(
         write=lambda studies, store, path, master_seed: [path],
         check=lambda studies, store, master_seed: [Path("README.md")],
+        subjects_with_records=lambda folder, store: [],
     )
     monkeypatch.setitem(sys.modules, "attnflow.lab.report.files", fake)
     assert main(["report"]) == 0

@@ -11,6 +11,7 @@ ROOT = Path(__file__).parents[1]
 ORDER = [
     *[
         "errors",
+        "_face",
         "_checks",
         "_values",
         "_tracing",
@@ -35,12 +36,13 @@ ORDER = [
     ],
     *["features", "profiles", "normalizations", "masks", "attention", "heads"],
     *["sums", "equations", "comparison"],
-    *["judge", "lab", "cli", "__main__"],
+    *["judge", "lab", "learn", "cli", "__main__"],
 ]
 WINGS = {"sums", "equations"}
 JUDGE_MAY_IMPORT = {"errors", "_checks", "_values", "judge"}
 WITHOUT_JAX = {
     "errors",
+    "_face",
     "_checks",
     "_values",
     "_xla",

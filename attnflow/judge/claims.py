@@ -12,8 +12,9 @@ from attnflow.judge.kinds.constant import Constant
 from attnflow.judge.kinds.exponent import Exponent
 from attnflow.judge.kinds.flag import Flag
 from attnflow.judge.kinds.identity import Identity
+from attnflow.judge.kinds.ordering import Ordering
 
-KINDS: dict[str, Kind] = {kind.name: kind for kind in (Exponent(), Constant(), Identity(), Flag())}
+KINDS: dict[str, Kind] = {kind.name: kind for kind in (Exponent(), Constant(), Identity(), Flag(), Ordering())}
 OPTIONAL = ("floor", "statistic", "correction_power")  # fields that not every kind admits
 # EmpiricalAttention, PopulationAttention, DriftDiffusion, LaplaceExpansion; TokenFlow, MeanFieldFlow, GaussianClosure
 LIVES = ("empirical", "population", "limit", "expansion", "tokens", "mean_field", "closure")
@@ -27,14 +28,14 @@ class Claim(Prediction):
         id: unique name such as "RZ3/circle".
         source: key in REFERENCES.bib, or "derived" where the study's docstring derives it.
         statement: the claim in words and symbols.
-        kind: "exponent" (d log RMS / d log size), "constant" (a limit), "identity" (every value, within a tolerance) or
-            "flag" (every value true).
+        kind: "exponent" (d log RMS / d log size), "constant" (a limit), "identity" (every value, within a tolerance),
+            "flag" (every value true) or "ordering" (a mean advantage, at least m).
         quantity: the measured array's name.
         size: the case parameter that the ladder varies.
         hypotheses: what the statement assumes.
-        predicted: the predicted exponent, constant or value; True for a flag.
+        predicted: the predicted exponent, constant or value; True for a flag, 1 for an ordering.
         margin: absolute, in units of `predicted`. Defaults: exponent 0.05, constant 0.05 |predicted|, flag 0; an
-            identity states its tolerance.
+            identity states its tolerance. An ordering of margin 1 - m claims at least m; its default, 1, at least 0.
         floor: exponents only: levels with an RMS under this number (or numbers, one per level) are dropped.
         control_of: id of the claim that this one is the negative control of.
         truth, truth_margin: of a control, what its measured number comes out as in truth, known beforehand, and within
@@ -44,7 +45,8 @@ class Claim(Prediction):
             "expansion" (of Laplace), and, where tokens move, of "tokens", "mean_field" and "closure" (of Gaussians);
             () where they come from none: one formula is checked against another, and the claim is a derivation. None
             if nothing is said about it.
-        statistic: constants only: the summary over seeds that is predicted, "mean" or "rms".
+        statistic: the summary over seeds that is predicted, of constants "mean" or "rms", of orderings "mean" or
+            "median".
         correction_power: the power q of the next term in the small quantity, one unless the theory says otherwise.
 
     Raises:
@@ -154,7 +156,8 @@ class Claim(Prediction):
         object.__setattr__(self, "measures", tuple(check_choice(life, "measures", LIVES) for life in self.measures))
 
     def _check_optional_fields(self, kind: Kind) -> None:
-        check_choice(self.statistic, "statistic", ("mean", "rms"))
+        if "statistic" in kind.admits:
+            check_choice(self.statistic, "statistic", kind.statistics)
         check_positive(self.correction_power, "correction_power")
         if self.floor is not None:
             floor = check_finite(self.floor, "floor")

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from scipy.special import stdtrit
+from scipy.special import bdtr, stdtrit
 
 from attnflow._checks import check_positive
 from attnflow.errors import ConfigError
@@ -40,6 +40,31 @@ def seed_interval(values: np.ndarray, *, statistic: str, weights: np.ndarray, co
     if statistic == "rms":
         return jackknife(values**2, np.sqrt, weights=weights, confidence=confidence)
     return jackknife(values, np.asarray, weights=weights, confidence=confidence)
+
+
+def median_interval(values: np.ndarray, *, confidence: float) -> tuple[float, float] | None:
+    """Return an interval of the median of independent draws, whatever their law; None if there are too few of them.
+
+    It goes from the k-th smallest to the k-th largest, where fewer than k of n draws lie on one side of the median with
+    probability P(Bin(n, 1/2) < k) <= (1 - confidence) / 2 at most [Thompson1936].
+
+    Args:
+        values: shape (n,).
+        confidence: level of the interval, in (0, 1).
+
+    Example:
+        >>> import numpy as np
+        >>> from attnflow.judge.intervals import median_interval
+        >>> median_interval(np.arange(10.0), confidence=0.95), median_interval(np.arange(5.0), confidence=0.95)
+        ((1.0, 8.0), None)
+    """
+    n = len(values)
+    tails = bdtr(np.arange(n), n, 0.5)
+    k = int(np.count_nonzero(tails <= (1 - confidence) / 2))
+    if k == 0:
+        return None
+    ordered = np.sort(values)
+    return float(ordered[k - 1]), float(ordered[n - k])
 
 
 def jackknife(

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from fractions import Fraction
 
 import numpy as np
 
@@ -21,10 +22,12 @@ from attnflow.judge.levels import Level, table_of
 from attnflow.judge.rates import LimitFit, RateFit
 
 # The intervals of all rows that are read together are to hold together with 95 %. By Bonferroni's inequality each then
-# needs 1 - 5 % / rows. The number is declared, a bound for all the studies together, and not counted from what happens
-# to be run: a row has the same interval alone as in the whole table.
+# needs 1 - 5 % / rows. The number is declared, a bound for all the studies of a table, and not counted from what
+# happens to be run: a row has the same interval alone as in the whole table. Separate subjects have their own tables.
 ROWS_READ_TOGETHER = 400
 FAMILY_CONFIDENCE = 1 - 0.05 / ROWS_READ_TOGETHER
+# Shares of a count, or their differences, are told from other numbers: of those one in 10^4 is so near to one.
+LARGEST_COUNT, ROUNDING = 100_000, 1e-14
 MINIMUM_NEIGHBOURS = 2.0  # with fewer, a softmax is a nearest-neighbour map and no limit theorem speaks about it
 
 
@@ -88,6 +91,11 @@ class Verdict:
     def predicted_in_words(self) -> str:
         """The prediction with its margin, or what a flag must be."""
         return KINDS[self.kind].say_predicted(self.predicted, margin=self.margin)
+
+    @property
+    def predicted_shortly(self) -> str:
+        """The prediction without its margin."""
+        return KINDS[self.kind].say_shortly(self.predicted, margin=self.margin)
 
     @property
     def truth_in_words(self) -> str:
@@ -294,6 +302,13 @@ def _flaw_of_seeds(levels: Sequence[Level]) -> str | None:
         return f"levels have different numbers of seeds: {counts}"
     if counts[0] < 2:
         return "one seed gives no interval"
-    if len(np.unique(table_of(levels), axis=1).T) < counts[0]:
+    columns, times = np.unique(table_of(levels), axis=1, return_counts=True)
+    if any(not _may_coincide(column) for column in columns.T[times > 1]):
         return "two seeds have identical values at every level: a seed was used twice"
     return None
+
+
+def _may_coincide(values: np.ndarray) -> bool:
+    """Return whether two seeds may have these values by chance: one value, which is a share as an accuracy is."""
+    share = Fraction(values[0]).limit_denominator(LARGEST_COUNT)
+    return len(values) == 1 and abs(float(share) - values[0]) < ROUNDING

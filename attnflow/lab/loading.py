@@ -6,11 +6,17 @@ import ast
 import sys
 import types
 from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from attnflow._checks import check_choice
 from attnflow.errors import ConfigError
 from attnflow.lab.imports import Helpers, text_of
 from attnflow.lab.study import Study
+
+# Folders of studies that are loaded and run only when they are named, because they need an extra or much more time, and
+# what a table of theirs is called. Each has a table, and a family of intervals, of its own.
+SEPARATE = {"learned": "Learned metrics", "questions": "Open questions"}
 
 
 def load_study(path: Path | str) -> Study:
@@ -58,30 +64,89 @@ def load_study(path: Path | str) -> Study:
     return study
 
 
-def find_studies(folder: Path | str) -> list[Study]:
+def find_studies(folder: Path | str, *, subject: str | None = None) -> list[Study]:
     """Return the studies in a folder and below it, by path; what begins with `_` or `.` is left out.
 
     Args:
         folder: of the studies; each file of it must define one, or be imported by one that lies beside it.
+        subject: the folder in it to which they are confined; unless given, those that are `SEPARATE` are left out.
 
     Raises:
         ConfigError: no such folder, no study in it, a file that is no study, or two studies or claims of one name.
     """
     folder = Path(folder)
+    paths = study_files(folder, subject=subject)
+    if not paths:
+        others = separate_subjects(folder)
+        remedy = f"a subject with `--subject {others[0]}`" if others else "the folder of the studies with `--studies`"
+        raise ConfigError(f"no study in {folder}. Pass {remedy}.")
+    helpers = {file.resolve() for path in paths for file in Helpers(path, text_of(path)).files}
+    studies = [load_study(path) for path in paths if path.resolve() not in helpers or _defines_study(text_of(path))]
+    _check_names(studies, folder=folder)
+    return studies
+
+
+def find_named(
+    folder: Path | str,
+    words: Sequence[str],
+    *,
+    subject: str | None = None,
+    names: Callable[[Study], Iterable[str]],
+) -> list[Study]:
+    """Return the studies of `find_studies`, and if some words name nothing in them, those of separate subjects as well.
+
+    Args:
+        folder: of the studies.
+        words: what is asked for; none of it need exist.
+        subject: as for `find_studies`; if it is given, nothing is sought elsewhere.
+        names: what a study has that a word may name.
+
+    Raises:
+        ConfigError: as `find_studies` does; of a separate subject, with the word for which it was loaded.
+    """
+    studies = find_studies(folder, subject=subject)
+    for other in separate_subjects(folder) if subject is None else ():
+        missing = set(words) - {name for study in studies for name in names(study)}
+        if missing:
+            try:
+                studies += find_studies(folder, subject=other)
+            except ConfigError as error:
+                word = next(word for word in words if word in missing)
+                raise ConfigError(f"{word!r} was not found, and {other!r} cannot be searched: {error}") from error
+    _check_names(studies, folder=Path(folder))
+    return studies
+
+
+def study_files(folder: Path | str, *, subject: str | None = None) -> list[Path]:
+    """Return the files of studies in a folder, or of one subject in it; the separate ones only if they are asked for.
+
+    Raises:
+        ConfigError: there are studies, but no such subject.
+    """
+    folder = Path(folder)
     paths = sorted(
         path for path in folder.rglob("*.py") if not any(part[0] in "._" for part in path.relative_to(folder).parts)
     )
-    if not paths:
-        raise ConfigError(f"no study in {folder}. Pass the folder of the studies with `--studies`.")
-    helpers = {file.resolve() for path in paths for file in Helpers(path, text_of(path)).files}
-    studies = [load_study(path) for path in paths if path.resolve() not in helpers or _defines_study(text_of(path))]
+    subjects = {path: path.relative_to(folder).parts[0] for path in paths if path.parent != folder}
+    if subject is not None and paths:
+        check_choice(subject, "--subject", dict.fromkeys(subjects.values()))
+    return [
+        path for path in paths if (subjects.get(path) == subject if subject else subjects.get(path) not in SEPARATE)
+    ]
+
+
+def separate_subjects(folder: Path | str) -> list[str]:
+    """Return those of the separate subjects that a folder of studies has."""
+    return [name for name in SEPARATE if any((Path(folder) / name).rglob("*.py"))]
+
+
+def _check_names(studies: Sequence[Study], *, folder: Path) -> None:
     names = [study.name for study in studies]
-    ids = [claim.id for study in studies for claim in study.claims]
+    ids = [claim.id for study in studies for claim in study.all_claims]
     for kind, words in (("studies", names), ("claims", ids)):
         for word, count in Counter(words).items():
             if count > 1:
                 raise ConfigError(f"{folder} holds {count} {kind} with the name {word!r}. Rename one.")
-    return studies
 
 
 def _defines_study(source: str) -> bool:

@@ -19,6 +19,7 @@ from attnflow.errors import AttnflowError
 from attnflow.lab.launchers import in_order_of
 from attnflow.lab.provenance import provenance
 from attnflow.lab.runs import Run
+from attnflow.lab.scratch import keeping_scratch, sweep_scratch
 from attnflow.lab.store import Record, Store, check_arrays
 from attnflow.lab.study import Study, Task
 from attnflow.precision import require_x64
@@ -66,6 +67,7 @@ def run_study(
     tasks = study.tasks(quick=quick, master_seed=master_seed)
     records = {task.digest: store.find(task) for task in tasks}
     missing = in_order_of(launcher, [task for task in tasks if not _is_done(records[task.digest])])
+    sweep_scratch(store, [task for task in tasks if _is_done(records[task.digest])])
     failures: list[str] = []
     computed = 0
     terminal = sys.stderr.isatty()
@@ -80,8 +82,9 @@ def run_study(
             was_absent = records[task.digest] is None
             record = store.find(task) if was_absent else None  # another launcher may have measured it meanwhile
             if record is None or record.failed:
-                record = _measure(study, task, debug=debug)
-                store.save(record)
+                with keeping_scratch(store, task):
+                    record = _measure(study, task, debug=debug)
+                    store.save(record)
             records[task.digest] = record
             computed += 1
             line = f"{study.name} {computed}/{len(missing)} {_label(task)}: {record.provenance['seconds']:.1f} s"

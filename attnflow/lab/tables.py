@@ -78,7 +78,7 @@ def _cells(verdict: Verdict) -> dict[str, str]:
         "claim": verdict.id,
         "verdict": verdict.verdict + (f" ({verdict.sort})" if verdict.sort else ""),
         "measured": _number(verdict.measured),
-        "predicted": _number(verdict.predicted),
+        "predicted": verdict.predicted_shortly,
         "interval": "" if verdict.low == verdict.high else f"[{_number(verdict.low)}, {_number(verdict.high)}]",
         "margin": _number(verdict.margin),
         "levels": str(verdict.levels) + (f" ({verdict.dropped} dropped)" if verdict.dropped else ""),

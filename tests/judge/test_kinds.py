@@ -50,7 +50,7 @@ def test_a_planted_comparison_is_caught(line):
 def test_each_kind_is_listed_under_its_name_and_judges_a_claim_that_states_everything(kind):
     assert KINDS[kind.name] is kind
     margin = 0.0 if kind.default_margin(1.0) == 0 else 0.5
-    levels = [Level(size=2.0**-k, values=[1.0], deterministic=True) for k in range(8)]
+    levels = [Level(size=2.0**-k, values=[1.0], deterministic=True) for k in range(1 if kind.name == "ordering" else 8)]
     stated = make_claim(kind=kind.name, predicted=1.0, margin=margin)
     assert judge(stated, levels).verdict == ("refuted" if kind.takes_logarithms else "supported")  # slope 0, value 1
 

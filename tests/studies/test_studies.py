@@ -1,5 +1,6 @@
 """The project's own studies: the whole quick run, once, and what must hold of it."""
 
+import functools
 import json
 import os
 import shutil
@@ -10,10 +11,12 @@ from pathlib import Path
 import pytest
 
 import attnflow as af
+from attnflow.errors import ConfigError
 from attnflow.judge.verdicts import ROWS_READ_TOGETHER
-from attnflow.lab.loading import find_studies, load_study
+from attnflow.lab.loading import find_studies, load_study, separate_subjects, study_files
 
 ROOT = Path(__file__).parents[2]
+TABLES = [None, *separate_subjects(ROOT / "studies")]  # each is read together: the main one, and each separate subject
 # Of the short studies, 23 for the five manifolds of `generator`: most of a first run's wait. One is the optimised
 # program of the coefficients, for very many rows.
 MAXIMUM_COMPILATIONS = 57
@@ -67,6 +70,11 @@ sys.exit(code)
 """
 
 
+@functools.cache
+def studies_of(table):
+    return find_studies(ROOT / "studies", subject=table)
+
+
 @pytest.fixture(scope="module")
 def quick_run(tmp_path_factory):
     """Exit code, output and rows of `attnflow verify --quick` in a fresh process with an empty store, LONG left out.
@@ -75,7 +83,7 @@ def quick_run(tmp_path_factory):
     """
     folder = tmp_path_factory.mktemp("verify")
     (folder / "studies").mkdir()
-    for path in (ROOT / "studies").rglob("*.py"):
+    for path in study_files(ROOT / "studies"):
         if path.stem not in LONG:
             shutil.copy(path, folder / "studies")
     words = [
@@ -110,8 +118,8 @@ def test_every_claim_has_a_row_and_ids_are_unique(quick_run):
     _, _, rows = quick_run
     ids = [row["id"] for row in rows]
     assert len(ids) == len(set(ids))
-    studies = find_studies(ROOT / "studies")
-    assert sorted(ids) == sorted(claim.id for study in studies if study.name not in LONG for claim in study.claims)
+    found = [claim.id for study in studies_of(None) if study.name not in LONG for claim in study.claims]
+    assert sorted(ids) == sorted(found)
 
 
 def test_every_verdict_follows_from_its_row(quick_run):
@@ -133,8 +141,15 @@ def test_every_control_is_refuted_by_its_gap(quick_run):
     assert [(row["id"], row["measured"], row["truth"]) for row in controls if row["gap"] != "supported"] == []
 
 
-def test_rows_are_at_most_as_many_as_intervals_are_planned_for():
-    assert sum(len(study.claims) for study in find_studies(ROOT / "studies")) <= ROWS_READ_TOGETHER
+@pytest.mark.parametrize("table", TABLES)
+def test_rows_of_a_table_are_at_most_as_many_as_intervals_are_planned_for(table):
+    assert sum(len(study.claims) for study in studies_of(table)) <= ROWS_READ_TOGETHER
+
+
+def test_no_study_and_no_claim_has_the_name_of_another_in_any_table():
+    studies = [study for table in TABLES for study in studies_of(table)]
+    for names in ([study.name for study in studies], [claim.id for study in studies for claim in study.claims]):
+        assert len(names) == len(set(names))
 
 
 def test_the_controls_miss_by_the_predicted_gap(quick_run):
@@ -146,8 +161,9 @@ def test_the_controls_miss_by_the_predicted_gap(quick_run):
     assert circle == pytest.approx([0.175, 0.537, 0.875], rel=0.005)  # known beforehand [RZ], to three digits
 
 
-def test_every_claim_family_has_a_control():
-    claims = [claim for study in find_studies(ROOT / "studies") for claim in study.claims]
+@pytest.mark.parametrize("table", TABLES)
+def test_every_claim_family_has_a_control(table):
+    claims = [claim for study in studies_of(table) for claim in study.claims]
     controlled = {claim.control_of for claim in claims if claim.control_of}
     assert controlled <= {claim.id for claim in claims}
     families = {claim.id.split("/")[0] for claim in claims if claim.control_of is None}
@@ -158,6 +174,16 @@ def test_every_claim_family_has_a_control():
 def test_the_quick_run_stays_within_its_budget_of_compilations(quick_run):
     (line,) = [line for line in quick_run[1].splitlines() if line.startswith("compilations:")]
     assert int(line.split()[1]) <= MAXIMUM_COMPILATIONS
+
+
+def test_a_study_that_trains_says_what_it_needs_before_it_is_run(monkeypatch):
+    monkeypatch.delattr(af, "learn", raising=False)
+    monkeypatch.delitem(sys.modules, "attnflow.learn", raising=False)
+    monkeypatch.setitem(sys.modules, "equinox", None)  # as if it were not installed
+    for path in (ROOT / "studies").rglob("*.py"):
+        if "af.learn." in path.read_text(encoding="utf-8"):
+            with pytest.raises(ConfigError, match=r"attnflow\.learn needs equinox"):
+                load_study(path)
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "studies").rglob("*.py")), ids=lambda path: path.stem)

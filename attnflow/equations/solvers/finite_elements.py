@@ -218,7 +218,9 @@ class FiniteElementSolver(Solver):
             difference = float(np.abs(fine[1][0] - coarse[1][0]).max())
             return self._left_of(difference, order=2 * self._patches.smoothness), float(fine[1][0].max())
 
-        solve = functools.partial(_eigenpairs, count=asked, area=self._surface.volume)
+        def solve(system: System) -> tuple[np.ndarray, np.ndarray]:
+            return smallest_eigenpairs(system.stiffness, system.mass, count=asked, area=self._surface.volume)
+
         (system, (eigenvalues, vectors)), error = self._refine(solve, compare, least=_FIRST_SIZE * asked)
         functions = Eigenfunctions(self._surface, system.elements, vectors[:, :count])
         return Spectrum(eigenvalues[:count], functions, error)
@@ -308,20 +310,20 @@ def factorise(matrix: csc_array) -> SuperLU:
     return splu(csc_array(matrix), permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options=options)
 
 
-def _eigenpairs(system: System, *, count: int, area: float) -> tuple[np.ndarray, np.ndarray]:
+def smallest_eigenpairs(
+    stiffness: csc_array, mass: csc_array, *, count: int, area: float
+) -> tuple[np.ndarray, np.ndarray]:
     """Return the smallest eigenvalues (k,) and vectors (N, k), of norm one in the law and with fixed signs.
 
     By Lanczos' method for (S + s M)^-1 M, s about the smallest positive eigenvalue.
     """
     shift = 1 / area
-    factor = factorise(system.stiffness + shift * system.mass)
-    inverse = LinearOperator(system.mass.shape, matvec=factor.solve, dtype=float)
-    start = np.random.default_rng(0).standard_normal(system.mass.shape[0])
-    values, vectors = eigsh(
-        system.stiffness, count, M=system.mass, sigma=-shift, which="LM", OPinv=inverse, v0=start, tol=0
-    )
+    factor = factorise(stiffness + shift * mass)
+    inverse = LinearOperator(mass.shape, matvec=factor.solve, dtype=float)
+    start = np.random.default_rng(0).standard_normal(mass.shape[0])
+    values, vectors = eigsh(stiffness, count, M=mass, sigma=-shift, which="LM", OPinv=inverse, v0=start, tol=0)
     order = np.argsort(values)
-    values, vectors = np.maximum(values[order], 0.0), vectors[:, order] * math.sqrt(float(system.mass.sum()))
+    values, vectors = np.maximum(values[order], 0.0), vectors[:, order] * math.sqrt(float(mass.sum()))
     first = np.argmax(np.abs(vectors) > 0.5 * np.abs(vectors).max(axis=0), axis=0)
     return values, vectors * np.sign(vectors[first, np.arange(count)])
 

@@ -51,6 +51,7 @@ class Kind(ABC):
         plural: as in error messages.
         figure: which figure of plots/ shows its levels, None if there is nothing to see.
         admits: the optional fields of a claim that mean something for this kind.
+        statistics: the summaries over seeds that may be claimed, the default first.
         is_ladder: whether the levels give one number together, so that each size stands once and levels share seeds.
         takes_logarithms: whether it takes logarithms of the sizes, which must then be positive.
     """
@@ -59,6 +60,7 @@ class Kind(ABC):
     plural: str
     figure: str | None
     admits: frozenset[str] = frozenset()
+    statistics: tuple[str, ...] = ("mean",)
     is_ladder: bool = False
     takes_logarithms: bool = False
 
@@ -84,6 +86,10 @@ class Kind(ABC):
     def say_predicted(self, predicted: float, *, margin: float) -> str:
         """Return the prediction with its margin as text."""
         return f"{number(predicted)} ± {number(margin, digits=2)}"
+
+    def say_shortly(self, predicted: float, *, margin: float) -> str:
+        """Return the prediction as text for a column beside that of the margin."""
+        return f"{predicted:.5g}"
 
     def say_measured(self, measured: float, *, low: float | None, high: float | None, margin: float) -> str:
         """Return what was measured, with its interval where it has one, as text."""

@@ -17,6 +17,7 @@ class Constant(Kind):
 
     name, plural, figure = "constant", "constants", "limit"
     admits = frozenset({"statistic", "correction_power"})
+    statistics = ("mean", "rms")
     is_ladder = True
 
     def default_margin(self, predicted: float) -> float:
@@ -33,6 +34,9 @@ class Constant(Kind):
             measured, half_width = fit.limit, fit.high - fit.limit
         elif levels[0].deterministic:
             measured, half_width = float(table[0]), 0.0
+        elif np.ptp(table) == 0:
+            reason = f"all {table.size} seeds give the same: no interval; an identity claims what every seed has"
+            return Reading(reason, measured=float(table[0, 0]))
         else:
             one = np.ones(1)
             measured, half_width = seed_interval(table, statistic=claim.statistic, weights=one, confidence=confidence)

@@ -23,6 +23,8 @@ from attnflow.lab.plots.metric import drift_field as drift_field
 from attnflow.lab.plots.metric import geodesics as geodesics
 from attnflow.lab.plots.metric import metric_ellipses as metric_ellipses
 from attnflow.lab.plots.metric import surface as surface
+from attnflow.lab.plots.ordering import ordering as ordering
+from attnflow.lab.plots.parts import parts as parts
 from attnflow.lab.plots.style import figure as figure
 from attnflow.lab.plots.style import image as image
 from attnflow.lab.plots.style import stamp as stamp
@@ -32,3 +34,7 @@ from attnflow.lab.plots.tokens import braids as braids
 from attnflow.lab.plots.tokens import error_over_time as error_over_time
 from attnflow.lab.plots.tokens import laws as laws
 from attnflow.lab.plots.tokens import strands as strands
+from attnflow.lab.plots.training import collapse_counts as collapse_counts
+from attnflow.lab.plots.training import dots_and_violins as dots_and_violins
+from attnflow.lab.plots.training import loss_bands as loss_bands
+from attnflow.lab.plots.training import spectrum_over_training as spectrum_over_training

@@ -15,6 +15,7 @@ from attnflow.lab.plots.distances import distances
 from attnflow.lab.plots.ladder import ladder, local_slopes
 from attnflow.lab.plots.levels import NO_LABELS
 from attnflow.lab.plots.limit import limit
+from attnflow.lab.plots.ordering import ordering
 from attnflow.lab.plots.style import GREY, INK, SYMBOLS, figure, in_lines, set_height
 
 WIDTH = 4.2  # inches, a column of a page
@@ -63,6 +64,7 @@ FIGURES: Mapping[str, Callable[..., tuple[Axes, float]]] = {
     "ladder": _ladder_over_slopes,
     "limit": _alone(limit),
     "distances": _alone(distances),
+    "ordering": _alone(ordering),
 }
 
 

@@ -1,33 +1,39 @@
-"""What `attnflow report` writes: the page, the summary of claims in the README, and docs/claims.md."""
+"""What `attnflow report` writes: the page, and for each table its summary in the README and the page of its claims."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from attnflow.errors import ConfigError
+from attnflow.lab.imports import text_of
+from attnflow.lab.loading import separate_subjects, study_files
 from attnflow.lab.plots.drawing import README
 from attnflow.lab.report.markdown import claims_markdown, summary_markdown, without_measured
 from attnflow.lab.report.page import page
-from attnflow.lab.runs import Run, read_run
+from attnflow.lab.report.table import Table
+from attnflow.lab.runs import read_run
 from attnflow.lab.store import Store, write_file
 from attnflow.lab.study import Study
 
-START, END = "<!-- claims -->", "<!-- /claims -->"
-CLAIMS = Path("docs", "claims.md")  # beside the README
+START, END = "<!-- claims -->", "<!-- /claims -->"  # in the README; those of a separate subject have its name in them
+CLAIMS = Path("docs", "claims.md")  # beside the README; of a separate subject docs/claims_<subject>.md
+Studies = Mapping[str | None, Sequence[Study]]  # by their subject, None for the main ones
 
 
 def write(
-    studies: Sequence[Study], store: Store, path: Path | str, *, master_seed: int = 0, readme: Path = README
+    studies: Studies, store: Store, path: Path | str, *, master_seed: int = 0, readme: Path = README
 ) -> list[Path]:
-    """Write the page and, if the README has a place for claims, their summary there and docs/claims.md beside it.
+    """Write the page and, of each table for which the README has a place, its summary there and the page of its claims.
 
     Args:
-        studies: all that the page is about.
+        studies: of each table that the page is about; nothing is said of one of which nothing has been run.
         store: where their records are.
         path: of the page.
         master_seed: of the runs.
-        readme: the file that may hold the lines `<!-- claims -->` and `<!-- /claims -->`.
+        readme: the file that may hold the lines `<!-- claims -->` and `<!-- /claims -->`, or `<!-- claims SUBJECT -->`
+            and `<!-- /claims SUBJECT -->`.
 
     Returns:
         The files that were written, the page first.
@@ -39,52 +45,80 @@ def write(
     path = Path(path)
     if not path.absolute().parent.is_dir():
         raise ConfigError(f"`-o` is {path}, but its folder does not exist. Create it first.")
-    runs = _runs(studies, store, master_seed=master_seed)
-    texts = {path: page(runs, bad_files=store.bad_files(), master_seed=master_seed)}
-    if _has_place(readme):
-        texts |= _committed(runs, master_seed=master_seed, readme=readme)
+    tables = _tables(studies, store, master_seed=master_seed)
+    texts = {path: page(tables, bad_files=store.bad_files(), master_seed=master_seed)}
+    placed = [table for table in tables if _has_place(readme, table.subject)]
+    texts |= _committed(placed, master_seed=master_seed, readme=readme)
     for file, text in texts.items():
         file.parent.mkdir(exist_ok=True)
         write_file(file, text.encode())
     return list(texts)
 
 
-def check(studies: Sequence[Study], store: Store, *, master_seed: int = 0, readme: Path = README) -> list[Path]:
-    """Return those of the README and docs/claims.md that say something else than what follows from the records.
+def check(studies: Studies, store: Store, *, master_seed: int = 0, readme: Path = README) -> list[Path]:
+    """Return those of the README and the pages of claims that say something else than what follows from the records.
 
     Measured numbers may differ: other processors round otherwise. Claims, predictions and verdicts may not.
 
     Raises:
-        ConfigError: the README has no place for claims, or nothing has been run.
+        ConfigError: the README has no place for the claims, or nothing has been run.
     """
-    if not _has_place(readme):
-        raise ConfigError(f"{readme} holds no lines {START} and {END}. Put them where the claims are to stand.")
-    texts = _committed(_runs(studies, store, master_seed=master_seed), master_seed=master_seed, readme=readme)
+    for subject in studies:
+        if not _has_place(readme, subject):
+            start, end = _marks(subject)
+            raise ConfigError(f"{readme} holds no lines {start} and {end}. Put them where the claims are to stand.")
+    tables = _tables(studies, store, master_seed=master_seed)
+    texts = _committed(tables, master_seed=master_seed, readme=readme)
     return [file for file, text in texts.items() if without_measured(_read(file)) != without_measured(text)]
 
 
-def _runs(studies: Sequence[Study], store: Store, *, master_seed: int) -> list[Run]:
-    runs = [read_run(study, store, master_seed=master_seed) for study in studies]
-    if all(run.setting is None for run in runs):
+def subjects_with_records(folder: Path | str, store: Store) -> list[str]:
+    """Return the separate subjects of which there are records, by the names in their files: none of them is loaded."""
+    recorded = {path.name for path in store.folder.glob("records/*")}
+    return [
+        subject
+        for subject in separate_subjects(folder)
+        if any(
+            recorded & set(re.findall(r"""\bname\s*=\s*["']([a-z0-9_-]+)["']""", text_of(path)))
+            for path in study_files(folder, subject=subject)
+        )
+    ]
+
+
+def _tables(studies: Studies, store: Store, *, master_seed: int) -> list[Table]:
+    tables = [
+        Table(tuple(read_run(study, store, master_seed=master_seed) for study in each), subject)
+        for subject, each in studies.items()
+    ]
+    if not any(table.has_been_run for table in tables):
         raise ConfigError(
             f"no study has been run in {store.folder} with master seed {master_seed}. Run `attnflow verify` first."
         )
-    return runs
+    return [table for table in tables if table.has_been_run]
 
 
-def _committed(runs: Sequence[Run], *, master_seed: int, readme: Path) -> dict[Path, str]:
-    """Return what the README and docs/claims.md are to hold."""
-    before, rest = _read(readme).split(START, 1)
-    summary = summary_markdown(runs, master_seed=master_seed)
-    return {
-        readme: f"{before}{START}\n{summary}\n{END}{rest.split(END, 1)[1]}",
-        readme.parent / CLAIMS: claims_markdown(runs, master_seed=master_seed),
-    }
+def _committed(tables: Sequence[Table], *, master_seed: int, readme: Path) -> dict[Path, str]:
+    """Return what the README and the pages of claims are to hold."""
+    texts = {readme: _read(readme)} if tables else {}
+    for table in tables:
+        claims = CLAIMS.with_stem(f"{CLAIMS.stem}_{table.subject}") if table.subject else CLAIMS
+        start, end = _marks(table.subject)
+        before, rest = texts[readme].split(start, 1)
+        summary = summary_markdown(table, claims=claims, master_seed=master_seed)
+        texts[readme] = f"{before}{start}\n{summary}\n{end}{rest.split(end, 1)[1]}"
+        texts[readme.parent / claims] = claims_markdown(table, master_seed=master_seed)
+    return texts
 
 
-def _has_place(readme: Path) -> bool:
-    text = _read(readme)
-    return -1 < text.find(START) < text.find(END)
+def _marks(subject: str | None) -> tuple[str, str]:
+    """Return the lines between which the README has the summary of a table."""
+    words = f"claims {subject}" if subject else "claims"
+    return START.replace("claims", words), END.replace("claims", words)
+
+
+def _has_place(readme: Path, subject: str | None) -> bool:
+    start, end = map(_read(readme).find, _marks(subject))
+    return -1 < start < end
 
 
 def _read(file: Path) -> str:

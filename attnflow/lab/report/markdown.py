@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from attnflow.judge.claims import Claim
 from attnflow.judge.verdicts import Verdict, is_expected
@@ -12,10 +13,11 @@ from attnflow.lab.plots.drawing import figure_name, with_controls
 from attnflow.lab.plots.style import SYMBOLS
 from attnflow.lab.report.describing import docstring_blocks
 from attnflow.lab.report.formulas import github
+from attnflow.lab.report.table import Table
 from attnflow.lab.report.words import settings_in_words, summary_in_words
 from attnflow.lab.runs import Run
 
-HEAD = """# Every claim
+HEAD = """# {title}
 
 Written by `attnflow report` from the records of a run, not by hand. What the words mean is said in the
 [README](../README.md#what-the-numbers-say); a control, known to be false, stands below its claim and must be refuted,
@@ -23,34 +25,36 @@ by the gap between what it predicts and what its number is in truth. A derivatio
 runs no attention. A claim's name leads to its figure."""
 
 
-def summary_markdown(runs: Sequence[Run], *, master_seed: int) -> str:
-    """Return what the README says of the claims: the sums, and one line for each study.
+def summary_markdown(table: Table, *, claims: Path, master_seed: int) -> str:
+    """Return what the README says of the claims of a table: the sums, and one line for each study.
 
     Args:
-        runs: of all studies.
+        table: the runs of its studies.
+        claims: the page of every claim, beside the README.
         master_seed: of the runs.
     """
     lines = []
-    for run in runs:
+    for run in table.runs:
         verdicts = run.verdicts
         controls = [is_expected(verdict) for verdict in verdicts if verdict.control]
-        claims = _counts([verdict for verdict in verdicts if not verdict.control])
+        counts = _counts([verdict for verdict in verdicts if not verdict.control])
         refuted = f"{sum(controls)} of {len(controls)}" if controls else "–"
-        study = f"[{run.study.name}](docs/claims.md#{run.study.name})"
-        lines.append([study, _question(run), claims or "not run", refuted])
-    table = _table(["study", "question", "claims", "controls refuted"], lines)
-    return f"{_sums(runs, master_seed=master_seed)}\n\n{table}"
+        study = f"[{run.study.name}]({claims.as_posix()}#{run.study.name})"
+        lines.append([study, _question(run), counts or "not run", refuted])
+    rows = _table(["study", "question", "claims", "controls refuted"], lines)
+    return f"{_sums(table, master_seed=master_seed)}\n\n{rows}"
 
 
-def claims_markdown(runs: Sequence[Run], *, master_seed: int) -> str:
-    """Return the page of every claim: a table for each study, with statements in TeX as GitHub renders it.
+def claims_markdown(table: Table, *, master_seed: int) -> str:
+    """Return the page of every claim of a table: one for each study, with statements in TeX as GitHub renders it.
 
     Args:
-        runs: of all studies.
+        table: the runs of its studies.
         master_seed: of the runs.
     """
-    parts = [HEAD, _sums(runs, master_seed=master_seed)]
-    for run in runs:
+    title = f"{table.title}: every claim" if table.title else "Every claim"
+    parts = [HEAD.format(title=title), _sums(table, master_seed=master_seed)]
+    for run in table.runs:
         parts += [f"## {run.study.name}", _question(run), _claims_of(run) if run.setting else "Not run."]
     return "\n\n".join(parts) + "\n"
 
@@ -125,9 +129,8 @@ def _counts(claims: Sequence[Verdict]) -> str:
     )
 
 
-def _sums(runs: Sequence[Run], *, master_seed: int) -> str:
-    verdicts = [verdict for run in runs for verdict in run.verdicts]
-    return f"{settings_in_words(runs)}, master seed {master_seed}. {github(summary_in_words(verdicts))}"
+def _sums(table: Table, *, master_seed: int) -> str:
+    return f"{settings_in_words(table.runs)}, master seed {master_seed}. {github(summary_in_words(table.verdicts))}"
 
 
 def _question(run: Run) -> str:

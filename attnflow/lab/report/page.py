@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +20,16 @@ from attnflow.lab.plots.style import SYMBOLS, image
 from attnflow.lab.provenance import different_code
 from attnflow.lab.report.describing import docstring_blocks, provenance, references, what_was_run
 from attnflow.lab.report.formulas import ascii_mathematics, tex
+from attnflow.lab.report.table import Table
 from attnflow.lab.report.words import levels_in_words, settings_in_words, summary_in_words, verdict_in_words
 from attnflow.lab.runs import Run
 
 
-def page(runs: Sequence[Run], *, bad_files: Sequence[Path], master_seed: int) -> str:
+def page(tables: Sequence[Table], *, bad_files: Sequence[Path], master_seed: int) -> str:
     """Return the page as HTML: self-contained, without scripts, with everything escaped.
 
     Args:
-        runs: of all studies.
+        tables: of all claims, the one with which the page begins first.
         bad_files: records that were set aside as damaged.
         master_seed: of the runs.
     """
@@ -37,17 +39,24 @@ def page(runs: Sequence[Run], *, bad_files: Sequence[Path], master_seed: int) ->
     )  # fmt: skip
     environment.filters |= {"ascii": ascii_mathematics, "tex": tex, "levels": levels_in_words}
     environment.filters |= {"words": verdict_in_words, "tone": _tone, "breakable": _breakable}
-    verdicts = [verdict for run in runs for verdict in run.verdicts]
+    verdicts = [verdict for table in tables for verdict in table.verdicts]
+    numbers = count()
     return environment.get_template("page.html.jinja").render(
-        summary=summary_in_words(verdicts),
-        settings=settings_in_words(runs),
         master_seed=master_seed,
         confidence=f"{100 * FAMILY_CONFIDENCE:g} %",
         minimum_levels=MINIMUM_LEVELS,
         symbols=SYMBOLS,
-        verdicts=verdicts,
+        tables=[
+            {
+                "title": table.title,
+                "settings": settings_in_words(table.runs),
+                "summary": summary_in_words(table.verdicts),
+                "verdicts": table.verdicts,
+                "sections": [_section(run, prefix=f"s{next(numbers)}") for run in table.runs],
+            }
+            for table in tables
+        ],
         anchors={verdict.id: f"claim-{number}" for number, verdict in enumerate(verdicts)},
-        sections=[_section(run, prefix=f"s{number}") for number, run in enumerate(runs)],
         bad_files=[path.name for path in bad_files],
         references=references({verdict.source for verdict in verdicts}),
     )
@@ -60,7 +69,7 @@ def _section(run: Run, *, prefix: str) -> dict[str, Any]:
         name: _inline_svg(drawn, prefix=f"{prefix}-{number}-", title=name)
         for number, (name, drawn) in enumerate(study_figures(run).items() if run.setting else ())
     }
-    of_claims = {figure_name(claim) for claim in run.study.claims}
+    of_claims = {figure_name(claim) for claim in run.study.all_claims}
     return {
         "study": run.study,
         "setting": run.setting,
@@ -79,7 +88,7 @@ def _section(run: Run, *, prefix: str) -> dict[str, Any]:
 def _claims(run: Run, figures: Mapping[str, Markup]) -> list[dict[str, Any]]:
     """Return each claim with its verdict, its figure, and its controls, of which each is the same."""
     verdicts: dict[str, Verdict] = {verdict.id: verdict for verdict in run.verdicts}
-    claims = run.study.claims
+    claims = run.study.all_claims
     plain = {claim.id for claim in claims if claim.control_of is None}
 
     def entry(claim: Claim, controls: Sequence[Claim]) -> dict[str, Any]:

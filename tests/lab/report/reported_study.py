@@ -68,7 +68,7 @@ def ran(source=SOURCE, *, quick=True, master_seed=0):
 
 
 def written(study, store, **options):
-    path, *_ = write([study], store, "page.html", **options)
+    path, *_ = write({None: [study]}, store, "page.html", **options)
     return path.read_text(encoding="utf-8")
 
 

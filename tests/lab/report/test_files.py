@@ -31,7 +31,7 @@ def place(folder):
 
 def test_every_claim_stands_in_docs_with_its_statement_in_tex_and_its_numbers(place, no_figures):
     study, store = ran()
-    assert write([study], store, "page.html")[1:] == [README, CLAIMS]
+    assert write({None: [study]}, store, "page.html")[1:] == [README, CLAIMS]
     rate, control, limit, holds = rows_of(CLAIMS.read_text(encoding="utf-8"))
     verdict, *_ = read_run(study, store, setting="quick").verdicts
     assert rate == [
@@ -49,7 +49,7 @@ def test_the_readme_gets_the_sums_and_one_line_for_each_study(place, no_figures)
     study, store = ran()
     with open("other.py", "w", encoding="utf-8") as file:
         file.write(SOURCE.replace('name="toy"', 'name="other"').replace('"toy/', '"other/'))
-    write([study, load_study("other.py")], store, "page.html")
+    write({None: [study, load_study("other.py")]}, store, "page.html")
     text = README.read_text(encoding="utf-8")
     assert text.startswith(f"# Before\n\n{START}\nQuick run: toy; Not run: other, master seed 0. 3 claims measured: 3")
     assert text.endswith(f"{END}\n\nAfter\n")
@@ -70,22 +70,22 @@ def test_the_readme_and_the_claims_name_the_master_seed_of_the_run(place, no_fig
     written(study, store, master_seed=7)
     for file in (README, CLAIMS):
         assert "Quick run, master seed 7. " in file.read_text(encoding="utf-8")
-    assert check([study], store, master_seed=7) == []
+    assert check({None: [study]}, store, master_seed=7) == []
 
 
 def test_an_edited_readme_and_edited_claims_are_detected(place, no_figures):
     study, store = ran()
-    assert check([study], store) == [README, CLAIMS]
+    assert check({None: [study]}, store) == [README, CLAIMS]
     written(study, store)
-    assert check([study], store) == []
+    assert check({None: [study]}, store) == []
     for file, old, new in ((README, "● 3 supported", "● 4 supported"), (CLAIMS, "● supported", "✕ refuted")):
         text = file.read_text(encoding="utf-8")
         assert old in text
         file.write_text(text.replace(old, new, 1), encoding="utf-8")
-        assert check([study], store) == [file]
+        assert check({None: [study]}, store) == [file]
         file.write_text(text, encoding="utf-8")
     CLAIMS.unlink()
-    assert check([study], store) == [CLAIMS]
+    assert check({None: [study]}, store) == [CLAIMS]
 
 
 def test_a_measured_number_may_differ_and_a_predicted_one_may_not(place, no_figures):
@@ -96,7 +96,7 @@ def test_a_measured_number_may_differ_and_a_predicted_one_may_not(place, no_figu
     for number, differing in ((measured, []), (predicted, [CLAIMS])):
         CLAIMS.write_text(text.replace(f" {number} ", " 7 ", 1), encoding="utf-8")
         assert f" {number} " in text
-        assert check([study], store) == differing
+        assert check({None: [study]}, store) == differing
 
 
 @pytest.mark.parametrize("cells", [1, 4, 5, 6, 7])
@@ -131,7 +131,7 @@ def test_text_around_the_summary_is_free(folder, no_figures):
     README.write_text(f"{START}\n{END}", encoding="utf-8")
     written(study, store)
     README.write_text("A new line.\n" + README.read_text(encoding="utf-8") + "\nAnother.", encoding="utf-8")
-    assert check([study], store) == []
+    assert check({None: [study]}, store) == []
 
 
 def test_only_the_first_place_holds_the_summary(folder, no_figures):
@@ -143,7 +143,7 @@ def test_only_the_first_place_holds_the_summary(folder, no_figures):
     assert text.startswith(f"Before.\n{START}\nQuick run")
     assert text.endswith(f"|\n{END}{after}")
     assert "old" not in text
-    assert check([study], store) == []
+    assert check({None: [study]}, store) == []
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def test_a_readme_without_a_place_for_claims_is_left_alone(folder, no_figures, t
     assert README.read_text(encoding="utf-8") == text
     assert not CLAIMS.exists()
     with pytest.raises(ConfigError, match="<!-- claims -->"):
-        check([study], store)
+        check({None: [study]}, store)
 
 
 def test_derivations_are_counted_apart_and_controls_say_their_gap(place, no_figures):
@@ -166,7 +166,7 @@ def test_derivations_are_counted_apart_and_controls_say_their_gap(place, no_figu
         'control_of="toy/rate",', 'control_of="toy/rate", truth=1.0,'
     )
     study, store = ran(derived)
-    write([study], store, "page.html")
+    write({None: [study]}, store, "page.html")
     summary = README.read_text(encoding="utf-8")
     assert "2 claims measured: 2 supported, 0 refuted, 0 inconclusive, 0 invalid. 1 derivations," in summary
     assert "Negative controls refuted, as they must be: 1 of 1, by the predicted gap 1 of 1." in summary
@@ -179,7 +179,7 @@ def test_derivations_are_counted_apart_and_controls_say_their_gap(place, no_figu
 @pytest.mark.parametrize(("truth", "sort"), [(1.0, "control"), (0.5, "control, gap missed")])
 def test_a_control_that_is_refuted_by_another_gap_is_not_as_expected(place, no_figures, truth, sort):
     study, store = ran(SOURCE.replace('control_of="toy/rate",', f'control_of="toy/rate", truth={truth},'))
-    write([study], store, "page.html")
+    write({None: [study]}, store, "page.html")
     _, control, *_ = rows_of(CLAIMS.read_text(encoding="utf-8"))
     assert control[-1] == f"✕ refuted ({sort})"
     assert ("Not as expected: toy/&lt;script>" in README.read_text(encoding="utf-8")) == (truth != 1.0)
@@ -197,6 +197,6 @@ def test_dropped_levels_are_told(folder):
 def test_a_report_on_nothing_is_refused(folder):
     study, _ = ran()
     with pytest.raises(ConfigError, match="attnflow verify"):
-        write([study], Store("empty"), "page.html")
+        write({None: [study]}, Store("empty"), "page.html")
     with pytest.raises(ConfigError, match="folder does not exist"):
-        write([study], Store("out"), "no/page.html")
+        write({None: [study]}, Store("out"), "no/page.html")

@@ -81,7 +81,7 @@ def test_a_study_that_has_not_been_run_is_listed_as_such(folder, no_figures):
     study, store = ran()
     with open("other.py", "w", encoding="utf-8") as file:
         file.write(SOURCE.replace('name="toy"', 'name="other"').replace('"toy/', '"other/'))
-    shown = words_of(write([study, load_study("other.py")], store, "page.html")[0].read_text(encoding="utf-8"))
+    shown = words_of(write({None: [study, load_study("other.py")]}, store, "page.html")[0].read_text(encoding="utf-8"))
     assert "Quick run: toy; Not run: other" in shown
     assert "This study has not been run." in shown
     assert "other/rate" in shown

@@ -1,0 +1,1 @@
+"""Attention of several heads whose parameters are learned: one kind per file."""
