@@ -142,7 +142,7 @@ def separate_subjects(folder: Path | str) -> list[str]:
 
 def _check_names(studies: Sequence[Study], *, folder: Path) -> None:
     names = [study.name for study in studies]
-    ids = [claim.id for study in studies for claim in study.claims]
+    ids = [claim.id for study in studies for claim in study.all_claims]
     for kind, words in (("studies", names), ("claims", ids)):
         for word, count in Counter(words).items():
             if count > 1:

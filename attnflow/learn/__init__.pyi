@@ -1,5 +1,11 @@
 from attnflow.learn.blocks import PointwiseBlock as PointwiseBlock
 from attnflow.learn.blocks import PropagationBlock as PropagationBlock
+from attnflow.learn.bridge import Clusters as Clusters
+from attnflow.learn.bridge import TrainedLayer as TrainedLayer
+from attnflow.learn.bridge import keep_parameters as keep_parameters
+from attnflow.learn.bridge import layer_of as layer_of
+from attnflow.learn.bridge import respond as respond
+from attnflow.learn.bridge import snapshots as snapshots
 from attnflow.learn.data.base import GraphSets as GraphSets
 from attnflow.learn.data.base import Regression as Regression
 from attnflow.learn.data.base import TokenSets as TokenSets
@@ -23,6 +29,7 @@ from attnflow.learn.data.sentences import decode as decode
 from attnflow.learn.data.toy_grammar import toy_translation as toy_translation
 from attnflow.learn.data.toy_grammar import translate as translate
 from attnflow.learn.data.toy_grammar import translate_back as translate_back
+from attnflow.learn.diffusion import DiffusionFit as DiffusionFit
 from attnflow.learn.graph_network import GraphAttentionNetwork as GraphAttentionNetwork
 from attnflow.learn.heads.additive import AdditiveAttention as AdditiveAttention
 from attnflow.learn.heads.base import Heads as Heads
@@ -45,6 +52,8 @@ from attnflow.learn.losses import token_accuracy as token_accuracy
 from attnflow.learn.losses import word_accuracy as word_accuracy
 from attnflow.learn.networks import InformationPropagationNetwork as InformationPropagationNetwork
 from attnflow.learn.parameters import parameter_count as parameter_count
+from attnflow.learn.regime import Regime as Regime
+from attnflow.learn.regime import regime_of as regime_of
 from attnflow.learn.robustness import LocalLipschitz as LocalLipschitz
 from attnflow.learn.robustness import accuracy as accuracy
 from attnflow.learn.robustness import local_lipschitz as local_lipschitz

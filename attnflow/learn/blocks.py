@@ -53,8 +53,8 @@ class PropagationBlock(eqx.Module):
         Example:
             >>> import jax, numpy as np, attnflow as af
             >>> block = af.learn.PropagationBlock.of(af.learn.MetricAttention)
-            >>> af.learn.InformationPropagationNetwork(2, 8, 3, block=block, key=jax.random.key(0))(np.ones((5, 2))).shape
-            (5, 3)
+            >>> block(8, jax.random.key(0))(np.ones((5, 8))).shape
+            (5, 8)
         """
 
         def block(width: int, key: jax.Array) -> PropagationBlock:

@@ -1,8 +1,8 @@
 """Two tasks for kernels that are learned: written digits told apart, and numbers guessed from their neighbours.
 
 Digits are tokens of a batch of 64 that attend to one another: a linear map to 16 coordinates, one block without
-residual, a linear map to ten logits. Half of them, of every digit, is for training: a step of Adam sees 64 of these. The
-others are told apart in batches of 64.
+residual, a linear map to ten logits. Half of them, of every digit, is for training: a step of Adam sees 64 of these.
+The others are told apart in batches of 64.
 
 Numbers are guessed as attention itself would: the guess at a point is the average of the numbers for training, weighed
 by one head between the point and theirs. Weights are learned by guessing each number for training from all others.
@@ -12,16 +12,18 @@ answers that are dealt out anew, and say nothing about the rest.
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from matplotlib.figure import Figure
 
 import attnflow as af
+from attnflow.lab import plots
 
 WIDTH, CLASSES = 16, 10
-STEPS, EVERY = 1000, 250
+STEPS = 1000
 Kind = Callable[[int, jax.Array], "af.learn.Heads"]  # (dim, key) -> heads
 
 
@@ -29,23 +31,16 @@ def told_apart(kinds: dict[str, Kind], keys: list[jax.Array], *, shuffled: str, 
     """Return the share of digits that are told rightly, by kind and of the one that trained on shuffled labels."""
     draws = [af.learn.digits(key=key) for key in keys]
     makes = {name: _network_of(kind) for name, kind in kinds.items()}
-    return _measured(
-        makes,
-        draws,
-        functools.partial(_batches, size=batch),
-        keys,
-        loss=cross_entropy,
-        measure=accuracy,
-        shuffled=shuffled,
-    )
+    arrays_of = functools.partial(_batches, size=batch)
+    return _measured(makes, draws, arrays_of, keys, loss=cross_entropy, measure=accuracy, shuffled=shuffled)
 
 
 def guessed(kinds: dict[str, Kind], keys: list[jax.Array], *, shuffled: str, points: int) -> dict[str, np.ndarray]:
     """Return the root mean square error of guesses, by kind and of the one that trained on shuffled numbers."""
-    draws = [af.learn.regression("periodic", key=key, count=points).standardized() for key in keys]
+    draws = [af.learn.regression("anisotropic", key=key, count=points).standardized() for key in keys]
     dim = draws[0].inputs.shape[1]
     makes = {name: lambda key, kind=kind: kind(dim, key) for name, kind in kinds.items()}
-    return _measured(makes, draws, _neighbours, keys, loss=left_out, measure=error, shuffled=shuffled)
+    return _measured(makes, draws, neighbours, keys, loss=left_out, measure=error, shuffled=shuffled)
 
 
 def _measured(
@@ -57,13 +52,24 @@ def _measured(
     def trained(make: Callable, draws: list) -> np.ndarray:
         data = jax.tree.map(lambda *leaves: np.stack(leaves), *map(arrays_of, draws))
         reached = af.learn.train(
-            make, loss, data, keys=keys, steps=STEPS, every=EVERY, measure=measure, weight_decay=0.0, bar=False
-        )
+            make, loss, data,
+            keys=keys, steps=STEPS, every=STEPS // 4, measure=measure, checkpoint=af.scratch_folder(), bar=False,
+        )  # fmt: skip
         (values,) = reached.history.values()
         return np.asarray(values[:, -1], dtype=float)
 
     others = [draw.shuffled(key=key) for draw, key in zip(draws, keys, strict=True)]
     return {name: trained(make, draws) for name, make in makes.items()} | {"shuffled": trained(makes[shuffled], others)}
+
+
+def accuracy_figure(arrays: Mapping[str, np.ndarray], names: Mapping[str, str]) -> Figure:
+    """Return the share of digits that every seed of every kind tells rightly."""
+    drawn = plots.figure(width=6.4, height=4.2)
+    values = {words: arrays[name] for name, words in names.items()}
+    plots.dots_and_violins(
+        drawn.add_subplot(), values=values, label="share of digits told rightly", reference=1 / CLASSES
+    )
+    return drawn
 
 
 def cross_entropy(model: Callable, data: dict, key: jax.Array) -> jax.Array:
@@ -108,7 +114,7 @@ def _batches(draw: "af.learn.TokenSets", *, size: int) -> dict[str, np.ndarray]:
     }  # fmt: skip
 
 
-def _neighbours(draw: "af.learn.Regression") -> dict[str, np.ndarray]:
+def neighbours(draw: "af.learn.Regression") -> dict[str, np.ndarray]:
     """Return the points for training with their numbers, and the others with those that are sought."""
     train = draw.train
     return {

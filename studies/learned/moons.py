@@ -26,10 +26,10 @@ from typing import Any
 
 import jax
 import numpy as np
+from matplotlib.figure import Figure
+from together import NAMES, accuracy_figure, compared, labels_of, loss_figure, network_of, trained
 
 import attnflow as af
-from attnflow.lab import plots
-from together import compared, network_of, trained
 
 KINDS = ("self", "l2", "metric", "mlp_dot", "mlp", "linear", "frozen")
 WIDTH, LEVEL = 16, 0.3
@@ -37,7 +37,8 @@ WIDTH, LEVEL = 16, 0.3
 
 def measure(case: dict, keys: list[jax.Array]) -> dict[str, np.ndarray]:
     """Return accuracies and differences of networks; quantities of tokens apart end in `_apart`."""
-    draws = [af.learn.moons(key=key, count=case["points"] - case["points"] // 5, test=case["points"] // 5) for key in keys]
+    test = case["points"] // 5
+    draws = [af.learn.moons(key=key, count=case["points"] - test, test=test) for key in keys]
     right = af.learn.stack(draws)
     wrong = af.learn.stack([draw.shuffled(key=key) for draw, key in zip(draws, keys, strict=True)])
     runs = {
@@ -54,7 +55,8 @@ def measure(case: dict, keys: list[jax.Array]) -> dict[str, np.ndarray]:
 def claims(place: str, end: str) -> list[af.Claim]:
     """Return the claims of one protocol."""
     common: dict[str, Any] = dict(
-        source="RZ", size="points",
+        source="RZ",
+        size="points",
         hypotheses=f"moons, 160 + 40 tokens, trained and tested {place.split('-')[-1]}; one block, 2000 steps of Adam",
     )
     accuracies = [
@@ -109,3 +111,31 @@ def claims(place: str, end: str) -> list[af.Claim]:
             statement="self-attention varies at least as much with the seed as metric-attention", **common,
         ),
     ]  # fmt: skip
+
+
+def losses(records: list) -> Figure:
+    """Return the losses of all networks, trained and tested together."""
+    return loss_figure(records[0][1], NAMES)
+
+
+def accuracies(records: list) -> Figure:
+    """Return what each seed of each network finds, trained and tested together."""
+    return accuracy_figure(records[0][1], NAMES, chance=0.5)
+
+
+study = af.Study(
+    name="moons",
+    measure=measure,
+    ladder=[{"points": 200, "protocol": protocol} for protocol in ("together", "apart")],
+    quick=1,
+    seeds=30,
+    quick_seeds=10,
+    claims=claims("moons", ""),
+    full_claims=claims("moons-apart", "_apart"),
+    figures=[losses, accuracies],
+    labels={
+        f"{quantity}{end}": words
+        for end in ("", "_apart")
+        for quantity, words in labels_of(KINDS[:-1], ("self", "l2", "frozen", "mlp_dot", "mlp"), level=LEVEL).items()
+    },
+)

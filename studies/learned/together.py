@@ -1,13 +1,15 @@
 """What the studies of learned metrics have in common: networks by the name of what their tokens do, trained alike."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import jax
 import numpy as np
+from matplotlib.figure import Figure
 
 import attnflow as af
+from attnflow.lab import plots
 
 STEPS, RATE, DECAY = 2000, 0.001, 5e-4  # of Adam
 SHOWN = 100  # points of each curve of losses that a record keeps
@@ -19,6 +21,17 @@ HEADS: dict[str, Callable] = {
     "metric": af.learn.MetricAttention,
     "mlp_dot": af.learn.MLPDotProduct,
     "frozen": af.learn.FrozenHeads.of(af.learn.MetricAttention),
+}
+
+NAMES = {
+    "self": "self-attention",
+    "l2": "L2 attention",
+    "metric": "metric-attention",
+    "mlp_dot": r"$\varphi$ in a dot product",
+    "mlp": "no attention, MLP",
+    "linear": "no attention, linear",
+    "frozen": r"metric-attention, $\varphi$ as drawn",
+    "shuffled": "metric-attention, labels dealt out anew",
 }
 
 
@@ -70,3 +83,32 @@ def compared(runs: dict[str, Any], *, level: float) -> dict[str, np.ndarray]:
         for name, run in runs.items()
     }
     return found | curves
+
+
+def labels_of(kinds: Iterable[str], behind: Iterable[str], *, level: float) -> dict[str, str]:
+    """Return what axes call the accuracies of these kinds, and how far metric-attention is ahead of those."""
+    metric = NAMES["metric"]
+    return {
+        **{name: f"share of labels found, {NAMES[name]}" for name in (*kinds, "shuffled")},
+        **{f"metric_over_{name}": f"more labels found, {metric} than {NAMES[name]}" for name in behind},
+        "shuffled_over_self": f"more labels found, {NAMES['shuffled']} than {NAMES['self']}",
+        "metric_sooner_than_self": f"share of steps saved to the loss {level:g}, {metric} for {NAMES['self']}",
+        "self_varies_more": f"farther from the median, {NAMES['self']} than {metric}",
+    }
+
+
+def loss_figure(arrays: Mapping[str, np.ndarray], names: Mapping[str, str]) -> Figure:
+    """Return the curves of losses of all networks that a record holds."""
+    drawn = plots.figure(width=6.4, height=3.6)
+    ax = drawn.add_subplot()
+    plots.loss_bands(ax, losses={words: arrays[f"loss.{name}"] for name, words in names.items() if name != "shuffled"})
+    ax.set(xlabel=f"stretches of {STEPS // SHOWN} steps")
+    return drawn
+
+
+def accuracy_figure(arrays: Mapping[str, np.ndarray], names: Mapping[str, str], *, chance: float) -> Figure:
+    """Return what every seed of every network finds of the labels for testing."""
+    drawn = plots.figure(width=6.4, height=4.2)
+    values = {words: arrays[name] for name, words in names.items()}
+    plots.dots_and_violins(drawn.add_subplot(), values=values, label="share of labels found", reference=chance)
+    return drawn
