@@ -53,7 +53,7 @@ def measure(case: dict, keys: list[jax.Array]) -> dict[str, np.ndarray]:
 def graphs(records: list) -> Figure:
     """Draw losses and accuracies of all seeds."""
     kinds = {"additive": "additive", "scaled": "scaled dot products", "metric": "learned metric"}
-    return pictures(records, kinds, label="share of graphs for testing that are told")
+    return pictures(records, kinds, label="share of graphs that are told")
 
 
 COMMON = dict(

@@ -86,7 +86,7 @@ def meshes(records: list) -> Figure:
         "self": "self-attention", "l2": "L2 attention", "metric": "metric-attention",
         "mlp_dot": r"$\varphi$ in a dot product", "mlp": "no attention",
     }  # fmt: skip
-    return pictures(records, kinds, label="share of vertices of bodies for testing")
+    return pictures(records, kinds, label="share of vertices that are told")
 
 
 def parts(records: list) -> Figure:

@@ -58,7 +58,7 @@ def measure(case: dict, keys: list[jax.Array]) -> dict[str, np.ndarray]:
 def regression(records: list) -> Figure:
     """Draw losses and errors of all seeds, of the Gaussian process."""
     kinds = {"scaled": "scaled dot products", "l2": "linear metric", "implicit": "implicit kernel"}
-    return pictures(records, kinds, label="root mean square error of guesses")
+    return pictures(records, kinds, label="error of guesses")
 
 
 def claims(data: str, words: str, *, truth: float, truth_margin: float) -> list[af.Claim]:
