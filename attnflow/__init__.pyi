@@ -107,3 +107,5 @@ from attnflow.sums.tokens import TokenFlow as TokenFlow
 from attnflow.trajectories import Spectrum as Spectrum
 from attnflow.trajectories import TokenTrajectory as TokenTrajectory
 from attnflow.trajectories import Trajectory as Trajectory
+
+from . import learn as learn

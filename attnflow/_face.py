@@ -36,6 +36,6 @@ def give_face(package: str, file: str) -> None:
     """Give a package the names of the `.pyi` file beside its `__init__.py`."""
     module = sys.modules[package]
     lines = ast.parse(Path(file).with_suffix(".pyi").read_text(encoding="utf-8")).body
-    homes = {line.names[0].name: line.module for line in lines if isinstance(line, ast.ImportFrom) and line.module}
+    homes = {line.names[0].name: line.module for line in lines if isinstance(line, ast.ImportFrom) and not line.level}
     module.__dict__["_homes"] = homes
     module.__class__ = Face

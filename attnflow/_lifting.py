@@ -31,7 +31,8 @@ def map_blocks(compiled: Callable[..., Any], *arrays: np.ndarray, block: int = B
     count = len(arrays[0])
     parts = []
     for start in range(0, count, block):
-        rows = np.minimum(np.arange(start, start + block), count - 1)
+        whole = start + block <= count  # nothing to fill up, and no copy
+        rows = slice(start, start + block) if whole else np.minimum(np.arange(start, start + block), count - 1)
         try:
             # Of known points, also while JAX traces something else; compiled, also where JAX is told not to.
             with jax.core.eval_context(), jax.disable_jit(False):

@@ -158,7 +158,7 @@ def _list(arguments: argparse.Namespace) -> int:
         done = sum(record.failed is None for record in run.found)
         print(f"{study.name}: {done} of {len(study.tasks(quick=False))} records, {run.setting or 'no'} run complete")
         words = {verdict.id: verdict.verdict for verdict in run.verdicts}
-        for claim in study.claims:
+        for claim in study.all_claims:
             control = f", control of {claim.control_of}" if claim.control_of else ""
             derived = ", derivation" if claim.derivation else ""
             print(f"    {claim.id} ({claim.kind}{derived}{control}): {words.get(claim.id, 'not yet')}")
@@ -193,8 +193,8 @@ def _verify(arguments: argparse.Namespace) -> int:
     enable_x64()
     _check_folder(arguments.json, "--json")
     studies = find_named(arguments.studies, arguments.claims, subject=arguments.subject, names=_claim_words)
-    chosen = _choose(arguments.claims, [claim for study in studies for claim in study.claims])
-    studies = [study for study in studies if any(claim.id in chosen for claim in study.claims)]
+    chosen = _choose(arguments.claims, [claim for study in studies for claim in study.all_claims])
+    studies = [study for study in studies if any(claim.id in chosen for claim in study.all_claims)]
     store = _store(arguments)
     store.prepare()
     if arguments.launcher:
@@ -348,7 +348,7 @@ def _warn_of_other_code(records: Sequence[Record], *, strict: bool) -> None:
 
 def _claim_words(study: Study) -> list[str]:
     """Return all by which claims of a study are named: their ids, and the parts before the slash."""
-    return [word for claim in study.claims for word in (claim.id, claim.id.split("/")[0])]
+    return [word for claim in study.all_claims for word in (claim.id, claim.id.split("/")[0])]
 
 
 def _choose(words: Sequence[str], claims: Sequence[Claim]) -> set[str]:

@@ -17,7 +17,8 @@ def in_a_fresh_process(code):
 
 
 def test_every_name_is_there_and_is_listed():
-    names = [alias.asname for line in ast.parse(STUB.read_text(encoding="utf-8")).body for alias in line.names]
+    lines = ast.parse(STUB.read_text(encoding="utf-8")).body
+    names = [alias.asname for line in lines if not line.level for alias in line.names]  # the rest are rooms
     assert len(names) > 40
     assert len(set(names)) == len(names)
     for name in names:

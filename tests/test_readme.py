@@ -15,7 +15,9 @@ def _attended(attention, x):
 
 
 def test_the_examples_run_and_their_errors_are_small(capsys):
-    first, second, third, any_attention, tokens, curved = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    first, second, third, any_attention, tokens, learned, curved = re.findall(
+        r"```python\n(.*?)```", README, flags=re.DOTALL
+    )
     assert len([line for line in first.splitlines() if line.strip()]) <= 16
     names = {}
     exec(first, names)
@@ -60,6 +62,17 @@ def test_the_examples_run_and_their_errors_are_small(capsys):
     push = np.random.default_rng(0).standard_normal(few.shape) * 1e-6
     change = np.subtract(*(_attended(names["moving"], x) for x in (few + push, few)))
     assert np.linalg.norm(change) < 1.001 * stretch * np.linalg.norm(push)
+
+    exec(learned, names)
+    runs, layer = names["learned"], names["layer"]
+    assert capsys.readouterr().out.count("4 seeds, 300 steps") == 2
+    metric = runs["MetricAttention"].history["test"][:, -1]
+    assert metric.mean() > 0.85  # guessing finds a half, a line .86 of the labels
+    tokens = names["two_moons"].tokens[0, 0]
+    heads = runs["MetricAttention"].model(0).blocks[0].heads
+    entering = runs["MetricAttention"].model(0).embed(tokens)[0]
+    np.testing.assert_allclose(layer.matrix, heads.weights(entering, entering)[0], atol=1e-5)  # float32
+    assert np.linalg.eigvalsh(layer.metric(at=[[0.0, 0.5]])[0]).min() > 0
 
     exec(curved, names)
     (apart,) = [float(word) for word in re.findall(r"\d\.\d+(?:e-\d+)?", capsys.readouterr().out)]

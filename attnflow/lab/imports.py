@@ -116,12 +116,22 @@ def text_of(path: Path) -> str:
 def _imported(source: str) -> frozenset[str]:
     """Return the first words of all that a module imports, wherever in its text."""
     try:
-        nodes = list(ast.walk(ast.parse(source)))
+        nodes = _statements(ast.parse(source).body)
     except (SyntaxError, ValueError):  # as told by whoever loads it
         return frozenset()
     names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     names |= {str(node.module) for node in nodes if isinstance(node, ast.ImportFrom) and node.level == 0}
     return frozenset(name.split(".")[0] for name in names)
+
+
+def _statements(body: list[Any]) -> list[Any]:
+    """Return all statements of a module, those within others too; expressions, which are most of a tree, hold none."""
+    found, waiting = [], list(body)
+    while waiting:
+        found.append(waiting.pop())
+        for part in ("body", "orelse", "finalbody", "handlers", "cases"):
+            waiting += getattr(found[-1], part, [])
+    return found
 
 
 def _files(place: Path) -> list[Path]:

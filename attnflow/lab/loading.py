@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from attnflow._checks import check_choice
-from attnflow.errors import AttnflowError, ConfigError
+from attnflow.errors import ConfigError
 from attnflow.lab.imports import Helpers, text_of
 from attnflow.lab.study import Study
 
@@ -53,8 +53,7 @@ def load_study(path: Path | str) -> Study:
             f"could not read the study {path}: {error.strerror or error}. Pass a file such as studies/depth/depth.py."
         ) from error
     except Exception as error:
-        name = "" if isinstance(error, AttnflowError) else f"{type(error).__name__}: "
-        raise ConfigError(f"{path} is no working study: {name}{error}") from error
+        raise ConfigError(f"{path} is no working study: {type(error).__name__}: {error}") from error
     study = getattr(module, "study", None)
     if not isinstance(study, Study):
         raise ConfigError(f"{path} defines no `study`. End it with `study = af.Study(...)`.")
@@ -143,7 +142,7 @@ def separate_subjects(folder: Path | str) -> list[str]:
 
 def _check_names(studies: Sequence[Study], *, folder: Path) -> None:
     names = [study.name for study in studies]
-    ids = [claim.id for study in studies for claim in study.claims]
+    ids = [claim.id for study in studies for claim in study.all_claims]
     for kind, words in (("studies", names), ("claims", ids)):
         for word, count in Counter(words).items():
             if count > 1:

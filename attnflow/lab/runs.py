@@ -51,12 +51,15 @@ class Run:
 
     @cached_property
     def judgements(self) -> tuple[Judgement, ...]:
-        """One for each claim of the study, in its order; none without a setting.
+        """One for each claim that this run decides, in their order; none without a setting.
 
         Raises:
             ConfigError: a claim that no case decides, see `levels`.
         """
-        return tuple(examine(claim, self.levels(claim)) for claim in self.study.claims if self.setting)
+        if self.setting is None:
+            return ()
+        claims = self.study.claims if self.setting == "quick" else self.study.all_claims
+        return tuple(examine(claim, self.levels(claim)) for claim in claims)
 
     @property
     def verdicts(self) -> list[Verdict]:

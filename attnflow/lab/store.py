@@ -312,11 +312,11 @@ def from_bytes(data: bytes, *, path: Path) -> Record:
                 f"{path} has schema {schema}, this attnflow reads {SCHEMA}. "
                 + ("Update attnflow, or pass another `--out`." if schema > SCHEMA else "It is no record of attnflow.")
             )
-        _refuse_links(file, path=path)
+        arrays = _arrays(file.id, path=path)
         identity = json.loads(file.attrs["identity"])
         record = Record(
             task=Task(**{**identity, "seeds": range(*identity["seeds"])}),
-            arrays={name: dataset[()] for name, dataset in file["payload"].items()},
+            arrays={place[-1]: array for place, array in arrays.items() if place[0] == "payload"},
             provenance=json.loads(file["provenance"].attrs["json"]),
             failed=str(file.attrs["failed"]) or None,
         )
@@ -325,16 +325,34 @@ def from_bytes(data: bytes, *, path: Path) -> Record:
     return record
 
 
-def _refuse_links(group: h5py.Group, *, path: Path) -> None:
+def _arrays(group: h5py.h5g.GroupID, *, path: Path, place: tuple[str, ...] = ()) -> dict[tuple[str, ...], np.ndarray]:
+    """Return all arrays of a group and of the groups in it, by their places; raise ResultFileError for what is none.
+
+    Each is opened once, without what h5py's own classes do around it: a command reads a thousand records.
+    """
+    found: dict[tuple[str, ...], np.ndarray] = {}
     for name in group:
-        item = group[name] if isinstance(group.get(name, getlink=True), h5py.HardLink) else None
-        if isinstance(item, h5py.Group):
-            _refuse_links(item, path=path)
-        elif not isinstance(item, h5py.Dataset) or item.external or item.is_virtual or item.dtype.kind not in KINDS:
+        here = (*place, name.decode())
+        is_hard = group.links.get_info(name).type == h5py.h5l.TYPE_HARD
+        item = h5py.h5o.open(group, name) if is_hard else None
+        if isinstance(item, h5py.h5g.GroupID):
+            found |= _arrays(item, path=path, place=here)
+        elif isinstance(item, h5py.h5d.DatasetID) and _is_plain(item):
+            found[here] = np.empty(item.shape, item.dtype)
+            item.read(h5py.h5s.ALL, h5py.h5s.ALL, found[here])
+        else:
             raise ResultFileError(
-                f"{path}: {group.name}/{name} is a link, or no array of numbers. Records hold neither: it is a foreign "
+                f"{path}: /{'/'.join(here)} is a link, or no array of numbers. Records hold neither: it is a foreign "
                 "file. Move it away."
             )
+    return found
+
+
+def _is_plain(dataset: h5py.h5d.DatasetID) -> bool:
+    """Return whether a file holds the numbers of a dataset itself."""
+    made = dataset.get_create_plist()
+    is_here = made.get_external_count() == 0 and made.get_layout() != h5py.h5d.VIRTUAL
+    return bool(is_here and dataset.dtype.kind in KINDS)
 
 
 def _header(body: bytes) -> bytes:

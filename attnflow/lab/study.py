@@ -45,6 +45,7 @@ class Study:
         ladder: the cases, coarse to fine; each a dict of JSON scalars.
         quick: the cases of the quick run, a prefix of the ladder; or how many of its first cases they are.
         claims: what is to be decided.
+        full_claims: what only the full run decides, because the quick one lacks their cases.
         seeds: seeds of a full run; 1 means that the study is deterministic.
         quick_seeds: seeds of the quick run, the first of those of the full one; all of them unless given.
         figures: what `attnflow plot` draws besides the ladders of the claims.
@@ -72,6 +73,7 @@ class Study:
     ladder: Sequence[Case]
     quick: int | Sequence[Case]
     claims: Sequence[Claim]
+    full_claims: Sequence[Claim] = ()
     seeds: int = 1
     quick_seeds: int | None = None
     figures: Sequence[Any] = ()
@@ -106,11 +108,12 @@ class Study:
                 f"`quick` of study {self.name!r} must be at most the {len(ladder)} cases of its ladder, "
                 f"got {quick}. The quick run is a prefix of the ladder."
             )
-        claims = tuple(self.claims)
-        _check_claims(claims, ladder=ladder, study=self.name)
+        claims, full_claims = tuple(self.claims), tuple(self.full_claims)
+        _check_claims(claims + full_claims, ladder=ladder, study=self.name)
         for quantity in self.labels:
-            check_choice(quantity, "labels", [claim.quantity for claim in claims])
-        plain = {"ladder": ladder, "quick": quick, "claims": claims, "quick_seeds": quick_seeds}
+            check_choice(quantity, "labels", [claim.quantity for claim in claims + full_claims])
+        plain: dict[str, Any] = {"ladder": ladder, "quick": quick, "quick_seeds": quick_seeds}
+        plain |= {"claims": claims, "full_claims": full_claims}
         for name, value in (plain | {"figures": tuple(self.figures)}).items():
             object.__setattr__(self, name, value)
 
@@ -123,6 +126,11 @@ class Study:
     def quick_is_full(self) -> bool:
         """Whether the study is so small that its two runs are one."""
         return self.quick == len(self.ladder) and self.quick_seeds == self.seeds
+
+    @property
+    def all_claims(self) -> tuple[Claim, ...]:
+        """What the full run decides."""
+        return (*self.claims, *self.full_claims)
 
     def cases(self, *, quick: bool) -> tuple[Case, ...]:
         """Return the cases of the quick or of the full run, coarse to fine."""

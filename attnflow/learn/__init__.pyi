@@ -35,6 +35,7 @@ from attnflow.learn.heads.additive import AdditiveAttention as AdditiveAttention
 from attnflow.learn.heads.base import Heads as Heads
 from attnflow.learn.heads.dot_product import ScaledSelfAttention as ScaledSelfAttention
 from attnflow.learn.heads.dot_product import SelfAttention as SelfAttention
+from attnflow.learn.heads.frozen import FrozenHeads as FrozenHeads
 from attnflow.learn.heads.implicit import ImplicitKernel as ImplicitKernel
 from attnflow.learn.heads.l2 import L2Attention as L2Attention
 from attnflow.learn.heads.mapped import MetricAttention as MetricAttention
@@ -61,6 +62,7 @@ from attnflow.learn.robustness import pgd as pgd
 from attnflow.learn.training import Trained as Trained
 from attnflow.learn.training import train as train
 from attnflow.learn.transformer import EncoderDecoder as EncoderDecoder
+from attnflow.learn.transformer import translations_of as translations_of
 from attnflow.learn.variance import VarianceSplit as VarianceSplit
 from attnflow.learn.variance import has_collapsed as has_collapsed
 from attnflow.learn.variance import split_variance as split_variance

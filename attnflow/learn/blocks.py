@@ -12,6 +12,9 @@ from attnflow.learn.heads.base import Heads
 from attnflow.learn.heads.checks import count_heads
 from attnflow.learn.heads.maps import LinearMaps
 
+Block = Callable[[int, jax.Array], Callable]  # (width, key) -> a block
+HeadsOfWidth = Callable[..., Heads]  # (width, key=) -> heads
+
 
 class PropagationBlock(eqx.Module):
     """One exchange of information among tokens, X -> [X +] sum_h A_h(X) X W_h' + b  [RZ].
@@ -42,6 +45,23 @@ class PropagationBlock(eqx.Module):
         self.heads, self.residual = heads, residual
         self.values = LinearMaps(width, width, heads=count_heads(heads, width), key=key)
         self.bias = jnp.zeros(width)
+
+    @staticmethod
+    def of(kind: HeadsOfWidth, *, residual: bool = False) -> Block:
+        """Return (width, key) -> a block with heads of one kind, kind(width, key=key).
+
+        Example:
+            >>> import jax, numpy as np, attnflow as af
+            >>> block = af.learn.PropagationBlock.of(af.learn.MetricAttention)
+            >>> block(8, jax.random.key(0))(np.ones((5, 8))).shape
+            (5, 8)
+        """
+
+        def block(width: int, key: jax.Array) -> PropagationBlock:
+            for_heads, for_values = jax.random.split(key)
+            return PropagationBlock(width, kind(width, key=for_heads), residual=residual, key=for_values)
+
+        return block
 
     def __call__(self, tokens: jax.Array, mask: jax.Array | None = None) -> jax.Array:
         """Return the tokens (N, D) after one exchange."""
@@ -74,12 +94,18 @@ class PointwiseBlock(eqx.Module):
         self.layers = [eqx.nn.Linear(a, b, key=k) for a, b, k in zip(widths[:-1], widths[1:], keys, strict=True)]
         self.residual = residual
 
+    @staticmethod
+    def of(*, hidden: int | None = None, residual: bool = False) -> Block:
+        """Return (width, key) -> a block."""
+
+        def block(width: int, key: jax.Array) -> PointwiseBlock:
+            return PointwiseBlock(width, hidden=hidden, residual=residual, key=key)
+
+        return block
+
     def __call__(self, tokens: jax.Array, mask: jax.Array | None = None) -> jax.Array:
         """Return the tokens (N, D), each mapped alone; a mask changes nothing."""
         mapped = tokens
         for index, layer in enumerate(self.layers):
             mapped = jax.vmap(layer)(jnp.tanh(mapped) if index else mapped)
         return tokens + mapped if self.residual else mapped
-
-
-Block = Callable[[int, jax.Array], PropagationBlock | PointwiseBlock]

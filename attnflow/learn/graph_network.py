@@ -31,8 +31,8 @@ class GraphAttentionNetwork(eqx.Module):
     Example:
         >>> import jax, numpy as np, attnflow as af
         >>> def block(width, key):
-        ...     for_heads, for_values = jax.random.split(key)
-        ...     return af.learn.PropagationBlock(width, af.learn.AdditiveAttention(width, key=for_heads), key=for_values)
+        ...     heads = af.learn.AdditiveAttention(width, key=key)
+        ...     return af.learn.PropagationBlock(width, heads, key=jax.random.fold_in(key, 1))
         >>> network = af.learn.GraphAttentionNetwork(2, 8, 3, block=block, key=jax.random.key(0))
         >>> network(np.ones((5, 2)), np.eye(5, dtype=bool), np.ones(5, dtype=bool)).shape
         (3,)

@@ -1,4 +1,4 @@
-"""What is minimised and what is measured, for each kind of data: of all of it, or of a batch drawn anew at each step."""
+"""What is minimised and what is measured, for each kind of data."""
 
 from __future__ import annotations
 
@@ -36,10 +36,6 @@ class Loss(ABC):
     def __post_init__(self) -> None:
         if self.batch is not None:
             check_integer(self.batch, "batch", minimum=1)
-
-    @property
-    def __name__(self) -> str:
-        return f"{type(self).__name__}({self.batch})"
 
     @abstractmethod
     def __call__(self, model: Any, data: Any, key: jax.Array) -> jax.Array:

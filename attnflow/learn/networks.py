@@ -17,7 +17,7 @@ class InformationPropagationNetwork(eqx.Module):
         inputs: coordinates of a token.
         width: of the blocks.
         outputs: numbers for each token, such as one logit for each class.
-        block: (width, key) -> a block, such as `lambda width, key: PropagationBlock(width, heads, key=key)`.
+        block: (width, key) -> a block, such as `PropagationBlock.of(MetricAttention)`.
         blocks: how many.
         key: of JAX, from which all parameters are drawn.
 
@@ -26,9 +26,7 @@ class InformationPropagationNetwork(eqx.Module):
 
     Example:
         >>> import jax, numpy as np, attnflow as af
-        >>> def block(width, key):
-        ...     for_heads, for_values = jax.random.split(key)
-        ...     return af.learn.PropagationBlock(width, af.learn.L2Attention(width, key=for_heads), key=for_values)
+        >>> block = af.learn.PropagationBlock.of(af.learn.L2Attention)
         >>> network = af.learn.InformationPropagationNetwork(2, 8, 3, block=block, key=jax.random.key(0))
         >>> network(np.ones((5, 2))).shape
         (5, 3)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import equinox as eqx
 import jax
@@ -21,6 +20,7 @@ from attnflow._compiling import LIGHT, compile_roughly
 from attnflow.errors import ConfigError, ConvergenceError
 from attnflow.learn.checkpoints import Checkpoints, Progress
 
+T = TypeVar("T")
 Loss = Callable[[Any, Any, jax.Array], jax.Array]
 Measurement = Callable[[Any, Any], Mapping[str, jax.Array]]
 DTYPES = ("float32", "float64")
@@ -249,12 +249,17 @@ class _Parts(eqx.Module):
     data_axis: int | None = eqx.field(static=True)
 
 
+def _compiled(function: Callable[..., T]) -> Callable[..., T]:
+    """Return a function that is compiled for the arrays among its arguments."""
+    return eqx.filter_jit(function, compiler_options=LIGHT)  # type: ignore[call-overload]
+
+
 def _adam(rates: tuple[float, float]) -> optax.GradientTransformation:
     learning_rate, weight_decay = rates
     return optax.adamw(learning_rate, weight_decay=weight_decay)
 
 
-@functools.partial(eqx.filter_jit, compiler_options=LIGHT)
+@_compiled
 def _advance(
     parts: _Parts, state: _State, data: Any, keys: jax.Array, start: jax.Array, count: int
 ) -> tuple[_State, jax.Array]:
@@ -283,7 +288,7 @@ def _advance(
     return eqx.filter_vmap(of_seed, in_axes=(eqx.if_array(0), axes, parts.data_axis, 0))(state, parts.rest, data, keys)
 
 
-@functools.partial(eqx.filter_jit, compiler_options=LIGHT)
+@_compiled
 def _measured(parts: _Parts, parameters: Any, data: Any) -> dict[str, jax.Array]:
     """Return what is measured of all seeds, {name: (seeds, ...)}."""
     if parts.measure is None:

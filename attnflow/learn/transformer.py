@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import equinox as eqx
@@ -9,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from attnflow._checks import check_integer
+from attnflow._compiling import LIGHT
 from attnflow.errors import ConfigError, DataError
 from attnflow.learn.data.sentences import BEGIN, END, PADDING
 from attnflow.learn.heads.base import Heads
@@ -142,7 +144,19 @@ class EncoderDecoder(eqx.Module):
             raise DataError(
                 f"`{name}` has {len(sentence)} words, and `length` of the transformer is {self.length}. Make it longer."
             )
-        return embedding[sentence] + positions(len(sentence), embedding.shape[1])
+        return embedding[sentence] + positions(len(sentence), embedding.shape[1]).astype(embedding.dtype)
+
+
+@functools.partial(eqx.filter_jit, compiler_options=LIGHT)
+def translations_of(models: EncoderDecoder, sources: jax.Array) -> jax.Array:
+    """Return what transformers of several seeds write, (seeds, S, length), for their sources (seeds, S, L).
+
+    Args:
+        models: one pytree, as `Trained.models`.
+        sources: of each seed, in numbers of words.
+    """
+    of_seed = eqx.filter_vmap(lambda model, rows: jax.vmap(model.translate)(rows), in_axes=(eqx.if_array(0), 0))
+    return of_seed(models, sources)
 
 
 def positions(count: int, width: int) -> jax.Array:

@@ -176,33 +176,33 @@ def found_ahead(values: np.ndarray, *, confidence: float = 0.95, statistic: str 
 
 
 @pytest.mark.parametrize("seeds", [10, 30])
-@pytest.mark.parametrize("collapse", [0.0, 0.1, 0.4])
+@pytest.mark.parametrize("collapse", [0.1, 0.4])
 def test_where_both_sides_collapse_alike_none_is_found_ahead_more_often_than_declared(seeds, collapse) -> None:
     rng = np.random.default_rng(seeds)
-    runs = (4000, seeds)
+    runs = (1500, seeds)
     ahead, behind = found_ahead(accuracies(rng, runs, collapse=collapse) - accuracies(rng, runs, collapse=collapse))
-    assert ahead + behind < 0.05 + 3 * np.sqrt(0.05 * 0.95 / 4000)  # three standard errors of the count
-    assert abs(ahead - behind) < 0.015
+    assert ahead + behind < 0.05 + 3 * np.sqrt(0.05 * 0.95 / 1500)  # three standard errors of the count
+    assert abs(ahead - behind) < 0.02
 
 
 @pytest.mark.parametrize(("seeds", "unseen"), [(10, 0.35), (30, 0.042)])
 def test_a_collapse_that_no_seed_shows_cannot_be_known(seeds: int, unseen: float) -> None:
     # It happens in a tenth of the seeds, 0.9^10 and 0.9^30 of the runs do not show it, and the means are equal.
     rng = np.random.default_rng(seeds)
-    runs = (2000, seeds)
+    runs = (800, seeds)
     ours, theirs = accuracies(rng, runs, collapse=0.1), accuracies(rng, runs, collapse=0.0, good=0.97 - 0.047)
     ahead, _ = found_ahead(ours - theirs, confidence=1 - 0.05 / 40)
-    assert abs(ahead - unseen) < 0.035
+    assert abs(ahead - unseen) < 0.05  # three standard errors of .017
 
 
 @pytest.mark.parametrize("seeds", [10, 30])
 def test_of_medians_none_is_found_ahead_more_often_than_declared_whatever_the_law(seeds: int) -> None:
     rng = np.random.default_rng(seeds)
-    skewed = rng.exponential(size=(4000, seeds)) ** 3 / 1000
+    skewed = rng.exponential(size=(1500, seeds)) ** 3 / 1000
     ahead, behind = found_ahead((skewed - np.log(2) ** 3 / 1000).clip(-1, 1), statistic="median")
-    assert ahead + behind < 0.05 + 3 * np.sqrt(0.05 * 0.95 / 4000)
+    assert ahead + behind < 0.05 + 3 * np.sqrt(0.05 * 0.95 / 1500)
     # one collapse in ten, which leaves the means equal, moves no median: in the typical seed one side is ahead by .05
-    ours, theirs = accuracies(rng, (2000, seeds), collapse=0.1), accuracies(rng, (2000, seeds), collapse=0.0, good=0.92)
+    ours, theirs = accuracies(rng, (300, seeds), collapse=0.1), accuracies(rng, (300, seeds), collapse=0.0, good=0.92)
     assert found_ahead(ours - theirs, statistic="median")[0] > 0.7
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import attnflow as af
+from attnflow.errors import ConfigError
 from attnflow.judge.verdicts import ROWS_READ_TOGETHER
 from attnflow.lab.loading import find_studies, load_study, separate_subjects, study_files
 
@@ -173,6 +174,16 @@ def test_every_claim_family_has_a_control(table):
 def test_the_quick_run_stays_within_its_budget_of_compilations(quick_run):
     (line,) = [line for line in quick_run[1].splitlines() if line.startswith("compilations:")]
     assert int(line.split()[1]) <= MAXIMUM_COMPILATIONS
+
+
+def test_a_study_that_trains_says_what_it_needs_before_it_is_run(monkeypatch):
+    monkeypatch.delattr(af, "learn", raising=False)
+    monkeypatch.delitem(sys.modules, "attnflow.learn", raising=False)
+    monkeypatch.setitem(sys.modules, "equinox", None)  # as if it were not installed
+    for path in (ROOT / "studies").rglob("*.py"):
+        if "af.learn." in path.read_text(encoding="utf-8"):
+            with pytest.raises(ConfigError, match=r"attnflow\.learn needs equinox"):
+                load_study(path)
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "studies").rglob("*.py")), ids=lambda path: path.stem)

@@ -33,7 +33,9 @@ _DEGREES = {
     3: (5, 7, 10, 14, 18),
 }
 _TAIL = 10.0  # times the tolerance of steps, which is what they leave in high moments: the largest one that may be
-_STABLE = 4.5  # of h kappa |k|^2, up to which steps damp well; from 6.4 on they do not
+# Of h |lambda|, up to which steps damp; from 5.9 on those of a wave i k v that is carried along grow, and from 6.4 on
+# those of one that decays. Longer ones would be rejected, but only after they have blown up noise in high moments.
+_STABLE = 4.5
 _CHECKED, _LEAST_CHECKED = 1e-2, 1e-13  # of the tolerance: what a symbol may be off by; where rounding is far below
 _STEP = 1e-3  # of the tolerance: error of a step
 
@@ -58,8 +60,7 @@ class Level:
         self._frame = self.basis.fields(self.basis.nodes)
         self._along: csr_array = csr_array(hstack([along.T for along in self.basis.derivatives]))
         self._decay = problem.diffusivity * self.basis.slopes**2
-        # Longer steps would be rejected anyway, but only after they have blown up noise in the highest moments.
-        self.longest_step = _STABLE / float(self._decay.max()) if problem.diffusivity else np.inf
+        self._speed = 0.0  # the largest velocity of the last density of which the rate was asked
         self._highest = self.basis.orders > 7 / 8 * degree
 
     @functools.cached_property
@@ -85,10 +86,17 @@ class Level:
     def rate(self, _: float, moments: np.ndarray) -> np.ndarray:
         """Return d_t c."""
         density = self.at_nodes(moments)
-        velocity = self.field.at_nodes(density)
-        fluxes = density[:, None] * np.einsum("aqi,qi->qa", self._frame, velocity)
+        velocity = np.einsum("aqi,qi->qa", self._frame, self.field.at_nodes(density))
+        self._speed = float(np.sqrt((velocity**2).sum(axis=1).max()))
+        fluxes = density[:, None] * velocity
         projected = self.basis.rule.analyse_density(fluxes)
         return self._along @ projected.T.ravel() - self._decay * moments
+
+    @property
+    def longest_step(self) -> float:
+        """The longest step that is stable for the density of which the rate was asked last."""
+        fastest = float(self._decay.max() + self._speed * self.basis.slopes.max())
+        return _STABLE / fastest if fastest else np.inf
 
     def resolves(self, moments: np.ndarray) -> bool:
         """Return whether high moments are small and the density is not negative, as far as the tolerance goes."""
@@ -177,14 +185,14 @@ class Run:
         if state.time >= time:
             return state
         level = self.level(state.place)
-        longest = level.longest_step
-        first = None if state.step is None else min(state.step, time - state.time, longest)
         try:
+            level.rate(state.time, state.moments)
+            first = None if state.step is None else min(state.step, time - state.time, level.longest_step)
             solver = DOP853(
-                level.rate, state.time, state.moments, time,
-                rtol=self._step, atol=self._step, first_step=first, max_step=longest,
-            )  # fmt: skip
+                level.rate, state.time, state.moments, time, rtol=self._step, atol=self._step, first_step=first
+            )
             while solver.status == "running":
+                solver.max_step = level.longest_step
                 words = solver.step()
                 if words is not None:
                     raise LeftError(state, f"no step is small enough: {words}")

@@ -69,7 +69,7 @@ def _section(run: Run, *, prefix: str) -> dict[str, Any]:
         name: _inline_svg(drawn, prefix=f"{prefix}-{number}-", title=name)
         for number, (name, drawn) in enumerate(study_figures(run).items() if run.setting else ())
     }
-    of_claims = {figure_name(claim) for claim in run.study.claims}
+    of_claims = {figure_name(claim) for claim in run.study.all_claims}
     return {
         "study": run.study,
         "setting": run.setting,
@@ -88,7 +88,7 @@ def _section(run: Run, *, prefix: str) -> dict[str, Any]:
 def _claims(run: Run, figures: Mapping[str, Markup]) -> list[dict[str, Any]]:
     """Return each claim with its verdict, its figure, and its controls, of which each is the same."""
     verdicts: dict[str, Verdict] = {verdict.id: verdict for verdict in run.verdicts}
-    claims = run.study.claims
+    claims = run.study.all_claims
     plain = {claim.id for claim in claims if claim.control_of is None}
 
     def entry(claim: Claim, controls: Sequence[Claim]) -> dict[str, Any]:

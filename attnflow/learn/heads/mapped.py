@@ -52,6 +52,11 @@ class MetricAttention(_Mapped):
         True
     """
 
+    def __init__(
+        self, dim: int, *, heads: int = 1, features: int | None = None, hidden: int | None = None, key: jax.Array
+    ) -> None:
+        super().__init__(dim, heads=heads, features=features, hidden=hidden, key=key)
+
     def logits(self, queries: jax.Array, keys: jax.Array) -> jax.Array:
         """Return -|phi_h(x_i) - phi_h(y_j)|^2, (H, N, M)."""
         return -squared_distances(self.maps(queries), self.maps(keys))
@@ -67,6 +72,11 @@ class MLPDotProduct(_Mapped):
     It is the control of "because it is a metric": <a, b> = (|a|^2 + |b|^2 - |a - b|^2)/2, so that it differs by the
     weight e^{|phi(y)|^2/2} of keys and by a factor of two.
     """
+
+    def __init__(
+        self, dim: int, *, heads: int = 1, features: int | None = None, hidden: int | None = None, key: jax.Array
+    ) -> None:
+        super().__init__(dim, heads=heads, features=features, hidden=hidden, key=key)
 
     def logits(self, queries: jax.Array, keys: jax.Array) -> jax.Array:
         """Return <phi_h(x_i), phi_h(y_j)>, (H, N, M)."""

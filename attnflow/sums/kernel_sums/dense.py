@@ -22,7 +22,7 @@ from attnflow.sums.kernel_sums.blocks import (
     slices,
     weighed_columns,
 )
-from attnflow.sums.kernel_sums.pairs import all_costs
+from attnflow.sums.kernel_sums.pairs import PLAIN, all_costs
 from attnflow.sums.kernel_sums.rounding import (
     center_of,
     column_scales,
@@ -38,7 +38,7 @@ TERM_ROUNDING = 120  # units in the last place: 64 terms on each of 8 lanes of a
 # Of the largest: the kernel of a lighter key that is much nearer than all others would overflow.
 LEAST_MASS = {np.dtype(np.float64): 1e-300, np.dtype(np.float32): 1e-30}
 SURPLUS = 1e-3  # of a total over that of the masses: rounding stays below it
-MATRIX_ROWS = 512  # made at once, a block of `cost_matrix`: an array of them is in and out of a cache
+MATRIX_ROWS, PLAIN_ROWS = 512, 32  # made at once: a block of `cost_matrix`, and what stays in a core's cache
 MAX_COLUMNS = 32  # of one pass over the pairs; more channels take several passes
 
 
@@ -127,17 +127,22 @@ class DenseSum(KernelSum):
     @np.errstate(under="ignore", over="ignore", invalid="ignore")
     def matrix(self, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
         """Return the averages as a matrix (Q, N) and a bound on the error of one product with it for each row, (Q,)."""
-        massive = slice(None) if self._has_all else self._massive
-        matrix = np.zeros((len(rows.points), len(self._weights)))
+        massive, even = slice(None) if self._has_all else self._massive, not self._log_weights.any()
+        matrix = (np.empty if self._has_all else np.zeros)((len(rows.points), len(self._weights)))
         shift, total = np.empty((2, len(matrix)))
-        for block in slices(len(matrix), MATRIX_ROWS):
+        for block in slices(len(matrix), PLAIN_ROWS if isinstance(self.attention.pseudometric, PLAIN) else MATRIX_ROWS):
             logits = self._logits(rows.points[block])
-            logits += self._log_weights[massive]
+            if not even:
+                logits += self._log_weights[massive]
             self._leave_out(logits, rows.take(block))
             shift[block] = logits.max(axis=1)
-            kernel = np.exp(np.subtract(logits, shift[block, None], out=logits), out=logits)
+            if shift[block].any():  # of distances to points among which a query is none is larger than 0
+                logits -= shift[block, None]
+            kernel = np.exp(logits, out=matrix[block] if self._has_all else logits)
             total[block] = kernel.sum(axis=1)
-            matrix[block, massive] = np.divide(kernel, total[block, None], out=kernel)
+            kernel /= total[block, None]
+            if not self._has_all:
+                matrix[block, massive] = kernel
         # As many additions as keys, half a unit each, in the total and again in the product.
         return matrix, self._rounding(rows, shift, total) + len(self._massive_points) * np.finfo(np.float64).eps
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-import scipy.linalg
 
 from attnflow._checks import check_integer
 from attnflow._tracing import is_traced
@@ -19,6 +18,7 @@ from attnflow.pseudometrics.plain import DotProduct, SquaredDistance
 from attnflow.sums.kernel_sums.blocks import slices
 from attnflow.sums.kernel_sums.pairs import BLOCK, cost_matrix
 from attnflow.sums.kernel_sums.rounding import logit_sizes
+from attnflow.sums.operators.factored import largest_of_matrix
 from attnflow.sums.operators.lanczos import largest_eigenpairs
 from attnflow.sums.planning.masked import AnySum
 
@@ -185,11 +185,21 @@ def _from_matrix(
         matrix[~_allowed(attention.mask, names, count)] = -np.inf
     if not include_self:
         np.fill_diagonal(matrix, -np.inf)
-    log_degrees, rounding = np.empty(len(matrix)), asymmetry
+    # The largest logit of a row is then that of its own point: the weights of a row are the kernel, up to a factor.
+    has_kernel = (
+        attention.pseudometric.vanishes_on_diagonal and attention.mask is None and include_self and not logs.any()
+    )
+    shifts, totals, rounding = *np.empty((2, len(matrix))), asymmetry
     for rows in slices(len(matrix), ROWS):
         block = matrix[rows]
-        log_degrees[rows], weights = _log_totals(block + logs)
-        rounding = max(rounding, asymmetry + _logit_rounding(attention, keys, block, rows, weights))
+        sizes = _logit_sizes(attention, keys, block, rows)
+        weights = block if has_kernel else block + logs
+        shifts[rows], totals[rows] = _weigh(weights)
+        with np.errstate(invalid="ignore"):
+            means = np.einsum("ij,ij->i", weights, sizes) / totals[rows]
+        rounding = max(rounding, asymmetry + (keys.shape[1] + 4) * np.finfo(np.float64).eps * float(means.max()))
+    with np.errstate(divide="ignore"):
+        log_degrees = shifts + np.log(totals)
     if not attention.profile.is_exponential:
         dilution = np.logaddexp.reduce(logs) - log_degrees
         slopes = attention.profile.steepness(dilution)
@@ -200,15 +210,19 @@ def _from_matrix(
             "Leave it out."
         )
     half = (logs - log_degrees) / 2
-    matrix += half[:, None]
-    matrix += half
-    np.exp(matrix, out=matrix)
-    n = len(matrix)
-    eigenvalues, found = scipy.linalg.eigh(matrix, subset_by_index=[n - k, n - 1], overwrite_a=True)
+    if has_kernel:
+        matrix *= np.exp(shifts + half)[:, None]
+        matrix *= np.exp(half)
+    else:
+        matrix += half[:, None]
+        matrix += half
+        np.exp(matrix, out=matrix)
+    found = largest_of_matrix(matrix, k=k, is_positive=has_kernel and attention.is_gaussian)
     law = stationary_law(logs, log_degrees)
     with np.errstate(divide="ignore", invalid="ignore"):
-        vectors = np.where(law[:, None] > 0, found / np.sqrt(law)[:, None], 0.0)[:, ::-1]
-    return Eigenpairs(eigenvalues[::-1], vectors, rounding + n * np.finfo(np.float64).eps)
+        vectors = np.where(law[:, None] > 0, found.vectors / np.sqrt(law)[:, None], 0.0)[:, ::-1]
+    rounding += found.error + len(matrix) * np.finfo(np.float64).eps
+    return Eigenpairs(found.eigenvalues[::-1], vectors, rounding)
 
 
 def _allowed(mask: Mask, names: np.ndarray, count: int) -> np.ndarray:
@@ -275,21 +289,16 @@ def _logits(attention: Attention, costs: np.ndarray) -> np.ndarray:
     return attention.profile.logit(costs, bandwidth=attention.bandwidth)
 
 
-def _log_totals(logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return log sum_j e^{logit_ij}, -inf for a row without a key, and the weights of a row, of sum one."""
+def _weigh(logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Put e^{logit_ij - s_i} in the place of logits, s_i the largest of a row; return s and the sums of the rows."""
     shift = logits.max(axis=1)
-    logits -= np.where(np.isneginf(shift), 0.0, shift)[:, None]
-    weights = np.exp(logits, out=logits)
-    totals = weights.sum(axis=1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        weights /= totals[:, None]
-        return shift + np.log(totals), weights
+    if shift.any():
+        logits -= np.where(np.isneginf(shift), 0.0, shift)[:, None]
+    return shift, np.exp(logits, out=logits).sum(axis=1)
 
 
-def _logit_rounding(
-    attention: Attention, keys: np.ndarray, logits: np.ndarray, rows: slice, weights: np.ndarray
-) -> float:
-    """Return what rounded logits may move an eigenvalue by: the largest mean of (D + 4) u |logit| over a row of A.
+def _logit_sizes(attention: Attention, keys: np.ndarray, logits: np.ndarray, rows: slice) -> np.ndarray:
+    """Return what the rounding of logits is relative to; the largest mean of (D + 4) u times it over a row of A counts.
 
     Entries of S move by such parts of themselves, its degrees by their means, and the norm of a nonnegative matrix is
     at most the largest row sum of one that is similar.
@@ -300,4 +309,4 @@ def _logit_rounding(
     of_products = logit_sizes(attention, keys[rows], keys, least)
     if (of_products > least).any():
         np.maximum(sizes, of_products[:, None], out=sizes)
-    return float((keys.shape[1] + 4) * np.finfo(np.float64).eps * np.einsum("ij,ij->i", weights, sizes).max())
+    return sizes

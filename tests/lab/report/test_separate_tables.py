@@ -1,5 +1,7 @@
 """A separate subject has a section of the page, a place in the README and a page of claims, all of its own."""
 
+import contextlib
+import shutil
 from pathlib import Path
 
 import pytest
@@ -16,17 +18,25 @@ PLACES = (
 )
 
 
-@pytest.fixture
-def ran(folder, no_figures, monkeypatch, capsys):
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
     """A folder with a main study and a separate one, both run, and a README with a place for each table."""
-    monkeypatch.setenv("COLUMNS", "120")
-    TRAINED.parent.mkdir(parents=True)
-    Path("studies/toy.py").write_text(SOURCE, encoding="utf-8")
+    made = tmp_path_factory.mktemp("prepared")
     text = SOURCE.replace('name="toy"', 'name="trained"').replace('"toy/', '"trained/').replace("a toy's", "training's")
-    TRAINED.write_text(text, encoding="utf-8")
-    README.write_text(PLACES, encoding="utf-8")
-    main(["verify"])
-    main(["verify", "--subject", "learned"])
+    with contextlib.chdir(made):
+        TRAINED.parent.mkdir(parents=True)
+        Path("studies/toy.py").write_text(SOURCE, encoding="utf-8")
+        TRAINED.write_text(text, encoding="utf-8")
+        README.write_text(PLACES, encoding="utf-8")
+        main(["verify"])
+        main(["verify", "--subject", "learned"])
+    return made
+
+
+@pytest.fixture
+def ran(prepared, folder, no_figures, capsys):
+    """A copy of it, in which the commands run."""
+    shutil.copytree(prepared, folder, dirs_exist_ok=True)
     capsys.readouterr()
     return folder
 

@@ -81,12 +81,13 @@ def test_keys_that_a_kernel_does_not_see_are_attended_alike():
     kind = eqx.tree_at(lambda each: each.spectra[0].draws, kind, bits)  # kappa(z) = cos z
     keys = np.array([[np.pi / 2], [3 * np.pi / 2], [-np.pi / 2]])
 
+    @jax.jit
     def weights(query):
         return kind.weights(query, keys)[0, 0]
 
     # Single precision of the frequency is off by 6e-8 x 4.7: kappa^2 is 1e-13 at most, over a floor of 1e-4.
     assert np.abs(weights(np.zeros((1, 1))) - 1 / 3).max() < 1e-9
-    slopes = jax.jacobian(weights)(jnp.zeros((1, 1)))
+    slopes = jax.jit(jax.jacobian(weights))(jnp.zeros((1, 1)))
     assert np.abs(slopes).max() < 1e-2  # 0/0 would be nan
 
 
@@ -99,7 +100,7 @@ def test_what_is_drawn_is_no_parameter_and_the_same_in_both_precisions():
     assert single.frequencies().dtype == np.float32
     assert np.abs(single.frequencies() - kind.frequencies()).max() < 1e-6
     assert np.array_equal(*np.moveaxis(np.asarray(kind.frequencies()), 1, 0))  # pairs start as equals,
-    slopes = jax.grad(lambda each: each.logits(QUERIES, TOKENS).sum(), allow_int=True)(kind)
+    slopes = eqx.filter_jit(eqx.filter_grad(lambda each: each.logits(QUERIES, TOKENS).sum()))(kind)
     first, second = (np.asarray(spectrum.outer) for spectrum in slopes.spectra)
     assert np.abs(first - second).max() > 1e-3 * np.abs(first).max()  # and do not stay so
 

@@ -1,0 +1,89 @@
+"""Do networks of several blocks without residual fail to learn, and does that have to do with the metric?
+
+Two moons, as in the study `moons`, with one, two and four blocks of attention of width 16 and 500 steps of Adam at the
+rate .001. A run has collapsed if its loss is still within one percent of log 2, that of a guess: all tokens leave the
+last block alike. Each block averages, and without residual the tokens come together like three powers per block
+(study `collapse` of moving tokens); so with four blocks they are alike at the start already.
+
+Measured: whether a run has collapsed, of self-attention and of metric-attention, which averages as well. The control
+adds the residual, by which tokens stay apart.
+"""
+
+from typing import Any
+
+import jax
+import numpy as np
+from matplotlib.figure import Figure
+from together import NAMES, network_of, trained
+
+import attnflow as af
+from attnflow.lab import plots
+
+WIDTH, STEPS, NEAR = 16, 500, 0.01
+
+
+def measure(case: dict, keys: list[jax.Array]) -> dict[str, np.ndarray]:
+    """Return whether runs have collapsed: with so many blocks, and with four also with a residual."""
+    data = af.learn.stack([af.learn.moons(key=key, count=160, test=40) for key in keys])
+    found = {}
+    for name in ("self", "metric", "residual"):
+        residual = name == "residual"
+        make = network_of(
+            "self" if residual else name, inputs=2, width=WIDTH, outputs=2, blocks=case["blocks"], residual=residual
+        )
+        run = trained(make, data, keys, protocol="together", steps=STEPS)
+        found[name] = run.losses[:, -20:].mean(axis=1) > (1 - NEAR) * np.log(2)
+    return {f"{name}_{case['blocks']}": collapsed for name, collapsed in found.items()}
+
+
+COMMON: dict[str, Any] = dict(
+    source="Dong", size="blocks", kind="flag", predicted=True,
+    hypotheses="moons, 160 + 40 tokens; four blocks without residual, 500 steps of Adam at the rate .001",
+)  # fmt: skip
+by_self = af.Claim(
+    id="L-collapse/self", quantity="self_4",
+    statement="four blocks of self-attention without residual still guess after training", **COMMON,
+)  # fmt: skip
+
+
+def collapsed(records: list) -> Figure:
+    """Return how many seeds have collapsed, over the number of blocks."""
+    drawn = plots.figure(width=5.2, height=3.2)
+    blocks = [case["blocks"] for case, _ in records]
+    plots.collapse_counts(
+        drawn.add_subplot(),
+        blocks=np.array(blocks),
+        collapsed={
+            words: np.array([arrays[f"{name}_{case['blocks']}"] for case, arrays in records])
+            for name, words in (("self", NAMES["self"]), ("metric", NAMES["metric"]), ("residual", "with residual"))
+        },
+    )
+    return drawn
+
+
+study = af.Study(
+    name="rank_collapse",
+    measure=measure,
+    ladder=[{"blocks": blocks} for blocks in (4, 2, 1)],
+    quick=1,
+    seeds=30,
+    quick_seeds=10,
+    claims=[
+        by_self,
+        by_self.control(
+            statement="four blocks of self-attention with residual still guess after training",
+            quantity="residual_4",
+            truth=False,
+        ),
+        af.Claim(
+            id="L-collapse/metric", quantity="metric_4",
+            statement="four blocks of metric-attention without residual still guess after training", **COMMON,
+        ),
+    ],
+    figures=[collapsed],
+    labels={
+        "self_4": "self-attention still guesses",
+        "metric_4": "metric-attention still guesses",
+        "residual_4": "self-attention with residual still guesses",
+    },
+)  # fmt: skip
