@@ -152,7 +152,7 @@ def regions(cases: list[tuple[dict, dict[str, np.ndarray]]]) -> Figure:
             labels=found["labels"][0], train=found["train"][0],
         )  # fmt: skip
         plots.learned_ellipses(left, places(), found[f"{kind}_metrics"][0])
-        left.set_title({"self": "self-attention: no metric (crosses)", "metric": "metric-attention"}[kind])
+        left.set_title({"self": "self-attention", "metric": "metric-attention"}[kind])
         plots.spectrum_over_training(right, steps=range(0, STEPS + 1, EVERY), eigenvalues=found[f"{kind}_course"][0])
     return drawn
 

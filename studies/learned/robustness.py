@@ -83,7 +83,7 @@ def measure(case: dict, keys: list[jax.Array]) -> dict[str, np.ndarray]:
     dealt = af.learn.stack([draw.shuffled(key=key) for draw, key in zip(draws, keys, strict=True)])
     runs = {kind: (kind, right, STEPS) for kind in KINDS}
     runs |= {"shuffled": ("metric", dealt, STEPS), "raw": ("metric", right, 0)}
-    found = {}
+    found: dict[str, np.ndarray] = {}
     for name, (kind, data, steps) in runs.items():
         trained = af.learn.train(
             make_of(kind), af.learn.TokenLoss(), data, keys=seeds, steps=steps, learning_rate=RATE,
