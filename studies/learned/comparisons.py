@@ -64,6 +64,7 @@ def pictures(records: list, kinds: Mapping[str, str], *, label: str) -> Figure:
     drawn = plots.figure(width=6.8, height=3.2)
     left, right = drawn.subplots(1, 2)
     plots.loss_bands(left, losses={words: arrays[f"loss.{name}"] for name, words in kinds.items()})
+    left.get_legend().remove()  # what is beside it names the colours
     left.set_xlabel("fiftieths of training")
     plots.dots_and_violins(right, values={words: arrays[name] for name, words in kinds.items()}, label=label)
     return drawn

@@ -77,7 +77,7 @@ def measure(case: dict, keys: list[jax.Array]) -> dict[str, np.ndarray]:
 def translations(records: list) -> Figure:
     """Draw losses and BLEU of all seeds."""
     kinds = {"scaled": "scaled dot products", "metric": "learned metric", "implicit": "implicit kernel"}
-    return pictures(records, kinds, label="BLEU of sentences for testing")
+    return pictures(records, kinds, label="BLEU")
 
 
 COMMON = dict(
