@@ -33,7 +33,7 @@ import attnflow as af
 
 WIDTH, HEADS, LENGTH, COUNT, KNOWN = 32, 2, 7, 560, 320
 LEVEL, WINDOW = 0.5, 10
-SIZES = {"heads": HEADS, "features": WIDTH // HEADS}
+SIZES: dict[str, Any] = {"heads": HEADS, "features": WIDTH // HEADS}
 KINDS: dict[str, Callable] = {
     "scaled": partial(af.learn.ScaledSelfAttention, **SIZES),
     "metric": partial(af.learn.MetricAttention, **SIZES),
