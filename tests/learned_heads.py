@@ -19,6 +19,7 @@ KINDS = {
     "metric": lambda key: af.learn.MetricAttention(DIM, **SIZES, hidden=5, key=key),
     "perceptron in a dot product": lambda key: af.learn.MLPDotProduct(DIM, **SIZES, hidden=5, key=key),
     "additive": lambda key: af.learn.AdditiveAttention(DIM, **SIZES, key=key),
+    "frozen metric": lambda key: af.learn.FrozenHeads(KINDS["metric"](key)),
     "implicit kernel": lambda key: af.learn.ImplicitKernel(DIM, **KERNEL, key=key),
     "implicit kernel with norms": lambda key: af.learn.ImplicitKernel(DIM, **KERNEL, norm=3, key=key),
     "implicit kernel of pairs": lambda key: af.learn.ImplicitKernel(DIM, **KERNEL, stationary=False, norm=2, key=key),

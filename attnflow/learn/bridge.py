@@ -32,12 +32,12 @@ class Clusters(NamedTuple):
     """What a layer keeps apart.
 
     Args:
-        count: eigenvalues of A of modulus above 1/2, at least one.
-        labels: of the tokens, (N,), from 0 to count - 1: groups on which the slow right eigenvectors are about
+        number: of eigenvalues of A of modulus above 1/2, at least one.
+        labels: of the tokens, (N,), from 0 to number - 1: groups on which the slow right eigenvectors are about
             constant, as k-means finds them.
     """
 
-    count: int
+    number: int
     labels: np.ndarray
 
 
@@ -116,7 +116,7 @@ class TrainedLayer:
             >>> network = af.learn.InformationPropagationNetwork(1, 2, 2, block=block, key=jax.random.key(0))
             >>> near_and_far = np.array([[-20.0], [-20.1], [20.0], [20.1], [20.2]])
             >>> clusters = af.learn.layer_of(network, near_and_far).clusters()
-            >>> clusters.count, len(set(clusters.labels[:2])), len(set(clusters.labels[2:]))
+            >>> clusters.number, len(set(clusters.labels[:2])), len(set(clusters.labels[2:]))
             (2, 1, 1)
         """
         moduli, vectors = self._modes
@@ -273,12 +273,12 @@ def _in_float64(network: Any) -> Any:
 
 
 @eqx.filter_jit
-def _entering(network: Any, tokens: jax.Array) -> list[jax.Array]:
+def _entering(network: Any, tokens: Any) -> list[jax.Array]:
     return network.embed(tokens)
 
 
 @eqx.filter_jit
-def _responses(network: Any, tokens: jax.Array, at: jax.Array) -> jax.Array:
+def _responses(network: Any, tokens: Any, at: Any) -> jax.Array:
     passed = list(zip(network.blocks, network.embed(tokens)[:-1], strict=True))
     return jax.vmap(network.last)(_followed(network.first, passed, at))
 
@@ -304,7 +304,7 @@ def _through(cost: Any, embedding: Partial, x: jax.Array, y: jax.Array) -> jax.A
 
 
 @jax.jit
-def _metrics(cost: CustomPseudoMetric, points: jax.Array) -> jax.Array:
+def _metrics(cost: Any, points: Any) -> jax.Array:
     def metric(x: jax.Array) -> jax.Array:
         mixed = jax.jacfwd(jax.grad(cost, argnums=0), argnums=1)(x, x)
         return -(mixed + mixed.T) / 4
@@ -313,5 +313,5 @@ def _metrics(cost: CustomPseudoMetric, points: jax.Array) -> jax.Array:
 
 
 @jax.jit
-def _logits(attention: Attention, points: jax.Array) -> jax.Array:
+def _logits(attention: Attention, points: Any) -> jax.Array:
     return jax.vmap(lambda x: jax.vmap(lambda y: attention.logit(x, y))(points))(points)

@@ -6,7 +6,7 @@ Frequencies w_r are images of normal numbers under a perceptron that is trained,
 
 is off from kappa(z) = E cos <w, z> by R^{-1/2}, whatever the spectrum [S]. One kernel learns numbers from their
 neighbours, see `kernel_tasks`, with 64 frequencies in two coordinates. Then others are drawn, R of them, for each seed
-anew, and kappa_R - kappa is measured as the root mean square over 200 differences z of queries and keys. The reference
+anew, and kappa_R - kappa is measured as the root mean square over 40 differences z of queries and keys. The reference
 kappa is the rule of equal weights at 240 x 240 nodes in (-8, 8), whose error falls exponentially for an analytic map;
 it is taken from that of 160 x 160. The control compares with the kernel of the spectrum before training,
 e^{-|z|^2/4}: that distance tends to one that is not zero.
@@ -32,14 +32,14 @@ def start(key: jax.Array) -> "af.learn.Heads":
 
 @functools.cache
 def learned() -> tuple:
-    """Return the spectrum that was learned, differences (200, 2), and kappa there by two rules."""
+    """Return the spectrum that was learned, differences (40, 2), and kappa there by two rules."""
     key = jax.random.key(3)
     draw = af.learn.regression("periodic", key=key, count=160).standardized()
     data = {name: np.asarray(values)[None] for name, values in neighbours(draw).items()}
     trained = af.learn.train(start, left_out, data, keys=[key], steps=300, every=300, dtype="float64", bar=False)
     heads = trained.model(0)
     queries, keys = (np.asarray(maps.weight[0]) for maps in (heads.queries, heads.keys))
-    differences = (draw.inputs[:10, None] @ queries.T - draw.inputs[10:30] @ keys.T).reshape(-1, 2) / 2**0.25
+    differences = (draw.inputs[:4, None] @ queries.T - draw.inputs[10:20] @ keys.T).reshape(-1, 2) / 2**0.25
     return heads.spectra[0], differences, *(_expected(heads.spectra[0], differences, nodes) for nodes in (NODES, FEWER))
 
 
@@ -76,7 +76,7 @@ def measure(case: dict, keys: list[jax.Array]) -> dict[str, np.ndarray]:
 rate = af.Claim(
     id="S-learned-features", source="S", kind="exponent", quantity="distance", size="features",
     statement=r"$\kappa_R$, of $R$ frequencies of a learned spectrum, is off from $\kappa$ by the order $R^{-1/2}$",
-    hypotheses="one kernel that was trained, 200 differences of queries and keys",
+    hypotheses="one kernel that was trained, 40 differences of queries and keys",
     predicted=-0.5, measures=(),
 )  # fmt: skip
 study = af.Study(
@@ -84,8 +84,8 @@ study = af.Study(
     measure=measure,
     ladder=[{"features": 16 * 2**k} for k in range(8)],
     quick=8,
-    seeds=384,
-    quick_seeds=96,
+    seeds=960,
+    quick_seeds=480,
     claims=[
         rate,
         rate.control(

@@ -125,7 +125,7 @@ study = af.Study(
         over_l2,
         over_l2.control(
             statement="it does so after training on shuffled numbers", quantity="shuffled_over_l2",
-            truth=-0.3, truth_margin=0.25,
+            truth=-0.4, truth_margin=0.35,
         ),
         af.Claim(
             id="S-implicit/numbers-pairs", quantity="pairs_over_l2",

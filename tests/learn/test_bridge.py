@@ -104,7 +104,7 @@ def test_tokens_that_attend_to_one_another_alone_are_a_cluster():
         [centre + 0.02 * RNG.normal(size=(n, 2)) for centre, n in zip(centres, (4, 6, 5), strict=True)]
     )
     found = af.learn.layer_of(network_of("L2", heads=2), tokens).clusters()
-    assert found.count == 3
+    assert found.number == 3
     groups = [set(found.labels[start:stop]) for start, stop in ((0, 4), (4, 10), (10, 23))]
     assert [len(group) for group in groups] == [1, 1, 1]
     assert len(set.union(*groups)) == 3

@@ -40,11 +40,26 @@ def block(name, *, residual):
     return eqx.tree_at(lambda each: each.bias, made, jnp.array([0.1, -0.2, 0.3]))
 
 
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("name", [name for name in KINDS if name != "frozen metric"])
 def test_gradients_of_a_block_equal_differences_for_every_kind_of_heads(name):
     by_parameters, by_tokens = check(block(name, residual=len(name) % 2 == 0))
     assert all(np.abs(leaf).max() > 0 for leaf in jax.tree.leaves(by_parameters) if leaf.shape != (HEADS, 4))
     assert np.abs(by_tokens).min() > 0
+
+
+def test_no_gradient_reaches_heads_that_are_frozen_and_that_of_tokens_is_as_of_others():
+    @eqx.filter_jit
+    @eqx.filter_grad
+    def slopes(both):
+        return jnp.sum(both[0](both[1], MASK) ** 2)
+
+    tokens = jnp.asarray(TOKENS)
+    learned = block("metric", residual=True)
+    frozen = eqx.tree_at(lambda each: each.heads, learned, af.learn.FrozenHeads(learned.heads))
+    of_learned, of_frozen = slopes((learned, tokens)), slopes((frozen, tokens))
+    assert all(np.abs(leaf).max() == 0 for leaf in jax.tree.leaves(of_frozen[0].heads))
+    assert np.abs(of_frozen[0].values.weight - of_learned[0].values.weight).max() < 1e-12
+    assert np.abs(of_frozen[1] - of_learned[1]).max() < 1e-12
 
 
 def test_gradients_of_a_network_equal_differences():

@@ -25,6 +25,10 @@ from attnflow.lab.plots.metric import geodesics as geodesics
 from attnflow.lab.plots.metric import metric_ellipses as metric_ellipses
 from attnflow.lab.plots.metric import surface as surface
 from attnflow.lab.plots.ordering import ordering as ordering
+from attnflow.lab.plots.regions import decision_regions as decision_regions
+from attnflow.lab.plots.regions import film_training as film_training
+from attnflow.lab.plots.regions import learned_ellipses as learned_ellipses
+from attnflow.lab.plots.regions import plane_grid as plane_grid
 from attnflow.lab.plots.style import figure as figure
 from attnflow.lab.plots.style import image as image
 from attnflow.lab.plots.style import stamp as stamp

@@ -23,7 +23,7 @@ class ImplicitKernel(Heads):
     r"""The weights kappa_h(q, k)^2 e^{|k|_P^P / 2} of queries q = Q_h x and keys k = K_h y, over their sum  [S].
 
     kappa is a positive definite kernel of R frequencies w_r, images of normal numbers under a perceptron, see
-    LearnedSpectrum: the stationary one, and the one that is not (its frequencies come in pairs),
+    LearnedSpectrum: the stationary one, and the one that is not, whose frequencies come in pairs [RHK],
 
         kappa(q, k) = (1/R) sum_r cos <w_r, q - k>,
         kappa(q, k) = (1/4R) sum_r (cos <w_r, q> + cos <w'_r, q>)(cos <w_r, k> + cos <w'_r, k>) + the same with sin.
