@@ -8,6 +8,8 @@ of keys; the control leaves the potential out. Heads of `StructuredKernels` whos
 away are those of `ImplicitKernel`, number by number; the control leaves a factor in that was moved from one.
 """
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -16,7 +18,7 @@ from jax.tree_util import Partial
 
 import attnflow as af
 
-SIZES = {"heads": 2, "features": 4, "frequencies": 16}
+SIZES: dict[str, Any] = {"heads": 2, "features": 4, "frequencies": 16}
 
 
 def half_norm(matrix: jax.Array, y: jax.Array) -> jax.Array:

@@ -25,7 +25,8 @@ from matplotlib.figure import Figure
 
 import attnflow as af
 
-FOR_DIGITS, FOR_NUMBERS = {"frequencies": 16}, {"frequencies": 32, "features": 8}
+FOR_DIGITS: dict[str, Any] = {"frequencies": 16}
+FOR_NUMBERS: dict[str, Any] = {"frequencies": 32, "features": 8}
 DIGITS = {
     "self": lambda dim, key: af.learn.ScaledSelfAttention(dim, key=key),
     "metric": lambda dim, key: af.learn.MetricAttention(dim, key=key),

@@ -13,6 +13,7 @@ answers that are dealt out anew, and say nothing about the rest.
 
 import functools
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -24,10 +25,10 @@ from attnflow.lab import plots
 
 WIDTH, CLASSES = 16, 10
 STEPS = 1000
-Kind = Callable[[int, jax.Array], "af.learn.Heads"]  # (dim, key) -> heads
+Kind = Callable[..., Any]  # (dim, key) -> heads
 
 
-def told_apart(kinds: dict[str, Kind], keys: list[jax.Array], *, shuffled: str, batch: int) -> dict[str, np.ndarray]:
+def told_apart(kinds: Mapping[str, Kind], keys: list[jax.Array], *, shuffled: str, batch: int) -> dict[str, np.ndarray]:
     """Return the share of digits that are told rightly, by kind and of the one that trained on shuffled labels."""
     draws = [af.learn.digits(key=key) for key in keys]
     makes = {name: _network_of(kind) for name, kind in kinds.items()}
@@ -35,7 +36,7 @@ def told_apart(kinds: dict[str, Kind], keys: list[jax.Array], *, shuffled: str, 
     return _measured(makes, draws, arrays_of, keys, loss=cross_entropy, measure=accuracy, shuffled=shuffled)
 
 
-def guessed(kinds: dict[str, Kind], keys: list[jax.Array], *, shuffled: str, points: int) -> dict[str, np.ndarray]:
+def guessed(kinds: Mapping[str, Kind], keys: list[jax.Array], *, shuffled: str, points: int) -> dict[str, np.ndarray]:
     """Return the root mean square error of guesses, by kind and of the one that trained on shuffled numbers."""
     draws = [af.learn.regression("anisotropic", key=key, count=points).standardized() for key in keys]
     dim = draws[0].inputs.shape[1]

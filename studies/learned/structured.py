@@ -9,6 +9,8 @@ Claimed is that the mean of paired differences of accuracy is positive, in telli
 `kernel_tasks`. The control takes the same difference with structured heads after training on shuffled labels.
 """
 
+from typing import Any
+
 import jax
 import numpy as np
 from kernel_tasks import accuracy_figure, told_apart
@@ -16,7 +18,7 @@ from matplotlib.figure import Figure
 
 import attnflow as af
 
-SIZES = {"heads": 2, "features": 8, "frequencies": 16, "norm": 2.0}
+SIZES: dict[str, Any] = {"heads": 2, "features": 8, "frequencies": 16, "norm": 2.0}
 KINDS = {
     "independent": lambda dim, key: af.learn.ImplicitKernel(dim, **SIZES, hidden=8, key=key),
     "structured": lambda dim, key: af.learn.StructuredKernels(dim, **SIZES, hidden=4, shared=8, key=key),
@@ -26,11 +28,11 @@ KINDS = {
 def measure(case: dict, keys: list[jax.Array]) -> dict[str, np.ndarray]:
     """Return accuracies, what structured heads are ahead, and how many parameters more they have."""
     found = told_apart(KINDS, keys, shuffled="structured", batch=case["batch"])
-    counts = [af.learn.parameter_count(KINDS[name](16, keys[0])) for name in ("structured", "independent")]
+    counts = {name: af.learn.parameter_count(kind(16, keys[0])) for name, kind in KINDS.items()}
     return found | {
         "structured_over_independent": found["structured"] - found["independent"],
         "shuffled_over_independent": found["shuffled"] - found["independent"],
-        "more_parameters": np.full(len(keys), float(np.subtract(*counts))),
+        "more_parameters": np.full(len(keys), float(counts["structured"] - counts["independent"])),
     }
 
 

@@ -89,8 +89,8 @@ class ImplicitKernel(Heads):
     def attention(self, head: int = 0) -> Attention:
         """Return one head, with the cost -2 logit at the bandwidth 1."""
         check_head(head, self.queries.weight)
-        parts = (self.queries, self.keys, self.frequencies())
-        kernel = _Kernels(*jax.tree.map(lambda leaf: leaf[head : head + 1], parts), self.norm)
+        kernels = _Kernels(self.queries, self.keys, self.frequencies(), self.norm)
+        kernel = jax.tree.map(lambda leaf: leaf[head : head + 1], kernels)
         return Attention(CustomPseudoMetric(Partial(_cost, kernel)), bandwidth=1.0)
 
 

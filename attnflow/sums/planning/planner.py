@@ -37,7 +37,7 @@ ROUNDED_UP = 1.01  # what is said to work is said in three digits
 PLANNED_PAIRS = 2**23  # fewer are summed densely within milliseconds, less than a plan takes
 ALWAYS_FREE = 2**20  # bytes
 NOTICED_PAIRS = 2**20  # more are not summed once more in double precision without a word
-HELD_POINTS, HELD_LAYERS = 2048, 10  # a matrix of up to 34 MB: it is made like five sums, and serves in a third of one
+HELD_POINTS, HELD_LAYERS = 2048, 10  # a matrix of up to 34 MB: it is made like three sums, and serves in a fifth of one
 CALIBRATED_PAIRS = 2**31  # more take seconds: then this machine's own constants are worth the second they cost
 
 

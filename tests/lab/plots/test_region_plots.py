@@ -36,7 +36,7 @@ def test_tokens_are_dots_of_their_class_and_those_for_testing_are_rings():
     drawn = {(to_hex(line.get_color()), line.get_fillstyle()): line.get_xydata() for line in ax.lines}
     for label, colour in ((0, BLUE), (1, VERMILLION)):
         for part, style in ((TRAIN, "full"), (~TRAIN, "none")):
-            np.testing.assert_array_equal(drawn[colour.lower(), style], TOKENS[(LABELS == label) & part])
+            np.testing.assert_array_equal(drawn[colour.lower(), style], TOKENS[(label == LABELS) & part])
     np.testing.assert_array_equal(np.asarray(ax.collections[0].get_array()).reshape(CHANCES.shape), CHANCES)
 
 
