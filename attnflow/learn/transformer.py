@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -146,7 +147,7 @@ class EncoderDecoder(eqx.Module):
         return embedding[sentence] + positions(len(sentence), embedding.shape[1]).astype(embedding.dtype)
 
 
-def translations_of(models: EncoderDecoder, sources: jax.Array) -> jax.Array:
+def translations_of(models: EncoderDecoder, sources: Any) -> jax.Array:
     """Return what transformers of several seeds write, (seeds, S, length), for their sources (seeds, S, L).
 
     Args:
