@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -147,16 +147,22 @@ class EncoderDecoder(eqx.Module):
         return embedding[sentence] + positions(len(sentence), embedding.shape[1]).astype(embedding.dtype)
 
 
-@functools.partial(eqx.filter_jit, compiler_options=LIGHT)
-def translations_of(models: EncoderDecoder, sources: jax.Array) -> jax.Array:
+def translations_of(models: EncoderDecoder, sources: Any) -> jax.Array:
     """Return what transformers of several seeds write, (seeds, S, length), for their sources (seeds, S, L).
 
     Args:
         models: one pytree, as `Trained.models`.
         sources: of each seed, in numbers of words.
     """
+    return _written(models, sources)
+
+
+def _write(models: EncoderDecoder, sources: jax.Array) -> jax.Array:
     of_seed = eqx.filter_vmap(lambda model, rows: jax.vmap(model.translate)(rows), in_axes=(eqx.if_array(0), 0))
     return of_seed(models, sources)
+
+
+_written = eqx.filter_jit(_write, compiler_options=LIGHT)  # type: ignore[call-overload]
 
 
 def positions(count: int, width: int) -> jax.Array:

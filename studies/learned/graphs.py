@@ -15,7 +15,9 @@ it said. The control trains metric-attention on labels that were dealt out anew.
 and proteins, are not at hand: no row speaks of them.
 """
 
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import jax
 import numpy as np
@@ -25,7 +27,7 @@ from matplotlib.figure import Figure
 import attnflow as af
 
 WIDTH = 16
-KINDS = {
+KINDS: dict[str, Callable] = {
     "additive": af.learn.AdditiveAttention,
     "scaled": af.learn.ScaledSelfAttention,
     "metric": af.learn.MetricAttention,
@@ -56,7 +58,7 @@ def graphs(records: list) -> Figure:
     return pictures(records, kinds, label="share of graphs that are told")
 
 
-COMMON = dict(
+COMMON: dict[str, Any] = dict(
     source="RZ", size="steps", kind="ordering", predicted=1.0,
     hypotheses="graphs of four origins, 100 + 300 of them, two blocks of width 16, 200 steps of Adam",
 )  # fmt: skip

@@ -20,6 +20,7 @@ metric-attention is ahead; that it is for the metric and for the attention are c
 trains metric-attention on labels that were dealt out anew.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -32,7 +33,7 @@ import attnflow as af
 from attnflow.lab import plots
 
 WIDTH, BODIES, KNOWN, VERTICES, FEATURES = 16, 20, 12, 150, 12
-BLOCKS = {
+BLOCKS: dict[str, Callable] = {
     "self": af.learn.PropagationBlock.of(af.learn.SelfAttention),
     "l2": af.learn.PropagationBlock.of(af.learn.L2Attention),
     "metric": af.learn.PropagationBlock.of(af.learn.MetricAttention),

@@ -19,6 +19,7 @@ on the periodic process of `af.learn.regression` was left out: no kind guessed b
 that there was nothing to compare. The control trains the implicit kernel on targets that were dealt out anew.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -30,7 +31,7 @@ from matplotlib.figure import Figure
 import attnflow as af
 
 WIDTH, COUNT = 16, 240
-KINDS = {
+KINDS: dict[str, Callable] = {
     "scaled": af.learn.ScaledSelfAttention,
     "l2": af.learn.L2Attention,
     "implicit": partial(af.learn.ImplicitKernel, frequencies=16),

@@ -20,7 +20,9 @@ kinds are ahead, whatever the trial said.
 translations that were dealt out anew.
 """
 
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import jax
 import numpy as np
@@ -31,8 +33,8 @@ import attnflow as af
 
 WIDTH, HEADS, LENGTH, COUNT, KNOWN = 32, 2, 7, 560, 320
 LEVEL, WINDOW = 0.5, 10
-SIZES = {"heads": HEADS, "features": WIDTH // HEADS}
-KINDS = {
+SIZES: dict[str, Any] = {"heads": HEADS, "features": WIDTH // HEADS}
+KINDS: dict[str, Callable] = {
     "scaled": partial(af.learn.ScaledSelfAttention, **SIZES),
     "metric": partial(af.learn.MetricAttention, **SIZES),
     "implicit": partial(af.learn.ImplicitKernel, **SIZES, frequencies=16, norm=2),
@@ -80,7 +82,7 @@ def translations(records: list) -> Figure:
     return pictures(records, kinds, label="BLEU")
 
 
-COMMON = dict(
+COMMON: dict[str, Any] = dict(
     size="steps", kind="ordering", predicted=1.0,
     hypotheses="toy grammar, 320 + 240 sentences, one layer of width 32, two heads, 250 steps of Adam",
 )  # fmt: skip

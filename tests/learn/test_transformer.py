@@ -120,6 +120,14 @@ def test_translations_take_the_likeliest_word_after_those_written(model, logits,
         np.testing.assert_array_equal(translate(model, source), written)
 
 
+def test_transformers_of_several_seeds_write_what_each_does(model, translate):
+    other = jax.tree.map(lambda leaf: leaf[..., ::-1], model)
+    sources = np.array([[SOURCE, [3, 5, 2, 0, 0]], [[6, 2, 0, 0, 0], SOURCE]])
+    written = af.learn.translations_of(jax.tree.map(lambda *leaves: jnp.stack(leaves), model, other), sources)
+    expected = [[translate(each, row) for row in rows] for each, rows in zip((model, other), sources, strict=True)]
+    np.testing.assert_array_equal(written, expected)
+
+
 def test_nothing_is_written_after_the_end(model, translate):
     ending = eqx.tree_at(lambda each: each.last.bias, model, jnp.where(jnp.arange(WORDS[1]) == 2, 1e3, 0.0))
     assert np.asarray(translate(ending, SOURCE)).tolist() == [1, 2, 0, 0, 0, 0]

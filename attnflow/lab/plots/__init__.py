@@ -9,6 +9,7 @@ from attnflow.lab.plots.bounds import fan as fan
 from attnflow.lab.plots.claims import claim_figure as claim_figure
 from attnflow.lab.plots.clusters import phases as phases
 from attnflow.lab.plots.clusters import staircase as staircase
+from attnflow.lab.plots.coloured_surfaces import parts as parts
 from attnflow.lab.plots.distances import distances as distances
 from attnflow.lab.plots.drawing import draw_study as draw_study
 from attnflow.lab.plots.drawing import records_digest as records_digest
@@ -24,7 +25,6 @@ from attnflow.lab.plots.metric import geodesics as geodesics
 from attnflow.lab.plots.metric import metric_ellipses as metric_ellipses
 from attnflow.lab.plots.metric import surface as surface
 from attnflow.lab.plots.ordering import ordering as ordering
-from attnflow.lab.plots.parts import parts as parts
 from attnflow.lab.plots.regions import decision_regions as decision_regions
 from attnflow.lab.plots.regions import film_training as film_training
 from attnflow.lab.plots.regions import learned_ellipses as learned_ellipses
