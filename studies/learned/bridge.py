@@ -34,19 +34,6 @@ BANDWIDTH, MANY = 0.03, 1200  # of the control: some 20 neighbours
 SLOW, SHOWN = 12, 48  # eigenvalues that are recorded, columns of grids
 
 
-def make_of(kind: str) -> Any:
-    """Return what makes a network of one kind of attention from a key."""
-
-    def block(width: int, key: jax.Array) -> Any:
-        for_heads, for_values = jax.random.split(key)
-        return af.learn.PropagationBlock(width, KINDS[kind](width, key=for_heads), key=for_values)
-
-    def make(key: jax.Array) -> Any:
-        return af.learn.InformationPropagationNetwork(2, WIDTH, 2, block=block, key=key)
-
-    return make
-
-
 def own_weights(network: Any, tokens: np.ndarray, dtype: Any) -> np.ndarray:
     """Return the weights of the network's only head among its tokens, in its own arithmetic."""
     cast = jax.tree.map(lambda leaf: leaf.astype(dtype) if eqx.is_inexact_array(leaf) else leaf, network)
@@ -109,7 +96,7 @@ def measure(case: dict, keys: list[jax.Array]) -> dict[str, np.ndarray]:
     rows: list[dict[str, Any]] = [{} for _ in keys]
     for kind in KINDS:
         trained = af.learn.train(
-            make_of(kind), af.learn.TokenLoss(), data, keys=seeds, steps=STEPS, learning_rate=RATE,
+            network_of(kind, inputs=2, width=WIDTH, outputs=2), af.learn.TokenLoss(), data, keys=seeds, steps=STEPS, learning_rate=RATE,
             weight_decay=DECAY, every=EVERY, measure=af.learn.keep_parameters, checkpoint=af.scratch_folder(),
         )  # fmt: skip
         for seed, row in enumerate(rows):

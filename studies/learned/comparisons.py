@@ -11,6 +11,31 @@ import attnflow as af
 from attnflow.lab import plots
 
 SHOWN = 50  # points of each curve of losses that a record keeps
+HEADS: dict[str, Callable] = {
+    "self": af.learn.SelfAttention,
+    "l2": af.learn.L2Attention,
+    "metric": af.learn.MetricAttention,
+    "mlp_dot": af.learn.MLPDotProduct,
+    "frozen": af.learn.FrozenHeads.of(af.learn.MetricAttention),
+}
+NAMES = {
+    "self": "self-attention",
+    "l2": "L2 attention",
+    "metric": "metric-attention",
+    "mlp_dot": r"$\varphi$ in a dot product",
+    "mlp": "no attention, MLP",
+    "linear": "no attention, linear",
+    "frozen": r"$\varphi$ as drawn",
+}
+
+
+def network_of(name: str, *, inputs: int, width: int, outputs: int, **options: Any) -> Callable[[jax.Array], Any]:
+    """Return key -> a linear map, blocks of one kind, a linear map; "mlp" and "linear" are without attention."""
+    if name in ("mlp", "linear"):
+        block = af.learn.PointwiseBlock.of(hidden=width if name == "mlp" else None)
+    else:
+        block = af.learn.PropagationBlock.of(HEADS[name], residual=options.pop("residual", False))
+    return lambda key: af.learn.InformationPropagationNetwork(inputs, width, outputs, block=block, key=key, **options)
 
 
 def runs_of(

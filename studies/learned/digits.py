@@ -17,9 +17,10 @@ from typing import Any
 import jax
 import numpy as np
 from matplotlib.figure import Figure
-from together import NAMES, accuracy_figure, compared, labels_of, loss_figure, network_of, trained
 
 import attnflow as af
+from classifiers import TRAINING, claims_of, compared, labels_of
+from comparisons import NAMES, pictures
 
 KINDS = ("self", "l2", "metric", "mlp_dot", "mlp", "linear")
 WIDTH, BATCH, LEVEL = 32, 64, 0.5
@@ -28,91 +29,35 @@ WIDTH, BATCH, LEVEL = 32, 64, 0.5
 def measure(case: dict, keys: list[jax.Array]) -> dict[str, np.ndarray]:
     """Return accuracies and differences of networks; quantities of tokens apart end in `_apart`."""
     draws = [af.learn.digits(key=key, count=case["tokens"], train=0.8) for key in keys]
-    right = af.learn.stack(draws)
-    wrong = af.learn.stack([draw.shuffled(key=key) for draw, key in zip(draws, keys, strict=True)])
-    runs = {
-        name: trained(
-            network_of("metric" if name == "shuffled" else name, inputs=64, width=WIDTH, outputs=10),
-            wrong if name == "shuffled" else right, keys, tokens=BATCH, protocol=case["protocol"],
-        )
-        for name in (*KINDS, "shuffled")
-    }  # fmt: skip
-    end = "_apart" if case["protocol"] == "apart" else ""
-    return {f"{name}{end}": values for name, values in compared(runs, level=LEVEL).items()}
+    return compared(KINDS, draws, keys, width=WIDTH, tokens=BATCH, protocol=case["protocol"], level=LEVEL)
 
 
 def claims(place: str, end: str) -> list[af.Claim]:
     """Return the claims of one protocol."""
     common: dict[str, Any] = dict(
         source="RZ", size="tokens",
-        hypotheses=f"1797 digits, trained and tested {'apart' if end else 'together'}; one block of width 32, "
-        "2000 steps of Adam with 64 tokens each",
+        hypotheses=f"1797 digits, trained and tested {'apart' if end else 'together'}; one block of width {WIDTH}, "
+        f"{TRAINING} with {BATCH} tokens each",
     )  # fmt: skip
-    accuracies = [
-        af.Claim(
-            id=f"L-{place}/{name}", kind="constant", quantity=f"{name}{end}", predicted=predicted, margin=margin,
-            statement=f"{words} finds this share of the labels", **common,
-        )
-        for name, words, predicted, margin in (
-            ("self", "self-attention", 0.848, 0.096), ("l2", "L2 attention", 0.974, 0.010),
-            ("metric", "metric-attention", 0.979, 0.005), ("mlp_dot", r"$\varphi$ inside a dot product", 0.961, 0.010),
-            ("mlp", "a perceptron without attention", 0.971, 0.010), ("linear", "a linear map", 0.972, 0.010),
-        )
+    found = [
+        ("self", 0.848, 0.096), ("l2", 0.974, 0.010), ("metric", 0.979, 0.005),
+        ("mlp_dot", 0.961, 0.010), ("mlp", 0.971, 0.010), ("linear", 0.972, 0.010),
     ]  # fmt: skip
-    metric = accuracies[2]
-
-    def ordering(id: str, quantity: str, statement: str, **more: Any) -> af.Claim:
-        return af.Claim(
-            id=f"L-{place}/{id}", kind="ordering", quantity=f"{quantity}{end}", predicted=1.0, statement=statement,
-            **common, **more,
-        )  # fmt: skip
-
-    ahead = ordering(
-        "metric-over-self", "metric_over_self",
-        "metric-attention finds at least as many labels as self-attention, on average",
-    )  # fmt: skip
+    both, ordering = claims_of(place, end, found, shuffled=(0.1, 0.05), behind=(-0.75, 0.15), common=common)
+    over_dot = r"the metric of $\varphi$ finds at least as many labels as $\varphi$ inside a dot product, on average"
     return [
-        *accuracies,
-        metric.control(
-            statement="metric-attention finds this share after training on labels that were dealt out anew",
-            quantity=f"shuffled{end}", truth=0.1, truth_margin=0.05,
-        ),
-        ahead,
-        ahead.control(
-            statement="metric-attention does so after training on labels that were dealt out anew",
-            quantity=f"shuffled_over_self{end}", truth=-0.75, truth_margin=0.15,
-        ),
-        ordering(
-            "metric-over-l2", "metric_over_l2",
-            "metric-attention finds at least as many labels as L2 attention, on average",
-        ),
-        ordering(
-            "metric-over-dot", "metric_over_mlp_dot",
-            r"the metric of $\varphi$ finds at least as many labels as $\varphi$ inside a dot product, on average",
-        ),
+        *both,
+        ordering("metric-over-dot", "metric_over_mlp_dot", over_dot),
         af.Claim(
             id=f"L-{place}/no-attention-needed", kind="constant", quantity=f"metric_over_linear{end}", predicted=0.0,
             margin=0.02, statement="a linear map finds as many labels as metric-attention", **common,
         ),
-        ordering(
-            "sooner", "metric_sooner_than_self",
-            "metric-attention needs no more steps than self-attention to the loss 0.5",
-        ),
-        ordering(
-            "varies-less", "self_varies_more",
-            "self-attention varies at least as much with the seed as metric-attention",
-        ),
     ]  # fmt: skip
 
 
-def losses(records: list) -> Figure:
-    """Return the losses of all networks, trained and tested together."""
-    return loss_figure(records[0][1], {name: NAMES[name] for name in KINDS})
-
-
 def accuracies(records: list) -> Figure:
-    """Return what each seed of each network finds, trained and tested together."""
-    return accuracy_figure(records[0][1], {name: NAMES[name] for name in (*KINDS, "shuffled")}, chance=0.1)
+    """Draw losses and accuracies of all seeds, trained and tested together."""
+    return pictures(records, {name: NAMES[name] for name in KINDS}, label="share of labels found")
 
 
 study = af.Study(
@@ -124,10 +69,6 @@ study = af.Study(
     quick_seeds=10,
     claims=claims("digits", ""),
     full_claims=claims("digits-apart", "_apart"),
-    figures=[losses, accuracies],
-    labels={
-        f"{quantity}{end}": words
-        for end in ("", "_apart")
-        for quantity, words in labels_of(KINDS, ("self", "l2", "mlp_dot", "linear"), level=LEVEL).items()
-    },
+    figures=[accuracies],
+    labels=labels_of(KINDS, ("self", "l2", "mlp_dot", "linear"), level=LEVEL),
 )

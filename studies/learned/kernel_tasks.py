@@ -98,10 +98,8 @@ def error(heads: "af.learn.Heads", data: dict) -> dict[str, jax.Array]:
 
 
 def _network_of(kind: Kind) -> Callable:
-    def block(width: int, key: jax.Array) -> "af.learn.PropagationBlock":
-        for_heads, for_values = jax.random.split(key)
-        return af.learn.PropagationBlock(width, kind(width, for_heads), key=for_values)
-
+    """Return key -> a network with one block of this kind."""
+    block = af.learn.PropagationBlock.of(kind)
     return lambda key: af.learn.InformationPropagationNetwork(64, WIDTH, CLASSES, block=block, key=key)
 
 

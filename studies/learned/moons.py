@@ -27,9 +27,10 @@ from typing import Any
 import jax
 import numpy as np
 from matplotlib.figure import Figure
-from together import NAMES, accuracy_figure, compared, labels_of, loss_figure, network_of, trained
 
 import attnflow as af
+from classifiers import TRAINING, claims_of, compared, labels_of
+from comparisons import NAMES, pictures
 
 KINDS = ("self", "l2", "metric", "mlp_dot", "mlp", "linear", "frozen")
 WIDTH, LEVEL = 16, 0.3
@@ -39,88 +40,42 @@ def measure(case: dict, keys: list[jax.Array]) -> dict[str, np.ndarray]:
     """Return accuracies and differences of networks; quantities of tokens apart end in `_apart`."""
     test = case["points"] // 5
     draws = [af.learn.moons(key=key, count=case["points"] - test, test=test) for key in keys]
-    right = af.learn.stack(draws)
-    wrong = af.learn.stack([draw.shuffled(key=key) for draw, key in zip(draws, keys, strict=True)])
-    runs = {
-        name: trained(
-            network_of("metric" if name == "shuffled" else name, inputs=2, width=WIDTH, outputs=2),
-            wrong if name == "shuffled" else right, keys, protocol=case["protocol"],
-        )
-        for name in (*KINDS, "shuffled")
-    }  # fmt: skip
-    end = "_apart" if case["protocol"] == "apart" else ""
-    return {f"{name}{end}": values for name, values in compared(runs, level=LEVEL).items()}
+    return compared(KINDS, draws, keys, width=WIDTH, tokens=None, protocol=case["protocol"], level=LEVEL)
 
 
 def claims(place: str, end: str) -> list[af.Claim]:
     """Return the claims of one protocol."""
     common: dict[str, Any] = dict(
-        source="RZ",
-        size="points",
-        hypotheses=f"moons, 160 + 40 tokens, trained and tested {place.split('-')[-1]}; one block, 2000 steps of Adam",
-    )
-    accuracies = [
-        af.Claim(
-            id=f"L-{place}/{name}", kind="constant", quantity=f"{name}{end}", predicted=predicted, margin=margin,
-            statement=f"{words} finds this share of the labels", **common,
-        )
-        for name, words, predicted, margin in (
-            ("self", "self-attention", 0.894, 0.072), ("l2", "L2 attention", 0.874, 0.044),
-            ("metric", "metric-attention", 0.970, 0.024), ("mlp_dot", r"$\varphi$ inside a dot product", 0.971, 0.022),
-            ("mlp", "a perceptron without attention", 0.977, 0.024), ("linear", "a linear map", 0.863, 0.044),
-        )
-    ]  # fmt: skip
-    metric = accuracies[2]
-    ahead = af.Claim(
-        id=f"L-{place}/metric-over-self", kind="ordering", quantity=f"metric_over_self{end}", predicted=1.0,
-        statement="metric-attention finds at least as many labels as self-attention, on average", **common,
+        source="RZ", size="points",
+        hypotheses=f"moons, 160 + 40 tokens, trained and tested {'apart' if end else 'together'}; one block of width "
+        f"{WIDTH}, {TRAINING}",
     )  # fmt: skip
-    return [
-        *accuracies,
-        metric.control(
-            statement="metric-attention finds this share after training on labels that were dealt out anew",
-            quantity=f"shuffled{end}", truth=0.5, truth_margin=0.15,
-        ),
-        ahead,
-        ahead.control(
-            statement="metric-attention does so after training on labels that were dealt out anew",
-            quantity=f"shuffled_over_self{end}", truth=-0.4, truth_margin=0.2,
-        ),
-        af.Claim(
-            id=f"L-{place}/metric-over-l2", kind="ordering", quantity=f"metric_over_l2{end}", predicted=1.0,
-            statement="metric-attention finds at least as many labels as L2 attention, on average", **common,
-        ),
-        af.Claim(
-            id=f"L-{place}/learned-over-frozen", kind="ordering", quantity=f"metric_over_frozen{end}", predicted=1.0,
-            statement=r"a learned $\varphi$ finds at least as many labels as one that stays as drawn", **common,
-        ),
-        af.Claim(
-            id=f"L-{place}/no-metric-needed", kind="constant", quantity=f"metric_over_mlp_dot{end}", predicted=0.0,
-            margin=0.03, statement=r"$\varphi$ inside a dot product finds as many labels as its metric", **common,
-        ),
-        af.Claim(
-            id=f"L-{place}/no-attention-needed", kind="constant", quantity=f"metric_over_mlp{end}", predicted=0.0,
-            margin=0.03, statement="a perceptron without attention finds as many labels as metric-attention", **common,
-        ),
-        af.Claim(
-            id=f"L-{place}/sooner", kind="ordering", quantity=f"metric_sooner_than_self{end}", predicted=1.0,
-            statement="metric-attention needs no more steps than self-attention to the loss 0.3", **common,
-        ),
-        af.Claim(
-            id=f"L-{place}/varies-less", kind="ordering", quantity=f"self_varies_more{end}", predicted=1.0,
-            statement="self-attention varies at least as much with the seed as metric-attention", **common,
-        ),
+    found = [
+        ("self", 0.894, 0.072), ("l2", 0.874, 0.044), ("metric", 0.970, 0.024),
+        ("mlp_dot", 0.971, 0.022), ("mlp", 0.977, 0.024), ("linear", 0.863, 0.044),
     ]  # fmt: skip
-
-
-def losses(records: list) -> Figure:
-    """Return the losses of all networks, trained and tested together."""
-    return loss_figure(records[0][1], NAMES)
+    both, ordering = claims_of(place, end, found, shuffled=(0.5, 0.2), behind=(-0.4, 0.3), common=common)
+    learned = r"a learned $\varphi$ finds at least as many labels as one that stays as drawn, on average"
+    alike = [
+        ("no-metric-needed", "mlp_dot", r"$\varphi$ inside a dot product finds as many labels as its metric"),
+        ("no-attention-needed", "mlp", "a perceptron without attention finds as many labels as metric-attention"),
+    ]
+    return [
+        *both,
+        ordering("learned-over-frozen", "metric_over_frozen", learned),
+        *[
+            af.Claim(
+                id=f"L-{place}/{id}", kind="constant", quantity=f"metric_over_{name}{end}", predicted=0.0, margin=0.03,
+                statement=statement, **common,
+            )
+            for id, name, statement in alike
+        ],
+    ]  # fmt: skip
 
 
 def accuracies(records: list) -> Figure:
-    """Return what each seed of each network finds, trained and tested together."""
-    return accuracy_figure(records[0][1], NAMES, chance=0.5)
+    """Draw losses and accuracies of all seeds, trained and tested together."""
+    return pictures(records, {name: NAMES[name] for name in KINDS}, label="share of labels found")
 
 
 study = af.Study(
@@ -132,10 +87,6 @@ study = af.Study(
     quick_seeds=10,
     claims=claims("moons", ""),
     full_claims=claims("moons-apart", "_apart"),
-    figures=[losses, accuracies],
-    labels={
-        f"{quantity}{end}": words
-        for end in ("", "_apart")
-        for quantity, words in labels_of(KINDS[:-1], ("self", "l2", "frozen", "mlp_dot", "mlp"), level=LEVEL).items()
-    },
+    figures=[accuracies],
+    labels=labels_of(KINDS[:-1], ("self", "l2", "frozen", "mlp_dot", "mlp"), level=LEVEL),
 )

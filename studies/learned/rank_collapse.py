@@ -14,7 +14,8 @@ from typing import Any
 import jax
 import numpy as np
 from matplotlib.figure import Figure
-from together import NAMES, network_of, trained
+from classifiers import DECAY, RATE
+from comparisons import NAMES, network_of
 
 import attnflow as af
 from attnflow.lab import plots
@@ -31,7 +32,10 @@ def measure(case: dict, keys: list[jax.Array]) -> dict[str, np.ndarray]:
         make = network_of(
             "self" if residual else name, inputs=2, width=WIDTH, outputs=2, blocks=case["blocks"], residual=residual
         )
-        run = trained(make, data, keys, protocol="together", steps=STEPS)
+        run = af.learn.train(
+            make, af.learn.TokenLoss(), data, keys=keys, steps=STEPS, every=STEPS, learning_rate=RATE,
+            weight_decay=DECAY, checkpoint=af.scratch_folder(),
+        )  # fmt: skip
         found[name] = run.losses[:, -20:].mean(axis=1) > (1 - NEAR) * np.log(2)
     return {f"{name}_{case['blocks']}": collapsed for name, collapsed in found.items()}
 

@@ -37,19 +37,6 @@ STEPS, RATE, DECAY = 400, 0.01, 5e-4
 SIGMA, RADIUS, ASKED = 0.4, 0.4, 20
 
 
-def make_of(kind: str) -> Any:
-    """Return what makes a network of one kind of attention from a key."""
-
-    def block(width: int, key: jax.Array) -> Any:
-        for_heads, for_values = jax.random.split(key)
-        return af.learn.PropagationBlock(width, KINDS[kind](width, key=for_heads), key=for_values)
-
-    def make(key: jax.Array) -> Any:
-        return af.learn.InformationPropagationNetwork(2, WIDTH, 2, block=block, key=key)
-
-    return make
-
-
 @eqx.filter_jit
 def withstood(models: Any, data: Any, keys: jax.Array) -> dict[str, jax.Array]:
     """Return what all seeds withstand, by name, (seeds,)."""
@@ -86,7 +73,7 @@ def measure(case: dict, keys: list[jax.Array]) -> dict[str, np.ndarray]:
     found: dict[str, np.ndarray] = {}
     for name, (kind, data, steps) in runs.items():
         trained = af.learn.train(
-            make_of(kind), af.learn.TokenLoss(), data, keys=seeds, steps=steps, learning_rate=RATE,
+            network_of(kind, inputs=2, width=WIDTH, outputs=2), af.learn.TokenLoss(), data, keys=seeds, steps=steps, learning_rate=RATE,
             weight_decay=DECAY, every=STEPS, checkpoint=af.scratch_folder(),
         )  # fmt: skip
         numbers = withstood(trained.models, right, seeds)
