@@ -22,12 +22,13 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from comparisons import network_of
 from matplotlib.figure import Figure
 
 import attnflow as af
 from attnflow.lab import plots
 
-KINDS = {"self": af.learn.SelfAttention, "metric": af.learn.MetricAttention}
+KINDS = ("self", "metric")
 WIDTH, TRAINED, TESTED, NOISE = 16, 160, 40, 0.2
 STEPS, EVERY, RATE, DECAY = 400, 50, 0.01, 5e-4
 BANDWIDTH, MANY = 0.03, 1200  # of the control: some 20 neighbours
@@ -96,7 +97,8 @@ def measure(case: dict, keys: list[jax.Array]) -> dict[str, np.ndarray]:
     rows: list[dict[str, Any]] = [{} for _ in keys]
     for kind in KINDS:
         trained = af.learn.train(
-            network_of(kind, inputs=2, width=WIDTH, outputs=2), af.learn.TokenLoss(), data, keys=seeds, steps=STEPS, learning_rate=RATE,
+            network_of(kind, inputs=2, width=WIDTH, outputs=2), af.learn.TokenLoss(), data,
+            keys=seeds, steps=STEPS, learning_rate=RATE,
             weight_decay=DECAY, every=EVERY, measure=af.learn.keep_parameters, checkpoint=af.scratch_folder(),
         )  # fmt: skip
         for seed, row in enumerate(rows):

@@ -6,9 +6,9 @@ from typing import Any
 
 import jax
 import numpy as np
+from comparisons import NAMES, curves, differences, network_of, runs_of, shares
 
 import attnflow as af
-from comparisons import NAMES, curves, differences, network_of, runs_of, shares
 
 STEPS, RATE, DECAY = 2000, 0.001, 5e-4  # of Adam
 TRAINING = f"{STEPS} steps of Adam"

@@ -26,11 +26,11 @@ from typing import Any
 
 import jax
 import numpy as np
+from classifiers import TRAINING, claims_of, compared, labels_of
+from comparisons import NAMES, pictures
 from matplotlib.figure import Figure
 
 import attnflow as af
-from classifiers import TRAINING, claims_of, compared, labels_of
-from comparisons import NAMES, pictures
 
 KINDS = ("self", "l2", "metric", "mlp_dot", "mlp", "linear", "frozen")
 WIDTH, LEVEL = 16, 0.3

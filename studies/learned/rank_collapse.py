@@ -13,9 +13,9 @@ from typing import Any
 
 import jax
 import numpy as np
-from matplotlib.figure import Figure
 from classifiers import DECAY, RATE
 from comparisons import NAMES, network_of
+from matplotlib.figure import Figure
 
 import attnflow as af
 from attnflow.lab import plots

@@ -23,15 +23,13 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from comparisons import network_of
 from matplotlib.figure import Figure
 
 import attnflow as af
 from attnflow.lab import plots
 
-KINDS = {
-    "self": af.learn.SelfAttention, "l2": af.learn.L2Attention, "metric": af.learn.MetricAttention,
-    "mlp_dot": af.learn.MLPDotProduct,
-}  # fmt: skip
+KINDS = ("self", "l2", "metric", "mlp_dot")
 WIDTH, TRAINED, TESTED, NOISE = 16, 160, 40, 0.2
 STEPS, RATE, DECAY = 400, 0.01, 5e-4
 SIGMA, RADIUS, ASKED = 0.4, 0.4, 20
@@ -73,7 +71,8 @@ def measure(case: dict, keys: list[jax.Array]) -> dict[str, np.ndarray]:
     found: dict[str, np.ndarray] = {}
     for name, (kind, data, steps) in runs.items():
         trained = af.learn.train(
-            network_of(kind, inputs=2, width=WIDTH, outputs=2), af.learn.TokenLoss(), data, keys=seeds, steps=steps, learning_rate=RATE,
+            network_of(kind, inputs=2, width=WIDTH, outputs=2), af.learn.TokenLoss(), data,
+            keys=seeds, steps=steps, learning_rate=RATE,
             weight_decay=DECAY, every=STEPS, checkpoint=af.scratch_folder(),
         )  # fmt: skip
         numbers = withstood(trained.models, right, seeds)
