@@ -16,8 +16,9 @@ from attnflow.judge.kinds.ordering import Ordering
 
 KINDS: dict[str, Kind] = {kind.name: kind for kind in (Exponent(), Constant(), Identity(), Flag(), Ordering())}
 OPTIONAL = ("floor", "statistic", "correction_power")  # fields that not every kind admits
-# EmpiricalAttention, PopulationAttention, DriftDiffusion, LaplaceExpansion; TokenFlow, MeanFieldFlow, GaussianClosure
-LIVES = ("empirical", "population", "limit", "expansion", "tokens", "mean_field", "closure")
+# EmpiricalAttention, PopulationAttention, DriftDiffusion, LaplaceExpansion; TokenFlow, MeanFieldFlow, GaussianClosure;
+# networks that were trained
+LIVES = ("empirical", "population", "limit", "expansion", "tokens", "mean_field", "closure", "learned")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,9 +43,9 @@ class Claim(Prediction):
             which margin; the default margin is that of a prediction. The gap between `predicted` and `truth` is what
             the control must be refuted by.
         measures: which lives of attention the measured numbers come from, of "empirical", "population", "limit" and
-            "expansion" (of Laplace), and, where tokens move, of "tokens", "mean_field" and "closure" (of Gaussians);
-            () where they come from none: one formula is checked against another, and the claim is a derivation. None
-            if nothing is said about it.
+            "expansion" (of Laplace), where tokens move, of "tokens", "mean_field" and "closure" (of Gaussians), and
+            "learned", of networks that were trained; () where they come from none: one formula is checked against
+            another, and the claim is a derivation. None if nothing is said about it.
         statistic: the summary over seeds that is predicted, of constants "mean" or "rms", of orderings "mean" or
             "median".
         correction_power: the power q of the next term in the small quantity, one unless the theory says otherwise.

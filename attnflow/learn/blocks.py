@@ -65,7 +65,7 @@ class PropagationBlock(eqx.Module):
 
     def __call__(self, tokens: jax.Array, mask: jax.Array | None = None) -> jax.Array:
         """Return the tokens (N, D) after one exchange."""
-        mixed = jnp.einsum("hnm,hmd->nd", self.heads.weights(tokens, tokens, mask), self.values(tokens)) + self.bias
+        mixed = self.heads.mix(tokens, tokens, self.values(tokens), mask).sum(axis=0) + self.bias
         return tokens + mixed if self.residual else mixed
 
 

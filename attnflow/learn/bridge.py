@@ -288,7 +288,7 @@ def _followed(first: Any, passed: list[tuple[Any, jax.Array]], queries: jax.Arra
     at = jax.vmap(first)(queries)
     for block, keys in passed:
         if isinstance(block, PropagationBlock):
-            mixed = jnp.einsum("hqm,hmd->qd", block.heads.weights(at, keys), block.values(keys)) + block.bias
+            mixed = block.heads.mix(at, keys, block.values(keys)).sum(axis=0) + block.bias
             at = at + mixed if block.residual else mixed
         else:
             at = block(at)

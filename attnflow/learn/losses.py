@@ -58,12 +58,13 @@ class TokenLoss(Loss):
 
     Args:
         batch: how many of the sets each step takes; all of them unless given.
-        tokens: how many tokens of each set it takes, without repetition; all of them unless given.
+        tokens: how many tokens of each set it takes, drawn one by one, so that one may come twice; all of them unless
+            given.
         protocol: "together": tokens for testing are attended to in training already, without their labels; "apart":
             tokens attend to those of their own part only.
 
     Raises:
-        ConfigError: if a number is no positive integer, or the protocol unknown; when called: if there are fewer.
+        ConfigError: if a number is no positive integer, or the protocol unknown; when called: if there are fewer sets.
     """
 
     tokens: int | None = None
@@ -82,17 +83,14 @@ class TokenLoss(Loss):
         return cross_entropy(token_logits(model, some, protocol=self.protocol), some.labels, some.train)
 
     def _some_tokens(self, data: Any, key: jax.Array) -> Any:
-        """Return so many tokens of each set; absent ones, and apart those for testing, only where others run out."""
+        """Return so many tokens of each set, of those that are there, and apart only of those for training."""
         if self.tokens is None:
             return data
-        if self.tokens > data.labels.shape[1]:
-            raise ConfigError(f"`tokens` is {self.tokens}, and sets have {data.labels.shape[1]}. Pass fewer, or None.")
-        order = jax.random.uniform(key, data.labels.shape)
-        if self.protocol == "apart":
-            order += jnp.where(data.train, 0, 1)
-        if data.present is not None:
-            order += jnp.where(data.present, 0, 2)
-        rows = jax.lax.top_k(-order, self.tokens)[1]
+        there = jnp.ones(data.labels.shape) if data.present is None else data.present
+        shares = jnp.cumsum(there * data.train if self.protocol == "apart" else there, axis=1)
+        heights = jax.random.uniform(key, (len(shares), self.tokens)) * shares[:, -1:]
+        # A search: to sort all tokens by random numbers takes longer than the step itself.
+        rows = jax.vmap(lambda sums, at: jnp.searchsorted(sums, at, side="right"))(shares, heights)
 
         def chosen(leaf: Any) -> jax.Array:
             return jax.vmap(lambda array, of_set: array[of_set])(jnp.asarray(leaf), rows)

@@ -132,7 +132,7 @@ def train(
     checkpoints = Checkpoints(
         checkpoint,
         Progress(
-            state=_State(parameters, eqx.filter_vmap(_adam(rates).init)(parameters), np.full(len(keys), -1)),
+            state=_State(parameters, _started(rates, parameters), np.full(len(keys), -1)),
             losses=np.empty((len(keys), 0)),
             times=np.zeros(1, dtype=int),
             history={name: np.asarray(x)[:, None] for name, x in _measured(parts, parameters, data).items()},
@@ -247,6 +247,12 @@ class _Parts(eqx.Module):
     rest: Any
     rates: tuple[float, float] = eqx.field(static=True)
     data_axis: int | None = eqx.field(static=True)
+
+
+def _started(rates: tuple[float, float], parameters: Any) -> Any:
+    """Return the state of Adam before the first step: zeros."""
+    shapes = jax.eval_shape(jax.vmap(_adam(rates).init), parameters)
+    return jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
 
 
 def _compiled(function: Callable[..., T]) -> Callable[..., T]:

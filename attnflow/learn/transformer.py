@@ -215,5 +215,5 @@ class _Exchange(eqx.Module):
         self.output = eqx.nn.Linear(width, width, key=for_output)
 
     def __call__(self, tokens: jax.Array, memory: jax.Array, mask: jax.Array) -> jax.Array:
-        mixed = jnp.einsum("hnm,hmk->nhk", self.heads.weights(tokens, memory, mask), self.values(memory))
+        mixed = self.heads.mix(tokens, memory, self.values(memory), mask).swapaxes(0, 1)
         return jax.vmap(self.output)(mixed.reshape(len(tokens), -1))

@@ -35,7 +35,7 @@ def measure(case: dict, keys: list[jax.Array]) -> dict[str, np.ndarray]:
 def claims(place: str, end: str) -> list[af.Claim]:
     """Return the claims of one protocol."""
     common: dict[str, Any] = dict(
-        source="RZ", size="tokens",
+        source="RZ", size="tokens", measures=("learned",),
         hypotheses=f"1797 digits, trained and tested {'apart' if end else 'together'}; one block of width {WIDTH}, "
         f"{TRAINING} with {BATCH} tokens each",
     )  # fmt: skip

@@ -59,7 +59,7 @@ def graphs(records: list) -> Figure:
 
 
 COMMON: dict[str, Any] = dict(
-    source="RZ", size="steps", kind="ordering", predicted=1.0,
+    source="RZ", size="steps", kind="ordering", predicted=1.0, measures=("learned",),
     hypotheses="graphs of four origins, 100 + 300 of them, two blocks of width 16, 200 steps of Adam",
 )  # fmt: skip
 over_additive = af.Claim(

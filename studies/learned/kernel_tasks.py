@@ -24,29 +24,34 @@ import attnflow as af
 from attnflow.lab import plots
 
 WIDTH, CLASSES = 16, 10
-STEPS = 1000
 Kind = Callable[..., Any]  # (dim, key) -> heads
 
 
-def told_apart(kinds: Mapping[str, Kind], keys: list[jax.Array], *, shuffled: str, batch: int) -> dict[str, np.ndarray]:
+def told_apart(
+    kinds: Mapping[str, Kind], keys: list[jax.Array], *, shuffled: str, batch: int, steps: int
+) -> dict[str, np.ndarray]:
     """Return the share of digits that are told rightly, by kind and of the one that trained on shuffled labels."""
     draws = [af.learn.digits(key=key) for key in keys]
     makes = {name: _network_of(kind) for name, kind in kinds.items()}
     arrays_of = functools.partial(_batches, size=batch)
-    return _measured(makes, draws, arrays_of, keys, loss=cross_entropy, measure=accuracy, shuffled=shuffled)
+    return _measured(
+        makes, draws, arrays_of, keys, loss=cross_entropy, measure=accuracy, shuffled=shuffled, steps=steps
+    )
 
 
-def guessed(kinds: Mapping[str, Kind], keys: list[jax.Array], *, shuffled: str, points: int) -> dict[str, np.ndarray]:
+def guessed(
+    kinds: Mapping[str, Kind], keys: list[jax.Array], *, shuffled: str, points: int, steps: int
+) -> dict[str, np.ndarray]:
     """Return the root mean square error of guesses, by kind and of the one that trained on shuffled numbers."""
     draws = [af.learn.regression("anisotropic", key=key, count=points).standardized() for key in keys]
     dim = draws[0].inputs.shape[1]
     makes = {name: lambda key, kind=kind: kind(dim, key) for name, kind in kinds.items()}
-    return _measured(makes, draws, neighbours, keys, loss=left_out, measure=error, shuffled=shuffled)
+    return _measured(makes, draws, neighbours, keys, loss=left_out, measure=error, shuffled=shuffled, steps=steps)
 
 
 def _measured(
     makes: dict, draws: list, arrays_of: Callable, keys: list[jax.Array], *, loss: Callable, measure: Callable,
-    shuffled: str,
+    shuffled: str, steps: int,
 ) -> dict[str, np.ndarray]:  # fmt: skip
     """Return what is measured after training, {name: (seeds,)} and {"shuffled": (seeds,)}."""
 
@@ -54,7 +59,7 @@ def _measured(
         data = jax.tree.map(lambda *leaves: np.stack(leaves), *map(arrays_of, draws))
         reached = af.learn.train(
             make, loss, data,
-            keys=keys, steps=STEPS, every=STEPS // 4, measure=measure, checkpoint=af.scratch_folder(), bar=False,
+            keys=keys, steps=steps, every=steps, measure=measure, checkpoint=af.scratch_folder(), bar=False,
         )  # fmt: skip
         (values,) = reached.history.values()
         return np.asarray(values[:, -1], dtype=float)

@@ -102,7 +102,7 @@ def parts(records: list) -> Figure:
 
 
 COMMON: dict[str, Any] = dict(
-    source="RZ", size="steps", kind="ordering", predicted=1.0,
+    source="RZ", size="steps", measures=("learned",), kind="ordering", predicted=1.0,
     hypotheses="unions of capsules, 12 bodies learned and 8 others told, one block of width 16, 300 steps of Adam",
 )  # fmt: skip
 over_self, *others = (

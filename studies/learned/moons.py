@@ -46,7 +46,7 @@ def measure(case: dict, keys: list[jax.Array]) -> dict[str, np.ndarray]:
 def claims(place: str, end: str) -> list[af.Claim]:
     """Return the claims of one protocol."""
     common: dict[str, Any] = dict(
-        source="RZ", size="points",
+        source="RZ", size="points", measures=("learned",),
         hypotheses=f"moons, 160 + 40 tokens, trained and tested {'apart' if end else 'together'}; one block of width "
         f"{WIDTH}, {TRAINING}",
     )  # fmt: skip

@@ -94,7 +94,7 @@ WAYS = {
     "attack": "under an attack of radius .4",
 }
 common: dict[str, Any] = dict(
-    source="RZ", kind="ordering", size="tokens", predicted=1.0,
+    source="RZ", kind="ordering", size="tokens", predicted=1.0, measures=("learned",),
     hypotheses="moons, 160 + 40 tokens, one block of width 16, 400 steps of Adam at the rate .01",
 )  # fmt: skip
 more_accurate = [

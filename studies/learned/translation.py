@@ -83,7 +83,7 @@ def translations(records: list) -> Figure:
 
 
 COMMON: dict[str, Any] = dict(
-    size="steps", kind="ordering", predicted=1.0,
+    size="steps", kind="ordering", predicted=1.0, measures=("learned",),
     hypotheses="toy grammar, 320 + 240 sentences, one layer of width 32, two heads, 250 steps of Adam",
 )  # fmt: skip
 

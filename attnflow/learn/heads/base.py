@@ -20,7 +20,7 @@ class Heads(eqx.Module):
 
         A_h f(x_i) = sum_j w_hij f(y_j),   w_hij = exp(l_h(x_i, y_j)) / sum_k exp(l_h(x_i, y_k)).
 
-    A kind gives the logits l_h, or, where its kernel may be negative, the weights themselves.
+    A kind gives the logits l_h.
     """
 
     @abstractmethod
@@ -44,5 +44,20 @@ class Heads(eqx.Module):
             mask: (N, M), true where a query may attend to a key; all of them unless given. A query that may attend to
                 none attends to all alike.
         """
+        return jax.nn.softmax(self._masked(queries, keys, mask), axis=-1)
+
+    def mix(self, queries: jax.Array, keys: jax.Array, values: jax.Array, mask: jax.Array | None = None) -> jax.Array:
+        """Return sum_j w_hij v_hj (H, N, k), the products of `weights` and values (H, M, k).
+
+        Rows are divided after the sum, whose last column is their total: with its gradient that takes three quarters of
+        the time of a product with the weights, in which each array of pairs is read once more.
+        """
+        logits = self._masked(queries, keys, mask)
+        shares = jnp.exp(logits - jax.lax.stop_gradient(logits.max(axis=-1, keepdims=True)))
+        ones = jnp.ones((*values.shape[:-1], 1), values.dtype)
+        sums = jnp.einsum("hnm,hmk->hnk", shares, jnp.concatenate([values, ones], axis=-1))
+        return sums[..., :-1] / sums[..., -1:]
+
+    def _masked(self, queries: jax.Array, keys: jax.Array, mask: jax.Array | None) -> jax.Array:
         logits = self.logits(queries, keys)
-        return jax.nn.softmax(logits if mask is None else jnp.where(mask, logits, FAR), axis=-1)
+        return logits if mask is None else jnp.where(mask, logits, FAR)

@@ -41,10 +41,6 @@ class FrozenHeads(Heads):
         """Return the logits (H, N, M) of the heads."""
         return self._still.logits(queries, keys)
 
-    def weights(self, queries: jax.Array, keys: jax.Array, mask: jax.Array | None = None) -> jax.Array:
-        """Return the weights (H, N, M) of the heads."""
-        return self._still.weights(queries, keys, mask)
-
     def attention(self, head: int = 0) -> Attention:
         """Return one of the heads."""
         return self.heads.attention(head)

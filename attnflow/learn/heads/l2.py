@@ -7,7 +7,7 @@ import jax
 from attnflow.attention import Attention
 from attnflow.learn.heads.base import Heads
 from attnflow.learn.heads.checks import check_head, check_sizes
-from attnflow.learn.heads.maps import LinearMaps, squared_distances
+from attnflow.learn.heads.maps import LinearMaps, minus_squared_distances
 from attnflow.pseudometrics.linear import Mahalanobis
 
 
@@ -37,7 +37,7 @@ class L2Attention(Heads):
 
     def logits(self, queries: jax.Array, keys: jax.Array) -> jax.Array:
         """Return -|Q_h (x_i - y_j)|^2, (H, N, M)."""
-        return -squared_distances(self.maps(queries), self.maps(keys))
+        return minus_squared_distances(self.maps(queries), self.maps(keys))
 
     def attention(self, head: int = 0) -> Attention:
         """Return one head, with the cost |Q (x - y)|^2 at the bandwidth 1/2."""

@@ -8,7 +8,7 @@ from jax.tree_util import Partial
 from attnflow.attention import Attention
 from attnflow.learn.heads.base import Heads
 from attnflow.learn.heads.checks import check_head, check_sizes
-from attnflow.learn.heads.maps import PerceptronMaps, products, squared_distances
+from attnflow.learn.heads.maps import PerceptronMaps, minus_squared_distances, products
 from attnflow.pseudometrics.custom import CustomPseudoMetric
 from attnflow.pseudometrics.learned_map import LearnedMap
 
@@ -59,7 +59,7 @@ class MetricAttention(_Mapped):
 
     def logits(self, queries: jax.Array, keys: jax.Array) -> jax.Array:
         """Return -|phi_h(x_i) - phi_h(y_j)|^2, (H, N, M)."""
-        return -squared_distances(self.maps(queries), self.maps(keys))
+        return minus_squared_distances(self.maps(queries), self.maps(keys))
 
     def attention(self, head: int = 0) -> Attention:
         """Return one head, with the cost |phi(x) - phi(y)|^2 at the bandwidth 1/2."""

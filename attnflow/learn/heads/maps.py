@@ -68,10 +68,20 @@ def uniform(key: jax.Array, shape: tuple[int, ...], *, fan_in: int) -> jax.Array
     return jax.random.uniform(key, shape, minval=-bound, maxval=bound)
 
 
-def squared_distances(queries: jax.Array, keys: jax.Array) -> jax.Array:
-    """Return |a_i - b_j|^2 (H, N, M) of features (H, N, k) and (H, M, k), never negative."""
-    lengths = jnp.sum(queries**2, axis=-1)[:, :, None] + jnp.sum(keys**2, axis=-1)[:, None, :]
-    return jnp.maximum(lengths - 2 * products(queries, keys), 0)
+def minus_squared_distances(queries: jax.Array, keys: jax.Array) -> jax.Array:
+    """Return -|a_i - b_j|^2 (H, N, M) of features (H, N, k) and (H, M, k), up to rounding.
+
+    As one product, <(2a, -|a|^2, -1), (b, 1, |b|^2)>: arrays of pairs are written once.
+    """
+
+    def squares(features: jax.Array) -> jax.Array:
+        return jnp.sum(features**2, axis=-1, keepdims=True)
+
+    def ones(features: jax.Array) -> jax.Array:
+        return jnp.ones((*features.shape[:-1], 1), features.dtype)
+
+    left = jnp.concatenate([2 * queries, -squares(queries), -ones(queries)], axis=-1)
+    return products(left, jnp.concatenate([keys, ones(keys), squares(keys)], axis=-1))
 
 
 def products(queries: jax.Array, keys: jax.Array) -> jax.Array:

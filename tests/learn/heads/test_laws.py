@@ -84,3 +84,10 @@ def test_there_is_no_other_head(case):
     for head in (HEADS, -1, 0.5):
         with pytest.raises(ConfigError, match="`head` must be"):
             kind.attention(head)
+
+
+def test_mixing_is_the_product_with_the_weights(case):
+    kind, weights = case
+    values = np.random.default_rng(5).standard_normal((len(weights["masked"]), 6, 3))
+    mixed = eqx.filter_jit(lambda kind: kind.mix(QUERIES, TOKENS, values, MASK))(kind)
+    np.testing.assert_allclose(mixed, weights["masked"] @ values, rtol=0, atol=100 * ROUND)
