@@ -155,7 +155,7 @@ def test_training_goes_on_where_it_was_killed(tmp_path, kill_after, monkeypatch)
 @pytest.mark.parametrize(
     "changes",
     [dict(loss=distance), dict(steps=25), dict(keys=KEYS[::-1]), dict(learning_rate=0.02), dict(measure=None)],
-    ids=str,
+    ids=["loss", "steps", "keys", "learning_rate", "measure"],
 )
 def test_another_call_does_not_go_on_from_a_checkpoint(tmp_path, changes):
     noisy(tmp_path)
@@ -184,7 +184,7 @@ def test_a_checkpoint_that_is_damaged_is_set_aside(tmp_path):
         (dict(data_axis=1), "`data_axis` must be 0, or None"),
         (dict(checkpoint="nowhere/at/all"), "`checkpoint` must be a folder that exists"),
     ],
-    ids=str,
+    ids=lambda given: next(iter(given)) if isinstance(given, dict) else "",
 )
 def test_what_cannot_be_trained_is_named(changes, words):
     with pytest.raises(ConfigError, match=words):
