@@ -7,6 +7,7 @@ import sys
 import types
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from importlib import import_module
 from pathlib import Path
 
 from attnflow._checks import check_choice
@@ -43,6 +44,8 @@ def load_study(path: Path | str) -> Study:
     sys.modules[module.__name__] = module  # dataclasses and pickles look their module up by name
     try:
         source = path.read_text(encoding="utf-8")
+        if "af.learn." in source:
+            import_module("attnflow.learn")  # which says what is missing before anything is measured
         helpers = Helpers(path, source)
         with helpers.in_reach():
             exec(compile(source, str(path), "exec", dont_inherit=True), module.__dict__)

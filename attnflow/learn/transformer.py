@@ -169,8 +169,8 @@ def positions(count: int, width: int) -> jax.Array:
     """Return sin(n w_k) and cos(n w_k), w_k = 10000^{-2k/D}, of positions n, (count, D) [Vaswani].
 
     Example:
-        >>> positions(2, 2).round(3).tolist()
-        [[0.0, 1.0], [0.8410000205039978, 0.5400000214576721]]
+        >>> [[round(float(number), 3) for number in row] for row in positions(2, 2)]
+        [[0.0, 1.0], [0.841, 0.54]]
     """
     angles = jnp.arange(count)[:, None] * 10000.0 ** (-2 * (jnp.arange(width) // 2) / width)
     return jnp.where(jnp.arange(width) % 2, jnp.cos(angles), jnp.sin(angles))

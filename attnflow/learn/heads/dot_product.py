@@ -58,7 +58,7 @@ class SelfAttention(Heads):
 
 
 class ScaledSelfAttention(SelfAttention):
-    """The logits <Q_h x, K_h y> / sqrt(k), as in [Vaswani et al. 2017]; arguments as of SelfAttention."""
+    """The logits <Q_h x, K_h y> / sqrt(k), as in transformers [Vaswani]; arguments as of SelfAttention."""
 
     def __init__(self, dim: int, *, heads: int = 1, features: int | None = None, key: jax.Array) -> None:
         super().__init__(dim, heads=heads, features=features, key=key)
