@@ -15,8 +15,8 @@ for 2000 steps of Adam at the rate .001 with the decay 5e-4, on the cross-entrop
 seed. Measured: the accuracy of each on the tokens for testing against that of another implementation of the same
 comparison, run once (the accuracies and the spreads over 10 seeds in the claims); differences of two networks that had
 the same tokens and the same seed; and, of accuracies, the distance from the median over the seeds of a record.
-Whether it is for the metric is asked by two networks that have phi but no metric: inside a dot product, and without
-attention. Neither should do as well if it were.
+Whether it is for learning is asked by a phi that stays as it was drawn; whether it is for the metric by two networks
+that have phi but no metric: inside a dot product, and without attention. Neither should do as well if it were.
 
 Trained and tested together, tokens for testing are attended to in training, without their labels; in the full run also
 apart, each part attending to itself. The control trains metric-attention on labels that were dealt out anew.
