@@ -163,7 +163,7 @@ def _list(arguments: argparse.Namespace) -> int:
             derived = ", derivation" if claim.derivation else ""
             print(f"    {claim.id} ({claim.kind}{derived}{control}): {words.get(claim.id, 'not yet')}")
     for subject in separate_subjects(arguments.studies) if arguments.subject is None else ():
-        print(f"{SEPARATE[subject]}: left out, see `attnflow list --subject {subject}`")
+        print(f"{SEPARATE[subject].title}: left out, see `attnflow list --subject {subject}`")
     return 0
 
 

@@ -9,15 +9,29 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from importlib import import_module
 from pathlib import Path
+from typing import NamedTuple
 
 from attnflow._checks import check_choice
 from attnflow.errors import ConfigError
 from attnflow.lab.imports import Helpers, text_of
 from attnflow.lab.study import Study
 
-# Folders of studies that are loaded and run only when they are named, because they need an extra or much more time, and
-# what a table of theirs is called. Each has a table, and a family of intervals, of its own.
-SEPARATE = {"learned": "Learned metrics", "questions": "Open questions"}
+
+class Subject(NamedTuple):
+    """A folder of studies that are loaded and run only when they are named: they need an extra, or much more time.
+
+    Each has a table, and a family of intervals, of its own.
+
+    Args:
+        title: of its table.
+        needs: the module that its studies cannot do without, which says what is missing before anything is measured.
+    """
+
+    title: str
+    needs: str | None = None
+
+
+SEPARATE = {"learned": Subject("Learned metrics", needs="attnflow.learn"), "questions": Subject("Open questions")}
 
 
 def load_study(path: Path | str) -> Study:
@@ -44,8 +58,9 @@ def load_study(path: Path | str) -> Study:
     sys.modules[module.__name__] = module  # dataclasses and pickles look their module up by name
     try:
         source = path.read_text(encoding="utf-8")
-        if "af.learn." in source:
-            import_module("attnflow.learn")  # which says what is missing before anything is measured
+        subject = SEPARATE.get(path.resolve().parent.name)
+        if subject and subject.needs:
+            import_module(subject.needs)
         helpers = Helpers(path, source)
         with helpers.in_reach():
             exec(compile(source, str(path), "exec", dont_inherit=True), module.__dict__)

@@ -7,10 +7,12 @@ from typing import Any
 import jax
 import numpy as np
 from comparisons import NAMES, curves, differences, network_of, runs_of, shares
+from matplotlib.figure import Figure
 
 import attnflow as af
+from attnflow.lab import plots
 
-STEPS, RATE, DECAY = 2000, 0.001, 5e-4  # of Adam
+STEPS, RATE, DECAY = 2000, 0.002, 5e-4  # of Adam
 TRAINING = f"{STEPS} steps of Adam"
 
 
@@ -24,7 +26,7 @@ def compared(
     kinds: Iterable[str], draws: list, keys: list[jax.Array],
     *, width: int, tokens: int | None, protocol: str, level: float,
 ) -> dict[str, np.ndarray]:  # fmt: skip
-    """Return accuracies by kind, how far metric-attention is ahead, seed by seed, and curves of the loss.
+    """Return accuracies by kind, leads of metric-attention, curves of losses and which runs collapsed, seed by seed.
 
     Names end in `_apart` where the protocol is that, and "shuffled" is metric-attention on labels dealt out anew.
 
@@ -46,6 +48,9 @@ def compared(
     end = "_apart" if protocol == "apart" else ""
     accuracy = {name: np.asarray(run.history["test"][:, -1], dtype=float) for name, run in runs.items()}
     steps = {name: af.learn.steps_to(run.losses, level, window=20).astype(float) for name, run in runs.items()}
+    collapsed = {
+        name: af.learn.has_collapsed(run.losses[:, -20:].mean(axis=1), classes=outputs) for name, run in runs.items()
+    }
     spread = {name: np.abs(values - np.median(values)) for name, values in accuracy.items()}
     pairs = [("metric", name) for name in kinds if name != "metric"] + [("shuffled", "self")]
     return {
@@ -53,8 +58,19 @@ def compared(
         **differences(accuracy, pairs, end),
         f"metric_sooner{end}": shares(steps, [("metric", "self")])["metric_over_self"],
         f"self_varies_more{end}": spread["self"] - spread["metric"],
+        **{f"collapsed.{name}{end}": flags for name, flags in collapsed.items()},
         **{f"{name}{end}": values for name, values in curves(runs).items()},
     }
+
+
+def variances(records: list, kinds: Iterable[str]) -> Figure:
+    """Draw what of the variance of accuracies is from runs that collapsed, trained and tested together."""
+    arrays = next(arrays for _, arrays in records)
+    splits = {name: af.learn.split_variance(arrays[name], arrays[f"collapsed.{name}"]) for name in kinds}
+    drawn = plots.figure(width=5.2, height=3.2)
+    parts = {NAMES[name]: (split.frequency, split.collapsed, split.others) for name, split in splits.items()}
+    plots.variance_parts(drawn.add_subplot(), parts=parts, label="the share of labels found")
+    return drawn
 
 
 def claims_of(

@@ -16,7 +16,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from classifiers import TRAINING, claims_of, compared, labels_of
+from classifiers import TRAINING, claims_of, compared, labels_of, variances
 from comparisons import NAMES, pictures
 from matplotlib.figure import Figure
 
@@ -60,6 +60,11 @@ def accuracies(records: list) -> Figure:
     return pictures(records, {name: NAMES[name] for name in KINDS}, label="share of labels found")
 
 
+def spreads(records: list) -> Figure:
+    """Draw where the variance of accuracies over the seeds comes from."""
+    return variances(records, KINDS)
+
+
 study = af.Study(
     name="digits",
     measure=measure,
@@ -69,6 +74,6 @@ study = af.Study(
     quick_seeds=10,
     claims=claims("digits", ""),
     full_claims=claims("digits-apart", "_apart"),
-    figures=[accuracies],
+    figures=[accuracies, spreads],
     labels=labels_of(KINDS, ("self", "l2", "mlp_dot", "linear"), level=LEVEL),
 )

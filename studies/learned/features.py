@@ -17,7 +17,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from kernel_tasks import left_out, neighbours
+from kernel_tasks import left_out
 
 import attnflow as af
 
@@ -35,7 +35,7 @@ def learned() -> tuple:
     """Return the spectrum that was learned, differences (40, 2), and kappa there by two rules."""
     key = jax.random.key(3)
     draw = af.learn.regression("periodic", key=key, count=160).standardized()
-    data = {name: np.asarray(values)[None] for name, values in neighbours(draw).items()}
+    data = af.learn.stack([draw])
     trained = af.learn.train(start, left_out, data, keys=[key], steps=300, every=300, dtype="float64", bar=False)
     heads = trained.model(0)
     queries, keys = (np.asarray(maps.weight[0]) for maps in (heads.queries, heads.keys))

@@ -45,8 +45,8 @@ NUMBERS = {
 
 def measure(case: dict, keys: list[jax.Array]) -> dict[str, np.ndarray]:
     """Return accuracies or errors of all kinds, and what one is ahead of another."""
-    if "batch" in case:
-        found = told_apart(DIGITS, keys, shuffled="implicit", batch=case["batch"], steps=STEPS)
+    if "digits" in case:
+        found = told_apart(DIGITS, keys, shuffled="implicit", count=case["digits"], steps=STEPS)
         ahead = {
             "implicit_over_self": found["implicit"] - found["self"],
             "pairs_over_self": found["pairs"] - found["self"],
@@ -62,7 +62,7 @@ def measure(case: dict, keys: list[jax.Array]) -> dict[str, np.ndarray]:
             "numbers_over_self": _ahead(found["implicit"], found["self"]),
             "shuffled_over_l2": _ahead(found["shuffled"], found["l2"]),
         }
-    task = "digits" if "batch" in case else "numbers"
+    task = "digits" if "digits" in case else "numbers"
     return ahead | {f"{task}_{name}": values for name, values in found.items()}
 
 
@@ -77,13 +77,13 @@ def accuracies(records: list) -> Figure:
         "digits_implicit": "kernel, $P = 2$", "digits_pairs": "kernel of pairs, $P = 2$",
         "digits_plain_pairs": "kernel of pairs",
     }  # fmt: skip
-    (arrays,) = (arrays for case, arrays in records if "batch" in case)
+    (arrays,) = (arrays for case, arrays in records if "digits" in case)
     return accuracy_figure(arrays, names)
 
 
 COMMON: dict[str, Any] = {"source": "S", "kind": "ordering", "predicted": 1.0, "measures": ("learned",)}
 OF_DIGITS = COMMON | {
-    "size": "batch",
+    "size": "digits",
     "hypotheses": "digits in batches of 64, width 16, one block without residual, 1000 steps of Adam at .01",
 }
 OF_NUMBERS = COMMON | {
@@ -101,7 +101,7 @@ over_l2 = af.Claim(
 study = af.Study(
     name="implicit",
     measure=measure,
-    ladder=[{"batch": 64}, {"points": 200}],
+    ladder=[{"digits": 1797}, {"points": 200}],
     quick=2,
     seeds=30,
     quick_seeds=10,

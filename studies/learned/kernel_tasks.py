@@ -11,32 +11,30 @@ Every seed has its own split or draw, the same for all kinds of attention. For c
 answers that are dealt out anew, and say nothing about the rest.
 """
 
-import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from comparisons import runs_of
 from matplotlib.figure import Figure
 
 import attnflow as af
 from attnflow.lab import plots
 
-WIDTH, CLASSES = 16, 10
+WIDTH, BATCH, CLASSES = 16, 64, 10
 Kind = Callable[..., Any]  # (dim, key) -> heads
 
 
 def told_apart(
-    kinds: Mapping[str, Kind], keys: list[jax.Array], *, shuffled: str, batch: int, steps: int
+    kinds: Mapping[str, Kind], keys: list[jax.Array], *, shuffled: str, count: int, steps: int
 ) -> dict[str, np.ndarray]:
-    """Return the share of digits that are told rightly, by kind and of the one that trained on shuffled labels."""
-    draws = [af.learn.digits(key=key) for key in keys]
+    """Return the share of so many digits that are told rightly, by kind and of the one with shuffled labels."""
+    draws = [af.learn.digits(key=key, count=count) for key in keys]
+    loss = af.learn.TokenLoss(tokens=BATCH, protocol="apart")
     makes = {name: _network_of(kind) for name, kind in kinds.items()}
-    arrays_of = functools.partial(_batches, size=batch)
-    return _measured(
-        makes, draws, arrays_of, keys, loss=cross_entropy, measure=accuracy, shuffled=shuffled, steps=steps
-    )
+    return _measured(makes, draws, keys, loss=loss, measure=accuracy, shuffled=shuffled, steps=steps)
 
 
 def guessed(
@@ -46,26 +44,15 @@ def guessed(
     draws = [af.learn.regression("anisotropic", key=key, count=points).standardized() for key in keys]
     dim = draws[0].inputs.shape[1]
     makes = {name: lambda key, kind=kind: kind(dim, key) for name, kind in kinds.items()}
-    return _measured(makes, draws, neighbours, keys, loss=left_out, measure=error, shuffled=shuffled, steps=steps)
+    return _measured(makes, draws, keys, loss=left_out, measure=error, shuffled=shuffled, steps=steps)
 
 
 def _measured(
-    makes: dict, draws: list, arrays_of: Callable, keys: list[jax.Array], *, loss: Callable, measure: Callable,
-    shuffled: str, steps: int,
-) -> dict[str, np.ndarray]:  # fmt: skip
+    makes: dict, draws: list, keys: list[jax.Array], *, loss: Callable, measure: Callable, shuffled: str, steps: int
+) -> dict[str, np.ndarray]:
     """Return what is measured after training, {name: (seeds,)} and {"shuffled": (seeds,)}."""
-
-    def trained(make: Callable, draws: list) -> np.ndarray:
-        data = jax.tree.map(lambda *leaves: np.stack(leaves), *map(arrays_of, draws))
-        reached = af.learn.train(
-            make, loss, data,
-            keys=keys, steps=steps, every=steps, measure=measure, checkpoint=af.scratch_folder(), bar=False,
-        )  # fmt: skip
-        (values,) = reached.history.values()
-        return np.asarray(values[:, -1], dtype=float)
-
-    others = [draw.shuffled(key=key) for draw, key in zip(draws, keys, strict=True)]
-    return {name: trained(make, draws) for name, make in makes.items()} | {"shuffled": trained(makes[shuffled], others)}
+    runs = runs_of(makes, loss, draws, keys, control=shuffled, steps=steps, measure=measure, bar=False)
+    return {name: np.asarray(run.history["test"][:, -1], dtype=float) for name, run in runs.items()}
 
 
 def accuracy_figure(arrays: Mapping[str, np.ndarray], names: Mapping[str, str]) -> Figure:
@@ -78,50 +65,32 @@ def accuracy_figure(arrays: Mapping[str, np.ndarray], names: Mapping[str, str]) 
     return drawn
 
 
-def cross_entropy(model: Callable, data: dict, key: jax.Array) -> jax.Array:
-    """Return the loss of one batch of digits for training."""
-    rows = jax.random.randint(key, data["sought"].shape[1:], 0, len(data["labels"]))
-    logits = jax.nn.log_softmax(model(data["tokens"][rows]))
-    return -jnp.mean(jnp.take_along_axis(logits, data["labels"][rows, None], axis=1))
+def accuracy(model: Callable, data: Any) -> dict[str, jax.Array]:
+    """Return the share of the digits for testing that are told rightly, as many of them as fill whole batches."""
+    (tokens,), (labels,), (train,) = data.tokens, data.labels, data.train
+    rows = jnp.argsort(train)[: len(labels) // 2 // BATCH * BATCH]
+    told = jax.vmap(model)(tokens[rows].reshape(-1, BATCH, tokens.shape[1])).argmax(axis=-1)
+    return {"test": jnp.mean(told.ravel() == labels[rows])}
 
 
-def accuracy(model: Callable, data: dict) -> dict[str, jax.Array]:
-    """Return the share of the other digits that are told rightly."""
-    return {"accuracy": jnp.mean(jnp.argmax(jax.vmap(model)(data["others"]), axis=-1) == data["sought"])}
-
-
-def left_out(heads: "af.learn.Heads", data: dict, key: jax.Array) -> jax.Array:
+def left_out(heads: "af.learn.Heads", data: "af.learn.Regression", key: jax.Array) -> jax.Array:
     """Return the mean square error of guesses at the points for training, each from all others."""
-    weights = heads.weights(data["points"], data["points"], ~jnp.eye(len(data["points"]), dtype=bool))
-    return jnp.mean((weights[0] @ data["numbers"] - data["numbers"]) ** 2)
+    return _square_error(heads, data, at=data.train)
 
 
-def error(heads: "af.learn.Heads", data: dict) -> dict[str, jax.Array]:
+def error(heads: "af.learn.Heads", data: "af.learn.Regression") -> dict[str, jax.Array]:
     """Return the root mean square error of guesses at the other points."""
-    guesses = heads.weights(data["others"], data["points"])[0] @ data["numbers"]
-    return {"error": jnp.sqrt(jnp.mean((guesses - data["sought"]) ** 2))}
+    return {"test": jnp.sqrt(_square_error(heads, data, at=~data.train))}
+
+
+def _square_error(heads: "af.learn.Heads", data: Any, *, at: Any) -> jax.Array:
+    """Return the mean square error at some points, each guessed from those for training but itself."""
+    known = data.train & ~jnp.eye(len(data.train), dtype=bool)
+    guesses = heads.weights(data.inputs, data.inputs, known)[0] @ data.targets
+    return jnp.sum(jnp.where(at, guesses - data.targets, 0) ** 2) / at.sum()
 
 
 def _network_of(kind: Kind) -> Callable:
     """Return key -> a network with one block of this kind."""
     block = af.learn.PropagationBlock.of(kind)
     return lambda key: af.learn.InformationPropagationNetwork(64, WIDTH, CLASSES, block=block, key=key)
-
-
-def _batches(draw: "af.learn.TokenSets", *, size: int) -> dict[str, np.ndarray]:
-    """Return the digits for training, and the others in whole batches."""
-    tokens, labels, train = draw.tokens[0], draw.labels[0], draw.train[0]
-    whole = len(labels[~train]) // size * size
-    return {
-        "tokens": tokens[train], "labels": labels[train],
-        "others": tokens[~train][:whole].reshape(-1, size, 64), "sought": labels[~train][:whole].reshape(-1, size),
-    }  # fmt: skip
-
-
-def neighbours(draw: "af.learn.Regression") -> dict[str, np.ndarray]:
-    """Return the points for training with their numbers, and the others with those that are sought."""
-    train = draw.train
-    return {
-        "points": draw.inputs[train], "numbers": draw.targets[train],
-        "others": draw.inputs[~train], "sought": draw.targets[~train],
-    }  # fmt: skip

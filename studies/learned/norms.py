@@ -28,7 +28,7 @@ KINDS = {
 
 def measure(case: dict, keys: list[jax.Array]) -> dict[str, np.ndarray]:
     """Return accuracies with each exponent, and what they are ahead of that with P = 2."""
-    found = told_apart(KINDS, keys, shuffled="none", batch=case["batch"], steps=STEPS)
+    found = told_apart(KINDS, keys, shuffled="none", count=case["digits"], steps=STEPS)
     return found | {f"{name}_over_two": found[name] - found["two"] for name in ("none", "one", "three", "shuffled")}
 
 
@@ -39,7 +39,7 @@ def accuracies(records: list) -> Figure:
 
 
 COMMON: dict[str, Any] = {
-    "kind": "ordering", "size": "batch", "predicted": 1.0, "measures": ("learned",),
+    "kind": "ordering", "size": "digits", "predicted": 1.0, "measures": ("learned",),
     "hypotheses": "digits in batches of 64, width 16, one block without residual, 500 steps of Adam at .01",
 }  # fmt: skip
 without = af.Claim(
@@ -49,7 +49,7 @@ without = af.Claim(
 study = af.Study(
     name="norms",
     measure=measure,
-    ladder=[{"batch": 64}],
+    ladder=[{"digits": 1797}],
     quick=1,
     seeds=30,
     quick_seeds=10,

@@ -1,9 +1,9 @@
 """Do networks of several blocks without residual fail to learn, and does that have to do with the metric?
 
-Two moons, as in the study `moons`, with one, two and four blocks of attention of width 16 and 100 steps of Adam at the
-rate .001. A run has collapsed if its loss is still within one percent of log 2, that of a guess: all tokens leave the
-last block alike. Each block averages, and without residual the tokens come together like three powers per block
-(study `collapse` of moving tokens); so with four blocks they are alike at the start already.
+Two moons, as in the study `moons`, with one, two and four blocks of attention of width 16 and 100 steps of Adam. A run
+has collapsed if its loss is still within one percent of log 2, that of a guess, as `af.learn.has_collapsed` has it: all
+tokens leave the last block alike. Each block averages, and without residual the tokens come together like three powers
+per block (study `collapse` of moving tokens); so with four blocks they are alike at the start already.
 
 Measured: whether a run has collapsed, of self-attention and of metric-attention, which averages as well. The control
 adds the residual, by which tokens stay apart.
@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 import attnflow as af
 from attnflow.lab import plots
 
-WIDTH, STEPS, NEAR = 16, 100, 0.01
+WIDTH, STEPS = 16, 100
 
 
 def measure(case: dict, keys: list[jax.Array]) -> dict[str, np.ndarray]:
@@ -36,13 +36,13 @@ def measure(case: dict, keys: list[jax.Array]) -> dict[str, np.ndarray]:
             make, af.learn.TokenLoss(), data, keys=keys, steps=STEPS, every=STEPS, learning_rate=RATE,
             weight_decay=DECAY, checkpoint=af.scratch_folder(),
         )  # fmt: skip
-        found[name] = run.losses[:, -20:].mean(axis=1) > (1 - NEAR) * np.log(2)
+        found[name] = af.learn.has_collapsed(run.losses[:, -20:].mean(axis=1), classes=2)
     return {f"{name}_{case['blocks']}": collapsed for name, collapsed in found.items()}
 
 
 COMMON: dict[str, Any] = dict(
     source="Dong", size="blocks", measures=("learned",), kind="flag", predicted=True,
-    hypotheses="moons, 160 + 40 tokens; four blocks without residual, 100 steps of Adam at the rate .001",
+    hypotheses="moons, 160 + 40 tokens; four blocks without residual, 100 steps of Adam",
 )  # fmt: skip
 by_self = af.Claim(
     id="L-collapse/self", quantity="self_4",

@@ -28,7 +28,7 @@ KINDS = {
 
 def measure(case: dict, keys: list[jax.Array]) -> dict[str, np.ndarray]:
     """Return accuracies, what structured heads are ahead, and how many parameters more they have."""
-    found = told_apart(KINDS, keys, shuffled="structured", batch=case["batch"], steps=STEPS)
+    found = told_apart(KINDS, keys, shuffled="structured", count=case["digits"], steps=STEPS)
     counts = {name: af.learn.parameter_count(kind(16, keys[0])) for name, kind in KINDS.items()}
     return found | {
         "structured_over_independent": found["structured"] - found["independent"],
@@ -44,7 +44,7 @@ def accuracies(records: list) -> Figure:
 
 
 ahead = af.Claim(
-    id="S-structured/digits", source="S", kind="ordering", quantity="structured_over_independent", size="batch",
+    id="S-structured/digits", source="S", kind="ordering", quantity="structured_over_independent", size="digits",
     statement="heads that share a factor of frequencies tell more digits rightly than independent ones",
     hypotheses="equal parameters; digits in batches of 64, width 16, one block without residual, 500 steps of Adam",
     predicted=1.0, measures=("learned",),
@@ -52,7 +52,7 @@ ahead = af.Claim(
 study = af.Study(
     name="structured",
     measure=measure,
-    ladder=[{"batch": 64}],
+    ladder=[{"digits": 1797}],
     quick=1,
     seeds=30,
     quick_seeds=10,
@@ -63,7 +63,7 @@ study = af.Study(
             truth=-0.65, truth_margin=0.3,
         ),
         af.Claim(
-            id="S-structured/parameters", source="derived", kind="identity", quantity="more_parameters", size="batch",
+            id="S-structured/parameters", source="derived", kind="identity", quantity="more_parameters", size="digits",
             statement="both have the same number of parameters", hypotheses="hidden units as above",
             predicted=0.0, margin=0.0, measures=(),
         ),

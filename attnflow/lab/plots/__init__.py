@@ -42,3 +42,4 @@ from attnflow.lab.plots.training import collapse_counts as collapse_counts
 from attnflow.lab.plots.training import dots_and_violins as dots_and_violins
 from attnflow.lab.plots.training import loss_bands as loss_bands
 from attnflow.lab.plots.training import spectrum_over_training as spectrum_over_training
+from attnflow.lab.plots.training import variance_parts as variance_parts

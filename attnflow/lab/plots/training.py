@@ -143,6 +143,43 @@ def collapse_counts(ax: Axes, *, blocks: Numbers, collapsed: Mapping[str, np.nda
     return ax
 
 
+def variance_parts(ax: Axes, *, parts: Mapping[str, tuple[float, float, float]], label: str) -> Axes:
+    """Draw where the variance over seeds comes from: from how often runs collapse, within those, and within the others.
+
+    Args:
+        ax: where to draw.
+        parts: by method, the three, as `attnflow.learn.split_variance` gives them.
+        label: of what varies.
+
+    Returns:
+        The axes; a bar for each method, of three pieces that add up to its variance.
+
+    Raises:
+        DataError: if there is no method, or a part is negative or not finite.
+
+    Example:
+        >>> from attnflow.lab import plots
+        >>> ax = plots.figure(width=4, height=2).subplots()
+        >>> ax = plots.variance_parts(ax, parts={"self": (0.03, 0.0, 0.01)}, label="accuracy")
+        >>> [round(float(piece.get_width()), 3) for piece in ax.patches]
+        [0.03, 0.0, 0.01]
+    """
+    found = _checked(parts, "parts", axes=1)
+    for name, three in found.items():
+        if three.shape != (3,) or (three < 0).any():
+            raise DataError(f"`parts` of {name!r} must be three variances, got {three}.")
+    rows, ends = np.arange(len(found)), np.zeros(len(found))
+    words = ("whether a run collapses", "among collapsed runs", "among the others")
+    for piece, word, colour in zip(np.stack([*found.values()], axis=1), words, (VERMILLION, ORANGE, BLUE), strict=True):
+        ax.barh(rows, piece, left=ends, height=0.6, color=colour, label=word)
+        ends = ends + piece
+    ax.set_yticks(rows, [*found])
+    ax.invert_yaxis()
+    ax.set_xlabel(f"variance of {label} over seeds")
+    _legend_above(ax, 3)
+    return ax
+
+
 def spectrum_over_training(ax: Axes, *, steps: Numbers, eigenvalues: np.ndarray, threshold: float = 0.5) -> Axes:
     """Draw the largest eigenvalues of a layer over the steps of training; those above the threshold count its clusters.
 

@@ -24,7 +24,7 @@ class Table:
     @property
     def title(self) -> str:
         """What the table is called; empty for the main one."""
-        return SEPARATE[self.subject] if self.subject else ""
+        return SEPARATE[self.subject].title if self.subject else ""
 
     @property
     def verdicts(self) -> list[Verdict]:

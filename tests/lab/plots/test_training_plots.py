@@ -56,6 +56,19 @@ def test_a_violin_is_as_wide_as_the_numbers_are_dense_and_equal_numbers_have_non
     assert (outline[:, 0].min(), outline[:, 0].max()) == (0.0, 1.0)  # never beyond what was measured
 
 
+def test_parts_of_a_variance_stand_side_by_side_and_add_up():
+    ax = plots.variance_parts(axes(), parts={"self": (0.03, 0.0, 0.01), "metric": (0.0, 0.0, 0.02)}, label="accuracy")
+    ends = [piece.get_x() + piece.get_width() for piece in ax.patches]  # first parts of both, then second, then third
+    np.testing.assert_allclose(ends, [0.03, 0.0, 0.03, 0.0, 0.04, 0.02], atol=1e-15)
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["self", "metric"]
+
+
+@pytest.mark.parametrize("parts", [(0.1, 0.2), (0.1, -0.2, 0.0), (0.1, np.nan, 0.0)])
+def test_parts_that_are_no_variances_are_refused(parts):
+    with pytest.raises(DataError, match="parts"):
+        plots.variance_parts(axes(), parts={"self": parts}, label="accuracy")
+
+
 def test_collapses_are_counted_with_intervals_that_hold_what_they_say():
     flags = np.array([[0, 0, 0, 0, 0], [1, 0, 1, 0, 0], [1, 1, 1, 1, 1]])
     ax = plots.collapse_counts(axes(), blocks=[1, 2, 4], collapsed={"self": flags, "metric": 0 * flags})
