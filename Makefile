@@ -4,7 +4,7 @@ BIN := .venv/bin
 # One BLAS thread: the time of a run depends less on what else the machine does.
 export OPENBLAS_NUM_THREADS := 1
 
-.PHONY: verify verify-full verify-learned verify-learned-full wrong-lives mutate test lint types figures report gpu-measure gpu-compile clean
+.PHONY: verify verify-full verify-learned verify-learned-full wrong-lives mutate test lint types figures films report gpu-measure gpu-compile clean
 
 verify: .venv/installed  ## the main job: run every study at quick size and print the verdicts
 	$(BIN)/attnflow verify --quick
@@ -38,6 +38,9 @@ types: .venv/installed
 
 figures: .venv/installed  ## redraw figures/ from the records
 	$(BIN)/attnflow plot --all
+
+films: .venv/installed  ## write the films of docs/films anew
+	$(BIN)/python docs/films.py
 
 report: .venv/installed  ## one HTML page with every claim, the summary in the README, and docs/claims.md
 	$(BIN)/attnflow report

@@ -13,12 +13,14 @@ import numpy as np
 from jax.tree_util import Partial
 from sklearn.cluster import KMeans
 
-from attnflow._checks import check_integer, check_points
+from attnflow._checks import check_integer, check_points, check_tolerance
 from attnflow.attention import Attention
+from attnflow.equations.expansions.geodesics import check_rays, shoot
 from attnflow.errors import ConfigError, DataError
 from attnflow.learn.blocks import PropagationBlock
 from attnflow.learn.diffusion import DiffusionFit, compare_with_diffusion
 from attnflow.learn.regime import Regime, regime_of
+from attnflow.manifolds.euclidean import EuclideanSpace
 from attnflow.precision import require_x64
 from attnflow.pseudometrics.custom import CustomPseudoMetric
 from attnflow.sums.empirical import EmpiricalAttention
@@ -94,6 +96,28 @@ class TrainedLayer:
         """
         where = self.inputs if at is None else check_points(at, "at", ambient_dim=self.inputs.shape[1])
         return np.asarray(_metrics(self.placed.pseudometric, where))
+
+    def geodesics(self, x: object, directions: object, *, lengths: object, rtol: float = 1e-4) -> np.ndarray:
+        """Return points (K, S, D) of geodesics of that metric among inputs.
+
+        Args:
+            x: where they start, (K, D), or one point (D,) for all.
+            directions: along which they start, (K, D), of any length.
+            lengths: at which points are returned, in G, (S,), not negative.
+            rtol: error <= rtol times the longest way.
+
+        Raises:
+            ConfigError: if the cost is not least at y = x, as of dot products, or a length is negative.
+            DataError: if a direction is zero, or the shapes do not fit.
+            ConvergenceError: if the steps would be too many.
+        """
+        cost = self.placed.pseudometric
+        if not cost.vanishes_on_diagonal:
+            name = type(self.attention.pseudometric).__name__
+            raise ConfigError(f"geodesics need a metric, and {name} has none. Train MetricAttention or L2Attention.")
+        space = EuclideanSpace(self.inputs.shape[1])
+        starts, ways, reach = check_rays(x, directions, lengths, manifold=space)
+        return shoot(cost, space, starts=starts, directions=ways, lengths=reach, rtol=check_tolerance(rtol, "rtol"))
 
     def spectrum(self, k: int) -> np.ndarray:
         """Return the moduli of the k largest eigenvalues of A, falling, (k,); the first is 1.

@@ -33,6 +33,7 @@ WIDTH, TRAINED, TESTED, NOISE = 16, 160, 40, 0.2
 STEPS, EVERY, RATE, DECAY = 400, 50, 0.01, 5e-4
 BANDWIDTH, MANY = 0.03, 1200  # of the control: some 20 neighbours
 SLOW, SHOWN = 12, 48  # eigenvalues that are recorded, columns of grids
+RAYS, LENGTHS = 40, np.arange(0, 2.1, 0.5)  # of geodesics that are drawn
 
 
 def own_weights(network: Any, tokens: np.ndarray, dtype: Any) -> np.ndarray:
@@ -106,6 +107,7 @@ def measure(case: dict, keys: list[jax.Array]) -> dict[str, np.ndarray]:
             row |= answer(kind, networks, tokens)
             if kind == "metric":
                 row["plain_behind"] = plain_advantage(keys[seed])
+                row["rays"] = rays(networks[-1], draws[seed]) if seed == 0 else np.full((RAYS, len(LENGTHS), 2), np.nan)
             row[f"{kind}_course"] = course(networks, tokens) if seed == 0 else np.zeros((len(networks), SLOW))
             row[f"{kind}_chances"], row[f"{kind}_metrics"] = shown(networks[-1], tokens)
     found = {name: np.array([row[name] for row in rows]) for name in rows[0]}
@@ -123,6 +125,18 @@ def shown(network: Any, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     _, _, points = plots.plane_grid(np.array([[-2.2, -2.2], [2.2, 2.2]]), count=SHOWN, room=0.0)
     chances = jax.nn.softmax(af.learn.respond(network, tokens, points))[:, 1]
     return np.asarray(chances, dtype=np.float32), af.learn.layer_of(network, tokens).metric(places())
+
+
+def rays(network: Any, draw: "af.learn.TokenSets") -> np.ndarray:
+    """Return geodesics of the learned metric from the middle of the first class, at equal angles of it."""
+    layer = af.learn.layer_of(network, draw.tokens[0])
+    start = draw.tokens[0][draw.labels[0] == 0].mean(axis=0)
+    turns = 2 * np.pi * np.arange(RAYS) / RAYS
+    ways = np.linalg.solve(np.linalg.cholesky(layer.metric(start[None])[0]).T, [np.cos(turns), np.sin(turns)]).T
+    try:
+        return layer.geodesics(start, ways, lengths=LENGTHS)
+    except af.AttnflowError:  # one of them runs where the map is saturated, and the metric is none
+        return np.full((RAYS, len(LENGTHS), 2), np.nan)
 
 
 def places() -> np.ndarray:
@@ -143,6 +157,22 @@ def regions(cases: list[tuple[dict, dict[str, np.ndarray]]]) -> Figure:
         plots.learned_ellipses(left, places(), found[f"{kind}_metrics"][0])
         left.set_title({"self": "self-attention", "metric": "metric-attention"}[kind])
         plots.spectrum_over_training(right, steps=range(0, STEPS + 1, EVERY), eigenvalues=found[f"{kind}_course"][0])
+    return drawn
+
+
+def geodesics(cases: list[tuple[dict, dict[str, np.ndarray]]]) -> Figure:
+    """Draw geodesics of the metric that a seed learned, with points of equal length joined, over its tokens."""
+    found = next(arrays for _, arrays in cases)
+    drawn = plots.figure(width=4.4, height=4.0)
+    ax = drawn.add_subplot()
+    resolved = np.flatnonzero(np.isfinite(found["rays"]).all(axis=(1, 2, 3)))
+    row = resolved[0] if len(resolved) else 0
+    for label, colour in enumerate(("#0072B2", "#D55E00")):
+        chosen = found["tokens"][row][found["labels"][row] == label]
+        ax.plot(*chosen.T, linestyle="none", marker=".", color=colour, alpha=0.5)
+    if len(resolved):
+        plots.geodesics(ax, found["rays"][row])
+    ax.set_title("geodesics of the learned metric, fronts .5 apart" if len(resolved) else "geodesics are not resolved")
     return drawn
 
 
@@ -198,6 +228,6 @@ study = af.Study(
             truth_margin=0.35,
         ),
     ],
-    figures=[regions],
+    figures=[regions, geodesics],
     labels={"behind": r"tokens at which $f$ is nearer, less those at which $f + \varepsilon L f$ is"},
 )

@@ -83,6 +83,28 @@ def test_the_metric_of_metric_attention_is_that_of_its_map_and_of_what_comes_bef
     np.testing.assert_allclose(layer.metric(), expected, rtol=1e-10, atol=1e-12 * np.abs(expected).max())
 
 
+def test_geodesics_are_shorter_in_the_learned_metric_than_straight_lines_and_as_long_as_they_say(layers):
+    """Of L2 attention the metric is constant and they are straight; of metric-attention nearby ways are no shorter."""
+    start, way = TOKENS[0], np.array([[1.0, 0.5]])
+    (straight,) = layers["L2"].geodesics(start, way, lengths=[0.0, 0.2, 0.4])
+    (g,) = layers["L2"].metric(start[None])
+    np.testing.assert_allclose(straight, start + np.outer([0.0, 0.2, 0.4], way[0] / np.sqrt(way[0] @ g @ way[0])))
+    (bent,) = layers["metric"].geodesics(start, way, lengths=np.linspace(0, 0.4, 41))
+
+    def length(points):
+        middles, steps = (points[1:] + points[:-1]) / 2, np.diff(points, axis=0)
+        return np.sqrt(np.einsum("si,sij,sj->s", steps, layers["metric"].metric(middles), steps)).sum()
+
+    assert length(bent) == pytest.approx(0.4, rel=1e-3)  # the midpoint rule of 40 steps
+    line = bent[0] + np.linspace(0, 1, 41)[:, None] * (bent[-1] - bent[0])
+    assert length(bent) < length(line)
+
+
+def test_dot_products_have_no_geodesics(layers):
+    with pytest.raises(ConfigError, match="need a metric, and QueryKey has none"):
+        layers["self"].geodesics(TOKENS[0], [[1.0, 0.0]], lengths=[0.1])
+
+
 def test_an_input_that_is_a_token_enters_each_block_as_that_token_does(deep):
     network, layer = deep
     entering = jax.jit(jax.vmap(layer.embedding))(jnp.asarray(TOKENS))

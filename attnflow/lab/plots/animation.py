@@ -20,6 +20,7 @@ from attnflow.lab.plots.style import BLUE, INK, figure, style
 from attnflow.trajectories import Trajectory
 
 FRAMES_PER_SECOND = 12
+FAINT = 0.12  # of points on the far side
 _WRITERS: dict[str, Any] = {".gif": PillowWriter, ".mp4": FFMpegWriter}
 
 
@@ -27,7 +28,7 @@ def animate(path: str | Path, *, particles: Trajectory, continuum: Trajectory) -
     """Write a film of two evolutions on a curve in R^2 or on a surface in R^3, one frame for each time.
 
     On the unit circle values are drawn over the angle, particles as dots and the continuum as a line; on surfaces both
-    are clouds of points, coloured by their values, side by side.
+    are clouds of points, coloured by their values, side by side, those beyond the middle faint.
 
     Args:
         path: where to write, ".gif", or ".mp4" where ffmpeg is there.
@@ -110,21 +111,36 @@ def _on_surface(particles: Trajectory, continuum: Trajectory) -> tuple[Any, Any]
     made = figure(width=6.4, height=3.2)
     panels: Any = made.subplots(1, 2, subplot_kw={"projection": "3d"})
     scale, colours = Normalize(*_range(particles, continuum)), colormaps["cividis"]
+    flows = (particles, continuum)
+    far = [_is_far(flow.points, panels[0]) for flow in flows]
+
+    def coloured(values: np.ndarray, far: np.ndarray) -> np.ndarray:
+        found = colours(scale(values))
+        found[far, 3] = FAINT
+        return found
+
     clouds = []
-    for ax, flow, name in zip(panels, (particles, continuum), ("particles", "continuum"), strict=True):
-        colour = colours(scale(flow.values[0]))
-        clouds.append(ax.scatter(*flow.points.T, c=colour, s=5, depthshade=False, linewidths=0))
+    for ax, flow, behind, name in zip(panels, flows, far, ("particles", "continuum"), strict=True):
+        colour = coloured(flow.values[0], behind)
+        clouds.append(ax.scatter(*flow.points.T, c=colour, s=7, depthshade=False, linewidths=0))
         bare(ax, flow.points)
         ax.set_title(name, pad=0)
     words = made.suptitle("")
 
     def update(k: int) -> tuple[Any, ...]:
-        for cloud, flow in zip(clouds, (particles, continuum), strict=True):
-            cloud.set_facecolor(colours(scale(flow.values[k])))
+        for cloud, flow, behind in zip(clouds, flows, far, strict=True):
+            cloud.set_facecolor(coloured(flow.values[k], behind))
         words.set_text(f"$t = {particles.times[k]:.3f}$")
         return (*clouds, words)
 
     return made, update
+
+
+def _is_far(points: np.ndarray, ax: Any) -> np.ndarray:
+    """Return which points lie beyond the middle of all, as they are seen."""
+    up, round_ = np.radians([ax.elev, ax.azim])
+    towards = np.array([np.cos(up) * np.cos(round_), np.cos(up) * np.sin(round_), np.sin(up)])
+    return (points - points.mean(axis=0)) @ towards < 0
 
 
 def _range(*flows: Trajectory) -> tuple[float, float]:
