@@ -29,13 +29,12 @@ from attnflow.equations.expansions.key_density import asks_for_totals, check_lim
 from attnflow.equations.expansions.leading_order import LeadingOrder, MinimizerAverages
 from attnflow.equations.expansions.minimizers import MANY, SAME_POINT, Cover, Lowest, nodes_of, search
 from attnflow.equations.expansions.refusals import Refusal, kinds_of, refuse
-from attnflow.equations.expansions.second_order import ROWS, applied_twice, require_few, second_orders
+from attnflow.equations.expansions.second_order import ROWS, applied_twice, kurtosis_of, require_few, second_orders
 from attnflow.equations.expansions.smoothness import refusals_of_smoothness, require_smooth_minimum
 from attnflow.errors import ConfigError
 from attnflow.manifolds.base import Manifold
 from attnflow.normalizations.through import Through as ThroughMap
 from attnflow.precision import require_x64
-from attnflow.profiles.gaussian import GAUSSIAN
 from attnflow.pseudometrics.base import is_trusted
 from attnflow.pseudometrics.scrutiny import check_cost, check_pairs, low_elsewhere
 from attnflow.pseudometrics.through import Through
@@ -86,7 +85,7 @@ class LaplaceExpansion:
         check_limit(check_attention(attention, known=True))
         self.density = check_density(density)
         self.attention = attention.local(density.manifold.dim)
-        self._profile = attention.profile
+        self._given = attention
         self.manifold: Manifold = density.manifold
         self._are_weights_known = False
         self._at_query = at_query or attention.pseudometric.is_definite
@@ -223,17 +222,13 @@ curvature >= 2.5)
             -0.125
         """
         require_few(self.manifold)
-        if self._profile != GAUSSIAN or asks_for_totals(self.attention, self.density):
-            raise ConfigError(
-                f"`bias` is known for the Gaussian profile and keys not weighed by their totals, got {self._profile!r} "
-                f"and {self.attention.normalization!r}. Compare a population at two bandwidths."
-            )
+        kurtosis = kurtosis_of(self._given, self.manifold.dim)
 
         def bias(points: np.ndarray) -> np.ndarray:
             known = examine(f, points)
             minimizers = self._minimize(points).points
             self._raw(points, minimizers)  # refuses a degenerate or rough minimum
-            program = functools.partial(second_orders, self.attention, self.density, 1.0)
+            program = functools.partial(second_orders, self.attention, self.density, kurtosis)
             found = map_blocks(program, points, minimizers, block=ROWS)
             compiled = functools.partial(applied_twice, known, Fixed(self.manifold))
             return check_finite(map_blocks(compiled, *found, minimizers, block=ROWS), "B f")
@@ -303,7 +298,9 @@ curvature >= 2.5)
             pseudometric=Through(self.attention.pseudometric, density.image),
             normalization=ThroughMap(self.attention.normalization, density.image),
         )
-        return LaplaceExpansion(attention, density, at_query=True)
+        expansion = LaplaceExpansion(attention, density, at_query=True)
+        expansion._given = self._given  # its profile is the same
+        return expansion
 
     def require_fixed_minimizer(self, points: np.ndarray) -> None:
         """Raise ConfigError, naming the jump, unless y*(x) = x at all points."""

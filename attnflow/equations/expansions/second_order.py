@@ -30,8 +30,8 @@ from attnflow._programs import at_point
 from attnflow._tracing import Fixed
 from attnflow.attention import Attention
 from attnflow.densities.base import Density
-from attnflow.equations.expansions.coefficients import hessian, log_volume_element
-from attnflow.equations.expansions.key_density import log_key_weight
+from attnflow.equations.expansions.coefficients import hessian
+from attnflow.equations.expansions.key_correction import log_density_in, log_key_weight_in, log_key_weight_slope_in
 from attnflow.errors import ConfigError
 from attnflow.manifolds.base import Manifold
 
@@ -48,6 +48,20 @@ def require_few(manifold: Manifold) -> None:
             f"`bias` is found in at most {MOST_DIMENSIONS} dimensions, got {manifold.dim} on {manifold}: it averages "
             "over directions, of which there are too many. Compare a population at two bandwidths."
         )
+
+
+def kurtosis_of(attention: Attention, dim: int) -> float:
+    """Return m mu_0 mu_4 / ((m + 2) mu_2^2) of the kernel of an attention, see `Profile.kurtosis`.
+
+    Raises:
+        ConfigError: if it is infinite, or not known.
+    """
+    if attention.pseudometric.is_kernel:
+        raise ConfigError(
+            f"`bias` takes fourth moments of the kernel, which the spectrum of {type(attention.pseudometric).__name__} "
+            "does not tell. Ask for the kernel itself, such as that of SquaredDistance()."
+        )
+    return attention.profile.kurtosis(dim)
 
 
 class SecondOrder(NamedTuple):
@@ -115,11 +129,11 @@ def second_orders(
             return jnp.asarray(0.5 * attention.pseudometric(x, chart(u)), y.dtype)
 
         def log_density(u: jax.Array) -> jax.Array:
-            key = chart(u)
-            log_p = at_point(density.log_density, key, scalar=True)
-            return log_p + log_volume_element(chart, u) + log_key_weight(attention, density, key)
+            return log_density_in(chart, density, u) + log_key_weight_in(chart, attention, density, u)
 
-        values, axes = jnp.linalg.eigh(hessian(cost, manifold.dim)(jnp.zeros(manifold.dim, y.dtype)))
+        slope = jax.jacfwd(functools.partial(log_key_weight_slope_in, chart, attention, density))
+        origin = jnp.zeros(manifold.dim, y.dtype)
+        values, axes = jnp.linalg.eigh(hessian(cost, manifold.dim)(origin))
         directions = jnp.asarray(nodes) @ (axes / jnp.sqrt(values)).T
 
         def along(direction: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
@@ -128,7 +142,10 @@ def second_orders(
             return _averaged(costs, logs, dim=manifold.dim)
 
         fourth, second, total = (jnp.asarray(masses) * part.T for part in jax.vmap(along)(directions))
-        return SecondOrder(directions, (kurtosis * fourth - total.sum() * second).T)
+        # Weights e^{eps u_1} of keys: s^2 <du_1, s H z> <df, s H z>.
+        shifts = jnp.asarray(masses) * manifold.dim * (directions @ slope(origin))
+        weights = kurtosis * fourth - total.sum() * second
+        return SecondOrder(directions, weights.at[0].add(shifts).T)
 
     return jax.vmap(one)(queries, minimizers)
 
