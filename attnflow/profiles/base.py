@@ -31,6 +31,7 @@ class Profile(Traceable, ABC):
         edge: h(s) = 0 for s >= edge; infinite by default.
         is_smooth: whether h(|z|^2) is smooth in z; a quadrature sees a kink slowly.
         is_exponential: whether h(s) = e^{-as}; any other needs a cost that is not negative.
+        dim: the dimension that it is made for, if it is for one; a curve's by default.
 
     Parameters are part of the structure of an attention: JAX does not differentiate by them.
 
@@ -47,6 +48,7 @@ class Profile(Traceable, ABC):
     edge: float = math.inf
     is_smooth: bool = False
     is_exponential: bool = False
+    dim: int = 1
 
     @abstractmethod
     def log_weight(self, s: Any) -> Any:

@@ -49,7 +49,7 @@ def test_the_bias_of_a_gaussian_on_the_line_is_exact():
 # --- Populations at two and three bandwidths: no derivative is taken of a kernel.
 
 
-def extrapolated_bias(attention, density, f, *, at, eps, rtol=1e-11):
+def extrapolated_bias(attention, density, f, *, at, eps, rtol=1e-10):
     """(A f - f(y*) - eps L f)/eps^2 at eps, eps/2 and eps/4, freed of its terms of order eps and eps^2."""
     expansion = af.LaplaceExpansion(attention, density)
     start, slope = jax.vmap(f)(expansion.minimizer(at)), expansion.generator(f, at=at)
