@@ -12,20 +12,17 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any, Protocol, Self
 
-import jax
 import numpy as np
 
 from attnflow._lifting import shown
-from attnflow._programs import at_point
 from attnflow.attention import Attending, Attention
 from attnflow.densities.base import Density
 from attnflow.equations.expansions.laplace import SEARCHED, LaplaceExpansion
 from attnflow.equations.expansions.minimizers import nodes_of
 from attnflow.errors import ConfigError
-from attnflow.pseudometrics.base import PseudoMetric
+from attnflow.pseudometrics.scrutiny import costs_between
 from attnflow.trajectories import Trajectory
 
-_PAIRED = 64  # points of which all pairs are looked at
 _ROUNDING = 1e-8  # of the largest cost
 
 
@@ -98,9 +95,9 @@ def extrapolated(life: Life) -> Extrapolated:
         generator  (4 A_{eps/2} - A_eps - 3 I)/eps = L + O(eps^2)
         semigroup  2 A_{eps/2}^{2n} - A_eps^n = e^{n eps L} + O(eps^2)
 
-    The noise of N points grows by a factor of up to 2^{3/2 + m/4} + 1, solver errors of a flow by three. Where the error
-    was of order eps^2 before, as that of Sinkhorn layers of a squared geodesic distance on flat tori, it is halved and
-    changes its sign [WR].
+    The noise of N points grows by a factor of up to 2^{3/2 + m/4} + 1, solver errors of a flow by three. Where the
+    error was of order eps^2 before, as that of Sinkhorn layers of a squared geodesic distance on flat tori, it is
+    halved and changes its sign [WR].
 
     Args:
         life: an EmpiricalAttention or a PopulationAttention, whose minimiser is the query. Of N points, whose dimension
@@ -156,18 +153,12 @@ def _require_own_minimum(head: Attention, points: np.ndarray) -> None:
     """Raise ConfigError if of some points of a sample (N, D) one costs less to another than that one itself."""
     if head.pseudometric.is_definite:
         return
-    few = points[np.linspace(0, len(points) - 1, _PAIRED).astype(int)]
-    costs = np.asarray(_all_pairs(head.pseudometric, few))
+    few, costs = costs_between(head.pseudometric, points)
     lower = np.diag(costs) - costs.min(axis=1)
     if lower.max() > _ROUNDING * np.abs(costs).max():
         row = int(np.argmax(lower))
         raise ConfigError(
             f"the minimiser of {type(head.pseudometric).__name__} is not the query: for {shown(few[row])} the key "
-            f"{shown(few[costs[row].argmin()])} costs less than itself. Attention then tends to a jump, and (A - I)/eps to "
-            "nothing. Use `layer`."
+            f"{shown(few[costs[row].argmin()])} costs less than itself. Attention then tends to a jump, and "
+            "(A - I)/eps to nothing. Use `layer`."
         )
-
-
-@jax.jit
-def _all_pairs(cost: PseudoMetric, points: jax.Array) -> jax.Array:
-    return jax.vmap(lambda x: jax.vmap(lambda y: at_point(cost, x, y, scalar=True))(points))(points)
