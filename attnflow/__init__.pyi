@@ -2,6 +2,8 @@ from attnflow.attention import Attention as Attention
 from attnflow.attention import bandwidth_from_inverse_temperature as bandwidth_from_inverse_temperature
 from attnflow.comparison.distances import compare as compare
 from attnflow.comparison.energy import mmd as mmd
+from attnflow.comparison.extrapolation import Extrapolated as Extrapolated
+from attnflow.comparison.extrapolation import extrapolated as extrapolated
 from attnflow.comparison.moments import moments as moments
 from attnflow.comparison.noise import Distance as Distance
 from attnflow.comparison.transport import wasserstein as wasserstein

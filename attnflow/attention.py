@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, Self
 
 import jax
 import numpy as np
@@ -45,6 +45,13 @@ class Attending(Traceable):
     rows: Any
     heads: Any
     mask: Any
+
+    def at_bandwidth(self, bandwidth: float) -> Self:
+        """Return the same at another bandwidth."""
+        raise NotImplementedError
+
+    def require_identity(self) -> None:
+        """Do nothing: one attention mixes no components."""
 
     def check_mixes(self, dim: int) -> None:
         """Do nothing: one attention takes tokens of any number of coordinates as they are."""
@@ -239,6 +246,10 @@ class Attention(Attending):
         for name in changes:
             check_choice(name, "changes", [field.name for field in dataclasses.fields(self)])
         return Attention(**{field.name: getattr(self, field.name) for field in dataclasses.fields(self)} | changes)
+
+    def at_bandwidth(self, bandwidth: float) -> Attention:
+        """Return the same attention at another bandwidth."""
+        return self.replace(bandwidth=bandwidth)
 
     def exchanged(self) -> Attention:
         """Return the attention in which keys attend to queries; a symmetric cost stays as it is."""

@@ -106,6 +106,10 @@ class MultiHead(Attending):
         """How many components c the values have."""
         return np.shape(self.output[0])[0]
 
+    def at_bandwidth(self, bandwidth: float) -> MultiHead:
+        """Return the same heads at another bandwidth."""
+        return MultiHead([head.at_bandwidth(bandwidth) for head in self.heads], self.output)
+
     def check_channels(self, shape: tuple[int, ...]) -> None:
         """Raise DataError unless values of f have the shape (N, c)."""
         if len(shape) != 2 or shape[1] != self.channels:

@@ -73,6 +73,9 @@ class Wrong:
     def __getattr__(self, name):
         return getattr(self.right, name)
 
+    def at_bandwidth(self, bandwidth):
+        return type(self)(self.right.at_bandwidth(bandwidth), self.amount)
+
     def layer(self, f, at=None):
         return (1 + self.amount) * self.right.layer(f, at=at)
 
@@ -110,6 +113,9 @@ class WrongEquation(Wrong):
 
     def generator(self, f, at=None):
         return (1 + self.amount) * self.right.generator(f, at=at)
+
+    def bias(self, f, at=None):
+        return (1 + self.amount) * self.right.bias(f, at=at)
 
     def leading_order(self, f, at=None):
         found = self.right.leading_order(f, at=at)

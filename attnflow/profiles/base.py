@@ -31,6 +31,7 @@ class Profile(Traceable, ABC):
         edge: h(s) = 0 for s >= edge; infinite by default.
         is_smooth: whether h(|z|^2) is smooth in z; a quadrature sees a kink slowly.
         is_exponential: whether h(s) = e^{-as}; any other needs a cost that is not negative.
+        dim: the dimension that it is made for, if it is for one; a curve's by default.
 
     Parameters are part of the structure of an attention: JAX does not differentiate by them.
 
@@ -47,6 +48,7 @@ class Profile(Traceable, ABC):
     edge: float = math.inf
     is_smooth: bool = False
     is_exponential: bool = False
+    dim: int = 1
 
     @abstractmethod
     def log_weight(self, s: Any) -> Any:
@@ -80,7 +82,24 @@ class Profile(Traceable, ABC):
             ConfigError: if the second moment is infinite, so that there is no diffusion.
             ConvergenceError: if the quadrature does not settle.
         """
-        return _scale(self, dim)
+        return _moment_ratio(self, dim, 2) / dim
+
+    def kurtosis(self, dim: int) -> float:
+        """Return m mu_0 mu_4 / ((m + 2) mu_2^2), which is 1 for the Gaussian profile: how heavy the tails are.
+
+        Args:
+            dim: m.
+
+        Raises:
+            ConfigError: if the fourth moment is infinite, so that the error of the generator is not of order eps.
+            ConvergenceError: if the quadrature does not settle.
+
+        Example:
+            >>> import attnflow as af
+            >>> round(af.StudentT(8.0, dim=2).kurtosis(2), 12)  # (nu - 2) / (nu - 4)
+            1.5
+        """
+        return dim / (dim + 2) * _moment_ratio(self, dim, 4) / _moment_ratio(self, dim, 2) ** 2
 
 
 def library_of(s: Any) -> Any:
@@ -88,28 +107,35 @@ def library_of(s: Any) -> Any:
     return jnp if isinstance(s, jax.Array) else np
 
 
+_LOST = {
+    2: "as the bandwidth vanishes attention jumps far, and its limit is no diffusion",
+    4: "the error of the generator then falls slower than the bandwidth does",
+}
+
+
 @functools.lru_cache(maxsize=256)
-def _scale(profile: Profile, dim: int) -> float:
+def _moment_ratio(profile: Profile, dim: int, order: int) -> float:
+    """Return mu_order / mu_0, the order 2 or 4."""
+    name = {2: "second", 4: "fourth"}[order]
     if math.isinf(profile.edge):
         near, far = (float(np.asarray(profile.log_weight(np.float64(s)))) for s in _FAR)
         power = (near - far) / math.log(_FAR[1] / _FAR[0]) if np.isfinite(far) else math.inf
-        if 2 * power < dim + 2 + (1 - 1e-9) * _MARGIN:
+        if 2 * power < dim + order + (1 - 1e-9) * _MARGIN:
             raise ConfigError(
                 f"the weights of {profile!r} fall like |x - y|^(-{2 * power:.4g}), and in {dim} dimensions have no "
-                "second moment, or hardly one: as the bandwidth vanishes attention jumps far, and its limit is no "
-                f"diffusion. Pass one that falls faster than |x - y|^(-{dim + 2}), such as StudentT(nu, dim={dim}) "
-                "with nu > 2."
+                f"{name} moment, or hardly one: {_LOST[order]}. Pass one that falls faster than "
+                f"|x - y|^(-{dim + order}), such as StudentT(nu, dim={dim}) with nu > {order}."
             )
     before = math.nan
     for level in range(3, _LEVELS):
-        second, none = (_moment(profile, dim + extra, 2**level) for extra in (2, 0))
-        found = second / (dim * none)
+        high, none = (_moment(profile, dim + extra, 2**level) for extra in (order, 0))
+        found = high / none
         if abs(found - before) <= _SETTLED * found:
             return found
         before = found
     raise ConvergenceError(
-        f"the second moment of {profile!r} in {dim} dimensions does not settle: {before:.10g} and {found:.10g} at the "
-        "last two resolutions. Set `edge` where h becomes zero."
+        f"the {name} moment of {profile!r} in {dim} dimensions does not settle: {before:.10g} and "
+        f"{found:.10g} at the last two resolutions. Set `edge` where h becomes zero."
     )
 
 

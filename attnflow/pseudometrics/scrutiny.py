@@ -71,9 +71,7 @@ def check_pairs(cost: PseudoMetric, points: Any) -> None:
     reads = _checked(cost, points.shape[1])
     if not (reads or cost.vanishes_on_diagonal or cost.is_symmetric):
         return
-    few = np.asarray(points)[np.linspace(0, len(points) - 1, _PAIRED).astype(int)]
-    with jax.core.eval_context(), jax.disable_jit(False):
-        costs = np.asarray(_all_pairs(cost, few))
+    few, costs = costs_between(cost, points)
     name = type(cost).__name__
     if reads and np.isnan(costs).any():
         raise DataError(
@@ -101,14 +99,19 @@ def check_pairs(cost: PseudoMetric, points: Any) -> None:
         )
 
 
+def costs_between(cost: PseudoMetric, points: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return 64 of the points (N, D), spread over the rows, and D between all pairs of them (64, 64)."""
+    few = np.asarray(points)[np.linspace(0, len(points) - 1, _PAIRED).astype(int)]
+    with jax.core.eval_context(), jax.disable_jit(False):
+        return few, np.asarray(_all_pairs(cost, few))
+
+
 def low_elsewhere(cost: PseudoMetric, points: np.ndarray, *, most: int) -> np.ndarray:
     """Return up to `most` of the points (n, D) for which a cost that is zero at y = x is low far from there as well.
 
     At most 64 points are paired. Whether the cost is zero there is for a search to tell.
     """
-    few = np.asarray(points)[np.linspace(0, len(points) - 1, _PAIRED).astype(int)]
-    with jax.core.eval_context(), jax.disable_jit(False):
-        costs = np.asarray(_all_pairs(cost, few))
+    few, costs = costs_between(cost, points)
     squares = np.sum((few[:, None] - few) ** 2, axis=2)
     far = squares > _FAR**2 * squares.max()
     if not far.any():

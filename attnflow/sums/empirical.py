@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 
 import jax
@@ -108,6 +109,9 @@ class EmpiricalAttention:
         self.attention = check_attention(attention)
         self.measure = measure
         self.include_self = bool(include_self)
+        self._summed = functools.partial(
+            EmpiricalAttention, rtol=rtol, method=method, include_self=include_self, dtype=dtype, devices=devices
+        )
         self._operator = operator_of(
             attention, measure, include_self=self.include_self, dtype=dtype, method=method, rtol=rtol,
             promise=rtol, devices=None if devices is None else choose_devices(devices),
@@ -116,6 +120,10 @@ class EmpiricalAttention:
     def __repr__(self) -> str:
         count, dim = self.measure.points.shape
         return f"EmpiricalAttention({self.attention!r}, N={count}, D={dim})"
+
+    def at_bandwidth(self, bandwidth: float) -> EmpiricalAttention:
+        """Return the same attention over the same points at another bandwidth."""
+        return self._summed(self.attention.at_bandwidth(bandwidth), self.measure)
 
     @property
     def method(self) -> str:

@@ -131,6 +131,10 @@ class PopulationAttention:
         vars(self).update(state)
         self._look()
 
+    def at_bandwidth(self, bandwidth: float) -> PopulationAttention:
+        """Return the population of the same attention at another bandwidth."""
+        return PopulationAttention(self.attention.at_bandwidth(bandwidth), self.density, rtol=self.rtol)
+
     def layer(self, f: Callable, at: object = None) -> np.ndarray:
         """Return one layer, A f.
 

@@ -265,3 +265,23 @@ def test_profiles_show_themselves():
 def test_student_weights_are_those_of_a_curve_unless_told():
     assert af.StudentT(5.0) == af.StudentT(5.0, dim=1)
     assert abs(af.StudentT(5.0).scale(1) - 5 / 3) < 1e-12  # nu / (nu - 2), by quadrature
+
+
+KURTOSES = {
+    "gaussian": lambda m: 1.0,
+    "exponential": lambda m: 1.0,
+    "root": lambda m: (m + 3) / (m + 1),
+    "compact": lambda m: (m + 4) / (m + 6),
+}
+
+
+@pytest.mark.parametrize("name", KURTOSES)
+@pytest.mark.parametrize("m", [1, 3])
+def test_the_kurtosis_of_a_profile_is_its_closed_form(name, m):
+    assert PROFILES[name][0].kurtosis(m) == pytest.approx(KURTOSES[name](m), rel=1e-12)
+
+
+def test_the_kurtosis_of_student_is_infinite_for_few_degrees_of_freedom():
+    assert af.StudentT(5.0, dim=3).kurtosis(3) == pytest.approx(3.0, rel=1e-12)  # (nu - 2) / (nu - 4)
+    with pytest.raises(ConfigError, match=r"no fourth moment.*faster than \|x - y\|\^\(-5\).*nu > 4"):
+        af.StudentT(4.0).kurtosis(1)

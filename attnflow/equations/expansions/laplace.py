@@ -29,6 +29,7 @@ from attnflow.equations.expansions.key_density import asks_for_totals, check_lim
 from attnflow.equations.expansions.leading_order import LeadingOrder, MinimizerAverages
 from attnflow.equations.expansions.minimizers import MANY, SAME_POINT, Cover, Lowest, nodes_of, search
 from attnflow.equations.expansions.refusals import Refusal, kinds_of, refuse
+from attnflow.equations.expansions.second_order import ROWS, applied_twice, kurtosis_of, require_few, second_orders
 from attnflow.equations.expansions.smoothness import refusals_of_smoothness, require_smooth_minimum
 from attnflow.errors import ConfigError
 from attnflow.manifolds.base import Manifold
@@ -84,6 +85,7 @@ class LaplaceExpansion:
         check_limit(check_attention(attention, known=True))
         self.density = check_density(density)
         self.attention = attention.local(density.manifold.dim)
+        self._given = attention
         self.manifold: Manifold = density.manifold
         self._are_weights_known = False
         self._at_query = at_query or attention.pseudometric.is_definite
@@ -194,6 +196,45 @@ curvature >= 2.5)
 
         return self._answer(at, generator, name="at")
 
+    def bias(self, f: Callable, at: object) -> np.ndarray:
+        r"""Return B f, the next term of the expansion: what the bandwidth adds to the generator, to first order.
+
+            A f(x) = f(y*) + eps (L f)(y*) + eps^2 B f(x) + O(eps^3),   (A f - f)/eps = L f + eps B f where y*(x) = x
+
+        B is of fourth order in f and of third in p. It does not depend on the bandwidth.
+
+        Args:
+            f: (D,) -> scalar or (c,), in jax.numpy, four times differentiable, as p is three and the cost five times.
+            at: the queries x, (Q, D), or one query (D,).
+
+        Returns:
+            (Q,) for a scalar f, (Q, c) for a vector f.
+
+        Raises:
+            ConfigError: in more than five dimensions.
+            DataError: if a derivative of f, p or the cost is NaN or Inf.
+
+        Example:
+            >>> import attnflow as af
+            >>> af.enable_x64()
+            >>> limit = af.LaplaceExpansion(af.Attention(af.SquaredDistance(), bandwidth=0.1), af.Uniform(af.Circle()))
+            >>> round(float(limit.bias(lambda x: x[0], at=[1.0, 0.0])), 12)  # I_1/I_0 = 1 - eps/2 - eps^2/8
+            -0.125
+        """
+        require_few(self.manifold)
+        kurtosis = kurtosis_of(self._given, self.manifold.dim)
+
+        def bias(points: np.ndarray) -> np.ndarray:
+            known = examine(f, points)
+            minimizers = self._minimize(points).points
+            self._raw(points, minimizers)  # refuses a degenerate or rough minimum
+            program = functools.partial(second_orders, self.attention, self.density, kurtosis)
+            found = map_blocks(program, points, minimizers, block=ROWS)
+            compiled = functools.partial(applied_twice, known, Fixed(self.manifold))
+            return check_finite(map_blocks(compiled, *found, minimizers, block=ROWS), "B f")
+
+        return self._answer(at, bias, name="at")
+
     def leading_order(self, f: Callable, at: object, *, rtol: float = 1e-8) -> LeadingOrder:
         r"""Return what A f tends to as the bandwidth vanishes, wherever the cost is least [RZ, Theorem 6].
 
@@ -257,7 +298,9 @@ curvature >= 2.5)
             pseudometric=Through(self.attention.pseudometric, density.image),
             normalization=ThroughMap(self.attention.normalization, density.image),
         )
-        return LaplaceExpansion(attention, density, at_query=True)
+        expansion = LaplaceExpansion(attention, density, at_query=True)
+        expansion._given = self._given  # its profile is the same
+        return expansion
 
     def require_fixed_minimizer(self, points: np.ndarray) -> None:
         """Raise ConfigError, naming the jump, unless y*(x) = x at all points."""
