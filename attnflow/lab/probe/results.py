@@ -80,21 +80,22 @@ class Condition:
 
     Args:
         number: the key in `DEFINITIONS` of what is compared.
-        value: what it is.
+        value: what it is; None where there is none, then it does not hold.
         sign: ">=" or "<=".
         bound: with what it is compared.
         holds: whether it does.
     """
 
     number: str
-    value: float
+    value: float | None
     sign: str
     bound: float
     holds: bool
 
     def __str__(self) -> str:
         label = DEFINITIONS[self.number].title
-        return f"{label} {self.value:.3g} {'' if self.holds else 'not '}{self.sign} {self.bound:.3g}"
+        value = "none" if self.value is None else f"{self.value:.3g}"
+        return f"{label} {value} {'' if self.holds else 'not '}{self.sign} {self.bound:.3g}"
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,8 @@ import numpy as np
 
 from attnflow._values import value
 
+_GRAM_ROWS = 1024  # whose products take a twentieth of a second
+
 
 class Logits(ABC):
     """A square matrix of logits L, (N, N), which need not be held."""
@@ -32,6 +34,10 @@ class Logits(ABC):
     @abstractmethod
     def means(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the means of the rows (N,) and of the columns (N,)."""
+
+    @abstractmethod
+    def squared_gram(self) -> float:
+        """Return |C'C|^2 (Frobenius) of the row-centred logits C."""
 
     @abstractmethod
     def of(self, queries: np.ndarray, keys: np.ndarray | None = None) -> Logits:
@@ -80,6 +86,15 @@ class Products(Logits):
         columns = self.keys @ self.queries.mean(axis=0) / self.bandwidth + self.potential
         return rows, columns
 
+    def squared_gram(self) -> float:
+        """Return |C'C|^2 (Frobenius) of the row-centred logits C = Q K', from Q'Q and K'K."""
+        potential = np.broadcast_to(self.potential, self.count)
+        queries = np.column_stack([self.queries / self.bandwidth, np.ones(self.count)])
+        keys = np.column_stack([self.keys, potential])
+        keys = keys - keys.mean(axis=0)
+        product = (queries.T @ queries) @ (keys.T @ keys)
+        return float(np.vdot(product.T, product))
+
     def of(self, queries: np.ndarray, keys: np.ndarray | None = None) -> Products:
         """Return the logits of some tokens, in that order; their keys may be taken from others, as many."""
         keys = queries if keys is None else keys
@@ -115,6 +130,13 @@ class Given(Logits):
     def means(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the means of the rows (N,) and of the columns (N,)."""
         return self.content.mean(axis=1), self.content.mean(axis=0)
+
+    def squared_gram(self) -> float:
+        """Return |C'C|^2 (Frobenius) of the row-centred logits C; of a large matrix from C of every few queries."""
+        step = -(-self.count // _GRAM_ROWS)
+        some = self.content[::step]
+        centred = some - some.mean(axis=1, keepdims=True)
+        return float(np.linalg.norm(centred @ centred.T) ** 2) * (self.count / len(some)) ** 2
 
     def of(self, queries: np.ndarray, keys: np.ndarray | None = None) -> Given:
         """Return the logits of some tokens, in that order; their keys may be taken from others, as many."""
