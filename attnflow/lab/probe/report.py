@@ -1,0 +1,120 @@
+"""What a report of a probe holds, and how its numbers are written."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from attnflow.lab.probe.controls import Control
+from attnflow.lab.probe.results import CloudProbe, HeadProbe, Null, Number, Probe
+
+_ROUNDING = 1e-6  # in a table, below which a number is 0
+# What a table of many heads shows, the most telling first: the name of each number and a short one for its column.
+COLUMNS = {
+    "ess": "keys", "split_half": "halves", "typicality": "typical", "share_cost": "D", "share_potential": "b",
+    "share_circulation": "W", "negative_cost": "D < 0", "locality": "local", "jump": "jump", "leak": "leak",
+    "slow_modes": "slow", "contraction": "left",
+}  # fmt: skip
+KIND_NAMES = {
+    "diffusion": "diffusion", "window": "window with leak", "jump": "jump", "sink": "key sink",
+    "averaging": "averaging", "nothing": "nothing to see", "other": "not a diffusion",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """A probe with what is said beside it.
+
+    Args:
+        title: of what, such as the name of the file.
+        probe: what was found.
+        controls: heads whose kind is known.
+        sources: the names of the arrays that were read, in words.
+    """
+
+    title: str
+    probe: Probe
+    controls: tuple[Control, ...]
+    sources: str
+
+    @property
+    def holds(self) -> bool:
+        """Whether every control was told for what it is."""
+        return all(control.holds for control in self.controls)
+
+
+def verdict_of_all(heads: Iterable[HeadProbe]) -> str:
+    """Return how many heads are of which kind."""
+    kinds = Counter(KIND_NAMES[head.reading.kind] for head in heads)
+    count = kinds.total()
+    told = ", ".join(f"{number} {kind}" for kind, number in kinds.most_common())
+    none = "" if kinds["diffusion"] else " None is a diffusion."
+    return f"{count} heads: {told}.{none}"
+
+
+def verdict_of_cloud(cloud: CloudProbe) -> str:
+    """Return what points alone look like."""
+    return f"Points alone: dimension {written(cloud['dimension'])}, suggested bandwidth {written(cloud['bandwidth'])}."
+
+
+def controls_in_words(report: Report) -> str:
+    """Return how many controls were told for what they are."""
+    held = sum(control.holds for control in report.controls)
+    wrong = "" if report.holds else " Do not trust this report."
+    return f"{held} of {len(report.controls)} controls are told for what they are.{wrong}"
+
+
+def grouped(numbers: Iterable[Number]) -> dict[str, list[Number]]:
+    """Return numbers under the headings of their definitions."""
+    found: dict[str, list[Number]] = {}
+    for number in numbers:
+        found.setdefault(number.definition.group, []).append(number)
+    return found
+
+
+def written(value: float | None) -> str:
+    """Return three digits of a number, or a dash.
+
+    Example:
+        >>> from attnflow.lab.probe.report import written
+        >>> written(0.12345), written(1234.5), written(1.2e-5), written(None)
+        ('0.123', '1234', '1.2e-05', '-')
+    """
+    if value is None:
+        return "-"
+    return f"{value:.0f}" if 1000 <= abs(value) < 1e6 else f"{value:.3g}"
+
+
+def interval(number: Number) -> str:
+    """Return the interval of a number in brackets, or nothing."""
+    return "" if number.low is None or number.high is None else f"[{written(number.low)}, {written(number.high)}]"
+
+
+def in_short(number: Number) -> str:
+    """Return two digits of a number, and after a sign half of its interval's width, for a narrow column.
+
+    Example:
+        >>> from attnflow.lab.probe.report import in_short
+        >>> from attnflow.lab.probe.results import Number
+        >>> in_short(Number("leak", 0.392, 0.35, 0.44)), in_short(Number("leak", None))
+        ('.39±.05', '-')
+    """
+    if number.low is None or number.high is None:
+        return short(number.value)
+    return f"{short(number.value)}±{short(float(f'{(number.high - number.low) / 2:.1g}'))}"
+
+
+def short(value: float | None) -> str:
+    """Return two digits of a number, or a dash."""
+    if value is None:
+        return "-"
+    if abs(value) < _ROUNDING:
+        return "0"
+    digits = f"{value:.0f}" if abs(value) >= 100 else f"{value:.2g}"
+    return digits.replace("0.", ".", 1) if abs(value) < 1 else digits
+
+
+def null_in_words(null: Null) -> str:
+    """Return what a number is where there is nothing to find, with the range of the draws."""
+    return f"{null.name} {written(null.value)} ({written(null.low)} to {written(null.high)})"
