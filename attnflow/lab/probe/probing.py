@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -24,8 +25,8 @@ from attnflow.lab.probe.spectra import (
     reversible,
 )
 from attnflow.lab.probe.splitting import sides_of
-from attnflow.lab.probe.surrogates import DRAWS, Tokens, gaussian_logits, some_tokens
-from attnflow.lab.probe.uncertainty import as_numbers, half_widths, nulls_of_head, numbers_of_tokens
+from attnflow.lab.probe.surrogates import DRAWS, Tokens, gaussian_logits, some_tokens, tokens_of_a_draw
+from attnflow.lab.probe.uncertainty import as_numbers, nulls_of_head, numbers_of_tokens, of_halves
 from attnflow.lab.probe.verdicts import read
 
 OF_A_HEAD = tuple(name for name in DEFINITIONS if name not in ("dimension", "bandwidth", "density_spread"))
@@ -99,10 +100,8 @@ def probe_head(head: Head, *, tokens: tuple[str, ...] | None = None) -> HeadProb
     def draw(which: np.ndarray) -> dict[str, float]:
         return numbers_of_tokens(whole.of(which), tokens=count, rng=rng)
 
-    widths = half_widths(draw, count, rng)
-    del widths["window"]
-    widths |= interval_along(summed, int(values["window"]))
-    nulls = nulls_of_head(whole, rng)
+    halves = of_halves(draw, count, rng)
+    widths = halves.widths | {"window": math.nan} | interval_along(summed, int(values["window"]))
     spectrum = None
     if count <= MOST_TOKENS:
         spectrum, slow = _spectrum(whole, tokens, rng)
@@ -110,6 +109,8 @@ def probe_head(head: Head, *, tokens: tuple[str, ...] | None = None) -> HeadProb
     else:
         left = ("slow_modes", "second_eigenvalue", "irreversibility")
         reasons |= dict.fromkeys(left, f"it takes a matrix, of at most {MOST_TOKENS} tokens")
+    own = values if tokens_of_a_draw(count) == count else halves.means
+    nulls = nulls_of_head(whole, own, rng)
     numbers = as_numbers(values, widths, nulls, reasons=reasons, order=OF_A_HEAD)
     rows = Rows(summed.ess, summed.typicality, summed.gap, summed.received, *profile(summed))
     return HeadProbe(head.name, head.scale, numbers, read(numbers), rows, spectrum, head.logits)

@@ -26,6 +26,7 @@ class Null:
         high: the largest of them.
         draws: how many there are.
         tokens: how many tokens a draw has; counts that grow with the tokens are scaled to those of the head.
+        own: the head's own number on as many tokens, with which the draws are to be compared; None where it has none.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Null:
     high: float
     draws: int
     tokens: int
+    own: float | None = None
 
 
 @dataclass(frozen=True)

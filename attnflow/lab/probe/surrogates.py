@@ -10,7 +10,7 @@ import numpy as np
 from attnflow.lab.probe.sources import Given, Logits, Products
 
 DRAWS = 8  # of each kind
-TOKENS = 256  # at most, of a draw: a draw then takes a hundredth of a second
+TOKENS = 256  # at most, of a draw: a draw then takes two hundredths of a second
 
 
 class Tokens(NamedTuple):
@@ -64,6 +64,17 @@ def shuffled_columns(points: np.ndarray, rng: np.random.Generator) -> np.ndarray
     return np.stack([rng.permutation(column) for column in points.T], axis=1)
 
 
-def some_tokens(count: int, rng: np.random.Generator, *, most: int = TOKENS) -> np.ndarray:
+def tokens_of_a_draw(count: int) -> int:
+    """Return how many tokens a draw has: all of a few hundred, else as many as a half has in `uncertainty`."""
+    return count if count <= TOKENS else tokens_of_a_half(count)
+
+
+def tokens_of_a_half(count: int) -> int:
+    """Return how many tokens are drawn where a number's spread is told: half of them, at most 256."""
+    return min(count // 2, TOKENS)
+
+
+def some_tokens(count: int, rng: np.random.Generator, *, most: int | None = None) -> np.ndarray:
     """Return which tokens a draw takes, in their order."""
+    most = tokens_of_a_draw(count) if most is None else most
     return np.arange(count) if count <= most else np.sort(rng.choice(count, most, replace=False))

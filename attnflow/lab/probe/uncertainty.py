@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,12 +16,13 @@ from attnflow.lab.probe.sequence import STUDENT
 from attnflow.lab.probe.spectra import slow_numbers
 from attnflow.lab.probe.surrogates import (
     DRAWS,
-    TOKENS,
     Tokens,
     gaussian_logits,
     random_weights,
     shuffled_keys,
     some_tokens,
+    tokens_of_a_draw,
+    tokens_of_a_half,
 )
 
 HALVES = 8
@@ -35,22 +37,41 @@ def numbers_of_tokens(some: Tokens, *, tokens: int, rng: np.random.Generator) ->
     return {name: value * tokens / summed.count if name in GROWING else value for name, value in found.items()}
 
 
-def half_widths(
-    draw: Callable[[np.ndarray], Numbers], count: int, rng: np.random.Generator, *, halves: int = HALVES
-) -> Numbers:
-    """Return half the width of a 95 % interval of each number: the spread over random halves of the tokens.
+class Halves(NamedTuple):
+    """Numbers of random halves of the tokens.
 
-    Of n out of N tokens drawn without replacement a number varies (N - n)/n times as much as that of N tokens from one
-    sample to another: as much for halves. Of many tokens fewer than half are drawn.
+    Args:
+        widths: half the width of a 95 % interval of each number.
+        means: their means over halves.
     """
-    taken = min(count // 2, TOKENS)
-    found = [draw(np.sort(rng.choice(count, taken, replace=False))) for _ in range(halves)]
+
+    widths: Numbers
+    means: Numbers
+
+
+def of_halves(draw: Callable[[np.ndarray], Numbers], count: int, rng: np.random.Generator) -> Halves:
+    """Return how far numbers vary over random halves of the tokens, eight of them.
+
+    Of n out of N tokens drawn without replacement the variance of a number is (N - n)/n times that of N tokens from one
+    sample to another: as large for halves. Of many tokens fewer than half are drawn.
+    """
+    taken = tokens_of_a_half(count)
+    found = [draw(np.sort(rng.choice(count, taken, replace=False))) for _ in range(HALVES)]
     scale = STUDENT * math.sqrt(taken / (count - taken))
-    return {name: scale * float(np.std([numbers[name] for numbers in found], ddof=1)) for name in found[0]}
+    return Halves(
+        {name: scale * float(np.std([numbers[name] for numbers in found], ddof=1)) for name in found[0]},
+        {name: float(np.mean([numbers[name] for numbers in found])) for name in found[0]},
+    )
 
 
-def nulls_of_head(whole: Tokens, rng: np.random.Generator) -> dict[str, tuple[Null, ...]]:
-    """Return the nulls of every number, the most telling first."""
+def nulls_of_head(whole: Tokens, own: Numbers, rng: np.random.Generator) -> dict[str, tuple[Null, ...]]:
+    """Return the nulls of every number, the most telling first.
+
+    Args:
+        whole: the head.
+        own: its numbers on as many tokens as a draw has.
+        rng: draws.
+    """
     count = whole.logits.count
     draws: dict[str, list[Numbers]] = {GAUSSIAN: [], SHUFFLED: [], RANDOM: []}
     makers = {GAUSSIAN: gaussian_logits, SHUFFLED: shuffled_keys, RANDOM: random_weights}
@@ -60,18 +81,21 @@ def nulls_of_head(whole: Tokens, rng: np.random.Generator) -> dict[str, tuple[Nu
             made = make(some, rng)
             if made is not None:
                 draws[name].append(numbers_of_tokens(made, tokens=count, rng=rng))
-    return summarised(draws, tokens=min(count, TOKENS))
+    return summarised(draws, own, tokens=tokens_of_a_draw(count))
 
 
-def summarised(draws: dict[str, list[Numbers]], *, tokens: int) -> dict[str, tuple[Null, ...]]:
-    """Return nulls by the names of numbers, from draws of each kind."""
+def summarised(draws: dict[str, list[Numbers]], own: Numbers, *, tokens: int) -> dict[str, tuple[Null, ...]]:
+    """Return nulls by the names of numbers, from draws of each kind, and the head's own numbers of as many tokens."""
     found: dict[str, tuple[Null, ...]] = {}
     for name in next(iter(draws.values()))[0]:
         nulls = []
+        mine = own.get(name, math.nan)
         for kind, numbers in draws.items():
             values = [draw[name] for draw in numbers if math.isfinite(draw[name])]
             if values:
-                nulls.append(Null(kind, float(np.mean(values)), min(values), max(values), len(values), tokens))
+                ends = min(values), max(values)
+                compared = mine if math.isfinite(mine) else None
+                nulls.append(Null(kind, float(np.mean(values)), *ends, len(values), tokens, compared))
         first = DEFINITIONS[name].null
         found[name] = tuple(sorted(nulls, key=lambda null: null.name != first))
     return found

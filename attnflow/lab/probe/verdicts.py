@@ -100,12 +100,12 @@ def _is_unremarkable(numbers: Mapping[str, Number]) -> bool:
     for name in UNREMARKABLE:
         number = numbers[name]
         null = next((null for null in number.nulls if null.name == RANDOM), None) or number.null
-        if number.value is None or null is None:
+        if null is None or null.own is None:
             return False
         spread = null.high - null.low
         if name == "share_cost" and spread > ALIKE:
             return False
-        if not null.low - spread <= number.value <= null.high + spread:
+        if not null.low - spread <= null.own <= null.high + spread:
             return False
     return True
 
