@@ -317,13 +317,8 @@ def _probe(arguments: argparse.Namespace) -> int:
     _check_folder(arguments.html, "--html")
     given = vars(arguments)
     chosen = {role: given[role] for role in ARRAYS if given[role]}
-    options = {name: given[name] for name in ("layer", "head", "bandwidth", "json")}
-    report = probe_file(arguments.file, chosen=chosen, **options)
-    if arguments.html:  # matplotlib takes seconds to import
-        from attnflow.lab.probe.page import write_page
-
-        write_page(report, arguments.html)
-    return 0 if report.holds else 1
+    options = {name: given[name] for name in ("layer", "head", "bandwidth", "json", "html")}
+    return probe_file(arguments.file, chosen=chosen, **options)
 
 
 def _store(arguments: argparse.Namespace) -> Store:

@@ -7,9 +7,11 @@ import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
+from attnflow._optional import optional
 from attnflow.errors import AttnflowError, ConfigError, DataError
 from attnflow.lab.probe.controls import controls
 from attnflow.lab.probe.probing import probe
@@ -31,8 +33,9 @@ def probe_file(
     head: int | None = None,
     bandwidth: float | None = None,
     json: Path | None = None,
-) -> Report:
-    """Print what the heads or the points in a file look like, and return it.
+    html: Path | None = None,
+) -> int:
+    """Print what the heads or the points in a file look like, and return the exit code.
 
     Args:
         path: of the file.
@@ -41,6 +44,10 @@ def probe_file(
         head: only heads of this number.
         bandwidth: eps, or None for what `probe` takes.
         json: where the report goes as JSON, if anywhere.
+        html: where it goes as a page with figures, if anywhere.
+
+    Returns:
+        0, or 1 where a control is not told for what it is.
 
     Raises:
         ConfigError: an option does not fit the file.
@@ -53,7 +60,12 @@ def probe_file(
     print(*printable(as_text(report, width=width)), sep="\n", flush=True)
     if json:
         write_file(json, as_json(report))
-    return report
+    if html:
+        drawn: Any = optional("attnflow.lab.probe.page")  # matplotlib takes seconds to import
+        if drawn is None:
+            raise ConfigError("`--html` needs matplotlib, which cannot be imported. Run pip install attnflow.")
+        write_file(html, drawn.page(report).encode())
+    return 0 if report.holds else 1
 
 
 def report_on(heads: HeadFile, *, bandwidth: float | None = None) -> Report:

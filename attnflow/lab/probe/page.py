@@ -31,7 +31,6 @@ from attnflow.lab.probe.report import (
 )
 from attnflow.lab.probe.results import CloudProbe, HeadProbe, ReversibleSpectrum
 from attnflow.lab.report.page import inline_svg
-from attnflow.lab.store import write_file
 
 MOST_FIGURES = 8  # heads at most that are each drawn on a page of many
 MOST_PICTURES = 144  # heads at most in one picture of all
@@ -76,11 +75,6 @@ def page(report: Report) -> str:
         head_figures={head.name: _of_head(head, report, draw) for head in drawn},
         cloud_figures=_of_cloud(cloud, draw) if cloud else [],
     )
-
-
-def write_page(report: Report, path: Path) -> None:
-    """Write the page into a file; raise ResultFileError if it cannot be written."""
-    write_file(path, page(report).encode())
 
 
 class _Drawing:
