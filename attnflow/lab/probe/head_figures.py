@@ -17,6 +17,7 @@ from attnflow.lab.probe.results import CloudProbe, HeadProbe, ReversibleSpectrum
 
 ROSE, SKY = "#CC79A7", "#56B4E9"  # of the same palette
 RANKS = 24  # eigenvalues that are drawn
+LONGEST = 8  # letters of a name that are written
 NAMED = 130  # tokens at most, whose names are written along an axis
 _ONE_HUE = LinearSegmentedColormap.from_list("weights", ["white", "#8DB9D6", BLUE, "#002A45"])
 _TWO_HUES = LinearSegmentedColormap.from_list("parts", ["#7A3500", VERMILLION, "white", BLUE, "#003556"])
@@ -117,14 +118,17 @@ def draw_dimensions(ax: Axes, cloud: CloudProbe) -> Axes:
 
 
 def name_tokens(ax: Axes, tokens: Sequence[str] | None, count: int) -> None:
-    """Write the names of tokens along an axis where they fit, else their numbers."""
+    """Write the names of tokens below an axis where they fit, else their numbers."""
+    ax.set_xlabel("token")
     if tokens is None or count > NAMED:
-        ax.set_xlabel("token")
         return
-    ax.set_xticks(np.arange(count), [literal(token[:8]) for token in tokens], fontsize=5.5)
-    ax.tick_params(axis="x", length=0, pad=2)
-    for label, token in zip(ax.get_xticklabels(), tokens, strict=True):
-        label.set_rotation(90 if len(token) > 1 else 0)
+    ax.set_xticks([])  # ticks with labels would take ten times as long to draw
+    longest = max(len(token[:LONGEST]) for token in tokens)
+    ax.xaxis.labelpad = 10 if longest == 1 else 6 + 3.6 * longest
+    place: Any = {"transform": ax.get_xaxis_transform(), "fontsize": 5.5, "ha": "center", "va": "top"}
+    for at, token in enumerate(tokens):
+        named = ax.text(at, -0.03, literal(token[:LONGEST]), rotation=90 if len(token) > 1 else 0, **place)
+        named.set_in_layout(False)
 
 
 def literal(text: str) -> str:

@@ -75,7 +75,7 @@ def _numbers(numbers: Mapping[str, Number], width: int) -> list[str]:
             if len(title) + len(said) + 2 <= width:
                 lines.append(title + said.rjust(width - len(title)))
             else:
-                lines += [title, said.rjust(width)]
+                lines += [*_wrapped(title, width), said.rjust(width)]
             if number.value is None and number.reason:
                 lines += _wrapped(f"    no number: {number.reason}", width)
             if number.null is not None and number.value is not None:
