@@ -16,6 +16,7 @@ from attnflow.lab.probe.sources import plain
 from attnflow.lab.probe.spectra import (
     ALL_TOKENS,
     MOST_TOKENS,
+    eigenpairs_of,
     eigenvalues_of,
     explanations,
     modes_of,
@@ -154,6 +155,7 @@ def _spectrum(
     symmetric, law = reversible(plain(points, bandwidth))
     null = [eigenvalues_of(reversible(plain(cloud[:ALL_TOKENS], bandwidth))[0]) for cloud in shuffled]
     causes = explanations(len(points), points, tokens)
+    eigenvalues, vectors = eigenpairs_of(symmetric)
     return ReversibleSpectrum(
-        eigenvalues_of(symmetric), np.mean(null, axis=0), COLUMNS, len(null[0]), modes_of(symmetric, law, causes)
+        eigenvalues, np.mean(null, axis=0), COLUMNS, len(null[0]), modes_of(eigenvalues, vectors, law, causes)
     )

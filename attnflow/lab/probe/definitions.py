@@ -127,7 +127,7 @@ DEFINITIONS: dict[str, Definition] = {
     "jump": Definition(
         "jump", "mean_i |m_i - x_i|^2 / mean_i sum_j A_ij |x_j - m_i|^2",
         "How far the row's mean is from the token, over the row's spread: small for a diffusion.",
-        "Sampling alone gives about 1/ESS.",
+        "Sampling alone gives about 1/(2 ESS), and keys dealt at random 1.",
         SHUFFLED, group=PLACE),
     "locality_values": Definition(
         "locality of values", "the same with values v_j for x_j",
@@ -137,7 +137,7 @@ DEFINITIONS: dict[str, Definition] = {
     "jump_values": Definition(
         "jump of values", "the same with values v_j for x_j",
         "How far what is passed on is from the token's own value.",
-        "Sampling alone gives about 1/ESS.",
+        "Sampling alone gives about 1/(2 ESS), and keys dealt at random 1.",
         SHUFFLED, group=PLACE),
     "skill_self": Definition(
         "skill of the token itself",
@@ -226,7 +226,7 @@ DEFINITIONS: dict[str, Definition] = {
     "dimension": Definition(
         "dimension of the kernel sum", "max over eps of 2 d log S/d log eps, S = mean_ij e^{-|x_i - x_j|^2/2 eps}",
         "Dimension at the scale where the kernel sum is steepest.",
-        "Dimensions beyond about 8, which need more points than there are; curvature and noise move it.",
+        "Dimensions beyond about 8, for want of points; curvature and noise move it (a circle has 1.2).",
         COLUMNS, group=DIMENSION),
     "bandwidth": Definition(
         "suggested bandwidth", "eps of the steepest kernel sum",

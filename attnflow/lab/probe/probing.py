@@ -17,6 +17,7 @@ from attnflow.lab.probe.results import HeadProbe, Probe, ReversibleSpectrum, Row
 from attnflow.lab.probe.sequence import interval_along, profile
 from attnflow.lab.probe.spectra import (
     MOST_TOKENS,
+    eigenpairs_of,
     eigenvalues_of,
     explanations,
     irreversibility,
@@ -133,7 +134,7 @@ def _spectrum(
     whole: Tokens, tokens: tuple[str, ...] | None, rng: np.random.Generator
 ) -> tuple[ReversibleSpectrum, dict[str, float]]:
     symmetric, law = reversible(whole.logits)
-    eigenvalues = eigenvalues_of(symmetric)
+    eigenvalues, vectors = eigenpairs_of(symmetric)
     potential = sides_of(whole.logits.own(), *whole.logits.means()).potential
     causes = explanations(whole.logits.count, whole.points, tokens, potential)
     null = []
@@ -141,6 +142,6 @@ def _spectrum(
         some = whole.of(some_tokens(whole.logits.count, rng))
         null.append(eigenvalues_of(reversible(gaussian_logits(some, rng).logits)[0]))
     spectrum = ReversibleSpectrum(
-        eigenvalues, np.mean(null, axis=0), "gaussian logits", len(null[0]), modes_of(symmetric, law, causes)
+        eigenvalues, np.mean(null, axis=0), "gaussian logits", len(null[0]), modes_of(eigenvalues, vectors, law, causes)
     )
     return spectrum, {**numbers_of(eigenvalues), "irreversibility": irreversibility(whole.logits, law)}

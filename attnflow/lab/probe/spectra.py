@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-import scipy.linalg
 import scipy.sparse.linalg
 
 from attnflow.lab.probe.results import Mode
@@ -46,17 +45,16 @@ def eigenvalues_of(symmetric: np.ndarray) -> np.ndarray:
     """Return its eigenvalues, falling, (k,): all of them, or the leading ones of a large matrix."""
     if len(symmetric) <= ALL_TOKENS:
         return np.linalg.eigvalsh(symmetric)[::-1]
-    return leading(symmetric, LEADING)[0]
+    return eigenpairs_of(symmetric)[0]
 
 
-def leading(symmetric: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the leading eigenvalues (count,), falling, and vectors (N, count)."""
+def eigenpairs_of(symmetric: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the same eigenvalues (k,) and their vectors (N, k)."""
     if len(symmetric) <= ALL_TOKENS:
-        last = len(symmetric) - 1
-        found, vectors = scipy.linalg.eigh(symmetric, subset_by_index=(max(0, last + 1 - count), last))
+        found, vectors = np.linalg.eigh(symmetric)
     else:
         start = np.random.default_rng(0).standard_normal(len(symmetric))
-        found, vectors = scipy.sparse.linalg.eigsh(symmetric, k=count, which="LA", v0=start, tol=1e-9)
+        found, vectors = scipy.sparse.linalg.eigsh(symmetric, k=LEADING, which="LA", v0=start, tol=1e-9)
     return found[::-1], vectors[:, ::-1]
 
 
@@ -111,19 +109,26 @@ def explanations(
         if np.ptp(norms) > 1e-6 * norms.max():
             found["norm"] = np.stack([norms, norms**2], axis=1)
         spread = points - points.mean(axis=0)
-        axes = np.linalg.svd(spread, full_matrices=False)[0][:, :DIRECTIONS]
-        found["direction of the cloud"] = axes
+        found["direction of the cloud"] = spread @ np.linalg.eigh(spread.T @ spread)[1][:, -DIRECTIONS:]
     if potential is not None and np.ptp(potential) > 1e-9:
         found["key potential"] = potential[:, None]
     return found
 
 
-def modes_of(symmetric: np.ndarray, law: np.ndarray, causes: Mapping[str, np.ndarray]) -> tuple[Mode, ...]:
-    """Return the first modes after the constant one, each with what explains most of it."""
-    eigenvalues, vectors = leading(symmetric, min(MODES + 1, len(symmetric) - 1))
+def modes_of(
+    eigenvalues: np.ndarray, vectors: np.ndarray, law: np.ndarray, causes: Mapping[str, np.ndarray]
+) -> tuple[Mode, ...]:
+    """Return the first modes after the constant one, each with what explains most of it.
+
+    Args:
+        eigenvalues: falling, shape (k,).
+        vectors: of the symmetric form, shape (N, k).
+        law: the stationary law, shape (N,).
+        causes: what may explain a mode, columns (N, p) by their labels.
+    """
     root = np.sqrt(law)
     found = []
-    for eigenvalue, vector in zip(eigenvalues[1:], vectors.T[1:], strict=True):
+    for eigenvalue, vector in zip(eigenvalues[1 : MODES + 1], vectors.T[1 : MODES + 1], strict=True):
         shares = {label: _explained(vector, root, columns) for label, columns in causes.items()}
         label = max(shares, key=lambda name: shares[name])
         if shares[label] < EXPLAINED:

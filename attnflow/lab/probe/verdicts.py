@@ -12,7 +12,7 @@ NEIGHBOURS = 8.0  # effective keys: the limit theory holds down to about as many
 AGREEMENT = 0.9  # of split halves: else a tenth of what is passed on is which keys happened to be there
 TYPICAL = 0.95  # mass on keys no better than the token: 1 for a diffusion, at most .89 in 136 trained heads
 LOCAL = 0.25  # of the spread of all tokens: a row that sees half of the cloud's diameter sees its curvature and ends
-STILL = 0.25  # |mean - token|^2 over the spread: half a standard deviation; sampling adds 1/ESS
+STILL = 0.25  # |mean - token|^2 over the spread: half a standard deviation; sampling adds 1/(2 ESS)
 METRIC = 0.01  # pairs with D < 0: rounding and repeated tokens
 REVERSIBLE = 0.05  # of the weights, moved by the circulation: more than a drift of some percent per layer
 
