@@ -18,6 +18,7 @@ from attnflow.lab.probe.results import CloudProbe, HeadProbe, ReversibleSpectrum
 ROSE, SKY = "#CC79A7", "#56B4E9"  # of the same palette
 RANKS = 24  # eigenvalues that are drawn
 LONGEST = 8  # letters of a name that are written
+SINGLE = 250  # tokens at most that are drawn one by one
 NAMED = 130  # tokens at most, whose names are written along an axis
 _ONE_HUE = LinearSegmentedColormap.from_list("weights", ["white", "#8DB9D6", BLUE, "#002A45"])
 _TWO_HUES = LinearSegmentedColormap.from_list("parts", ["#7A3500", VERMILLION, "white", BLUE, "#003556"])
@@ -83,11 +84,19 @@ def draw_spectrum(ax: Axes, found: ReversibleSpectrum, *, count: int) -> Axes:
 
 
 def draw_typicality(ax: Axes, head: HeadProbe, *, tokens: Sequence[str] | None = None) -> Axes:
-    """Draw for every token the mass on keys that it likes no better than itself, along the sequence."""
-    number = head.numbers["typicality"]
-    ax.vlines(
-        np.arange(head.count), 0, head.rows.typicality, color=BLUE, linewidth=max(0.4, min(2.0, 250 / head.count))
-    )
+    """Draw for every token the mass on keys that it likes no better than itself, along the sequence.
+
+    Of many tokens, neighbours are put together: their median, and where most of them lie.
+    """
+    number, values = head.numbers["typicality"], head.rows.typicality
+    if head.count <= SINGLE:
+        ax.vlines(np.arange(head.count), 0, values, color=BLUE, linewidth=max(0.6, min(2.0, 250 / head.count)))
+    else:
+        parts = np.array_split(np.arange(head.count), SINGLE)
+        low, middle, high = np.array([np.percentile(values[part], (10, 50, 90)) for part in parts]).T
+        at = [part.mean() for part in parts]
+        ax.fill_between(at, low, high, color=PALE, linewidth=0, label="10 to 90 %")
+        ax.plot(at, middle, color=BLUE, linewidth=0.8, label="median")
     if number.value is not None:
         ax.axhline(number.value, color=INK, linewidth=0.8, label=f"mean {number.value:.2f}")
     if number.null is not None:
@@ -96,7 +105,7 @@ def draw_typicality(ax: Axes, head: HeadProbe, *, tokens: Sequence[str] | None =
     ax.set_ylim(0, 1.02)
     ax.set_ylabel("typicality")
     name_tokens(ax, tokens, head.count)
-    ax.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, borderpad=0)
+    ax.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=4, borderpad=0)
     return ax
 
 

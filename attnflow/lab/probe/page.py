@@ -119,7 +119,8 @@ def _maps(report: Report, draw: _Drawing) -> list[tuple[str, Markup]]:
 def _of_head(head: HeadProbe, report: Report, draw: _Drawing) -> list[tuple[str, Markup]]:
     """Return the figures of one head, each with what it shows."""
     tokens = report.probe.tokens
-    found = [("Weights, and what each part adds to the logits.", draw(f"parts of {head.name}", matrices(head)))]
+    words = "Weights, and what each part adds to the logits. Where -D/2 and b cancel, they share what is left of both."
+    found = [(words, draw(f"parts of {head.name}", matrices(head)))]
     title, words = f"typicality of {head.name}", "Mass on keys that a token likes no better than itself."
     found.append((words, draw.on_axes(title, draw_typicality, head, tokens=tokens, width=7.4, height=1.9)))
     return found + _spectrum(head.spectrum, report.probe.count, draw)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from attnflow.lab.probe.controls import Control
 from attnflow.lab.probe.results import CloudProbe, HeadProbe, Null, Number, Probe
 
-_ROUNDING = 1e-6  # in a table, below which a number is 0
+_DECIMALS = 2  # in a table at most
 # What a table of many heads shows, the most telling first: the name of each number and a short one for its column.
 COLUMNS = {
     "ess": "keys", "split_half": "halves", "typicality": "typical", "share_cost": "D", "share_potential": "b",
@@ -92,27 +93,34 @@ def interval(number: Number) -> str:
 
 
 def in_short(number: Number) -> str:
-    """Return two digits of a number, and after a sign half of its interval's width, for a narrow column.
+    """Return a number for a narrow column, and after a sign half of its interval's width, to whose digit it is rounded.
 
     Example:
         >>> from attnflow.lab.probe.report import in_short
         >>> from attnflow.lab.probe.results import Number
-        >>> in_short(Number("leak", 0.392, 0.35, 0.44)), in_short(Number("leak", None))
-        ('.39±.05', '-')
+        >>> [in_short(Number("leak", 0.392, *ends)) for ends in ((0.352, 0.443), ())], in_short(Number("leak", None))
+        (['.39±.05', '.39'], '-')
     """
-    if number.low is None or number.high is None:
+    if number.value is None or number.low is None or number.high is None:
         return short(number.value)
-    return f"{short(number.value)}±{short(float(f'{(number.high - number.low) / 2:.1g}'))}"
+    half = (number.high - number.low) / 2
+    decimals = min(_DECIMALS, max(0, -math.floor(math.log10(half)))) if half > 0 else _DECIMALS
+    return f"{_rounded(number.value, decimals)}±{_rounded(half, decimals)}"
 
 
 def short(value: float | None) -> str:
-    """Return two digits of a number, or a dash."""
+    """Return two digits of a number and two decimals at most, or a dash."""
     if value is None:
         return "-"
-    if abs(value) < _ROUNDING:
+    return _rounded(value, min(_DECIMALS, max(0, 1 - math.floor(math.log10(abs(value)))))) if value else "0"
+
+
+def _rounded(value: float, decimals: int) -> str:
+    """Return a number without a nought before its point, or all of them where it is nothing but noughts."""
+    digits = f"{value:.{decimals}f}"
+    if float(digits) == 0:
         return "0"
-    digits = f"{value:.0f}" if abs(value) >= 100 else f"{value:.2g}"
-    return digits.replace("0.", ".", 1) if abs(value) < 1 else digits
+    return digits.replace("0.", ".", 1) if abs(float(digits)) < 1 else digits
 
 
 def null_in_words(null: Null) -> str:

@@ -116,6 +116,13 @@ def test_typicality_is_drawn_for_every_token_with_its_name(several, ax):
     assert rendered(ax.figure)
 
 
+def test_many_tokens_are_drawn_as_medians_of_neighbours(ax, monkeypatch, several):
+    monkeypatch.setattr(head_figures, "SINGLE", N // 2)
+    head_figures.draw_typicality(ax, several[0])
+    values = several[0].rows.typicality
+    np.testing.assert_allclose(ax.lines[0].get_ydata(), (values[::2] + values[1::2]) / 2, rtol=0, atol=1e-15)
+
+
 def test_the_spectrum_shows_eigenvalues_and_a_null_as_long(several, ax):
     found = several[2].spectrum
     head_figures.draw_spectrum(ax, found, count=N)

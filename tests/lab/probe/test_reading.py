@@ -354,8 +354,6 @@ def test_a_chosen_array_that_is_not_there_is_told(tmp_path):
 
 def test_the_trained_heads_are_all_found():
     path = Path(__file__).parents[2] / "data" / "antiberty_trastuzumab.npz"
-    if not path.is_file():
-        pytest.skip("the data have not come yet")
     heads = read_file(path)
     assert heads.places == ((0, 4), (1, 2), (4, 3), (7, 0), (7, 3))
     given = heads.read((7, 0))
