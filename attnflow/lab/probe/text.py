@@ -34,6 +34,7 @@ def as_text(report: Report, *, width: int) -> list[str]:
     """
     narrow, probe = min(width, WIDEST), report.probe
     lines = _wrapped(f"{report.title}: {probe.count} tokens. {report.sources}", narrow)
+    lines += [] if report.holds else ["", *_wrapped(controls_in_words(report), narrow)]
     if probe.cloud is not None:
         lines += ["", *_wrapped(verdict_of_cloud(probe.cloud), narrow)]
         lines += _numbers(probe.cloud.numbers, narrow) + _modes(probe.cloud.spectrum, narrow)
