@@ -149,6 +149,16 @@ def test_even_keys_are_averaging_without_any_variance():
     assert found["ess"] == pytest.approx(80)
 
 
+def test_logits_of_ten_thousand_are_a_choice_of_one_key():
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((60, 4))
+    found = af.probe(x, logits=1e4 * rng.standard_normal((60, 60))).head
+    assert found["ess"] == pytest.approx(1, abs=0.01)
+    assert all(number.value is None or np.isfinite(number.value) for number in found.numbers.values())
+    assert np.isfinite(found.spectrum.eigenvalues).all()
+    assert found.spectrum.eigenvalues[0] == pytest.approx(1, abs=1e-9)
+
+
 def test_a_planted_sink_is_called_one():
     rng = np.random.default_rng(0)
     x = rng.standard_normal((120, 8))
