@@ -6,14 +6,17 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+import psutil
 
 from attnflow._checks import check_finite, check_positive
 from attnflow.errors import ConfigError, DataError, ResourceError
 from attnflow.lab.probe.sources import Given, Logits, Products
+from attnflow.lab.probe.spectra import MOST_TOKENS
 
 FEWEST = 50  # tokens: of fewer, halves and nulls are wider than what they measure
-MOST = 65536  # tokens: a pass over their pairs takes some minutes of a core
-PAIR_SECONDS = 8e-8  # of a core, measured
+MOST = 65536  # tokens: a pass over their pairs takes a quarter of an hour of a core
+PAIR_SECONDS = 2.5e-7  # of a core, measured with 576 coordinates and values
+COPIES, MATRICES = 8, 6  # of coordinates and values, and of the matrix of a spectrum, held at a time
 SHOWN = 5
 
 
@@ -55,6 +58,7 @@ def read_heads(
     count = _check_counts(given)
     if "points" in given:
         check_columns(given["points"])
+    _check_memory(given, count)
     if "queries" not in given and "logits" not in given:
         return []
     heads = _count_heads(given, names)
@@ -146,6 +150,18 @@ def _check_counts(given: dict[str, np.ndarray]) -> int:
             f"{PAIR_SECONDS * count**2 / 60:.0f} minutes of a core. Take every {-(-count // MOST)}th token."
         )
     return count
+
+
+def _check_memory(given: dict[str, np.ndarray], count: int) -> None:
+    columns = sum(given[name].shape[-1] for name in ("points", "values") if name in given)
+    matrices = MATRICES * count if count <= MOST_TOKENS else 0
+    wanted = 8.0 * count * (COPIES * columns + matrices)
+    free = float(psutil.virtual_memory().available)
+    if wanted > free:
+        raise ResourceError(
+            f"`points` has {count} rows and {columns} columns with its values, which take {wanted / 1e9:.1f} GB of "
+            f"{free / 1e9:.1f} GB that are free. Take fewer tokens, or fewer columns."
+        )
 
 
 def check_columns(points: np.ndarray) -> None:

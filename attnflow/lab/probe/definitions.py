@@ -17,7 +17,7 @@ NULLS = {
 }
 
 OTHER_TOKENS = "95 %, from the spread over random halves of the tokens (of many tokens: random 256, scaled)"
-ALONG = "95 %, jackknife over eight stretches of the sequence, the window held fixed"
+ALONG = "95 %, jackknife over eight stretches of the sequence"
 NONE = "none"
 
 
@@ -151,14 +151,14 @@ DEFINITIONS: dict[str, Definition] = {
         "That there is structure: weak random weights score 1 as well.",
         RANDOM, group=SKILL, least=-math.inf, most=1.0),
     "window": Definition(
-        "window", "smallest w with 90 % of the largest mass above chance within |j - i| <= w",
+        "window", "w with 95 % of the largest mass above chance within |j - i| <= w, interpolated",
         "How far along the sequence a row looks; the order of the rows is that of the tokens.",
         "Anything, where the mass within it is that of shuffled keys, or the order of the rows has no meaning.",
-        SHUFFLED, NONE, unit="tokens", group=SEQUENCE),
+        SHUFFLED, ALONG, unit="tokens", group=SEQUENCE),
     "leak": Definition(
         "leak", "1 - (mass within the window - chance)/(1 - chance)",
         "Mass that restarts anywhere rather than near the token: 1 where position does not matter.",
-        "Where the leak goes: the model sends it to the mean.",
+        "Where the leak goes: the model sends it to the mean. A twentieth of what is near counts as leak.",
         SHUFFLED, ALONG, group=SEQUENCE, least=-math.inf),
     "step_mean": Definition(
         "mean step mu", "mean of j - i over the mass within the window above chance",

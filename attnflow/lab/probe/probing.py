@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -102,7 +101,7 @@ def probe_head(head: Head, *, tokens: tuple[str, ...] | None = None) -> HeadProb
         return numbers_of_tokens(whole.of(which), tokens=count, rng=rng)
 
     halves = of_halves(draw, count, rng)
-    widths = halves.widths | {"window": math.nan} | interval_along(summed, int(values["window"]))
+    widths = halves.widths | interval_along(summed)
     spectrum = None
     if count <= MOST_TOKENS:
         spectrum, slow = _spectrum(whole, tokens, rng)

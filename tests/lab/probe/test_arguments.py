@@ -1,5 +1,7 @@
 """What cannot be probed is refused by name before anything is computed."""
 
+from typing import NamedTuple
+
 import numpy as np
 import pytest
 
@@ -50,6 +52,18 @@ def test_too_many_tokens_are_refused_with_what_they_would_take(monkeypatch):
         ResourceError, match=r"`points` has 60 rows, of at most 55: .* minutes of a core. Take every 2th"
     ):
         af.probe(X)
+
+
+def test_more_memory_than_is_free_is_refused_before_computing(monkeypatch):
+    class Memory(NamedTuple):
+        available: int = 200_000  # 60 tokens want 8 copies of 4 columns and 6 matrices: 188 kB
+
+    monkeypatch.setattr(arguments.psutil, "virtual_memory", Memory)
+    assert af.probe(X[:58]).count == 58
+    with pytest.raises(
+        ResourceError, match=r"`points` has 60 rows and 8 columns with its values, which take 0.0 GB of"
+    ):
+        af.probe(X, queries=X, keys=X, values=X)
 
 
 def test_several_heads_share_what_has_no_axis_of_heads():
