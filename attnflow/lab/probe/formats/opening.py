@@ -84,9 +84,10 @@ class ArrayFile:
             )
 
     def listed(self) -> str:
-        """Return the names and shapes of the arrays, for a message."""
-        some = [f"{name} {array.shape}" for name, array in list(self.arrays.items())[:_LISTED]]
-        return ", ".join(some) + (f" and {len(self.arrays) - _LISTED} more" if len(self.arrays) > _LISTED else "")
+        """Return the names and shapes of the arrays, for a message that a terminal shows."""
+        names = list(self.arrays)
+        some = [f"{name if name.isprintable() else repr(name)} {self.arrays[name].shape}" for name in names[:_LISTED]]
+        return ", ".join(some) + (f" and {len(names) - _LISTED} more" if len(names) > _LISTED else "")
 
     def _checked(self, name: str) -> Stored:
         array = self.arrays[name]
