@@ -88,12 +88,11 @@ def report_on(heads: HeadFile, *, bandwidth: float | None = None) -> Report:
 
 def _probed(arrays: HeadArrays, *, tokens: tuple[str, ...] | None, bandwidth: float | None, where: str) -> Probe:
     is_head = arrays.queries is not None or arrays.logits is not None
-    logits = arrays.logits if arrays.queries is None or arrays.keys is None else None
-    queries, keys = (None, None) if logits is not None else (arrays.queries, arrays.keys)
     try:
         return probe(
-            arrays.points, queries=queries, keys=keys, values=arrays.values if is_head else None, logits=logits,
-            bandwidth=bandwidth, tokens=tokens, names=[arrays.name] if is_head else None,
+            arrays.points, queries=arrays.queries, keys=arrays.keys, logits=arrays.logits,
+            values=arrays.values if is_head else None, bandwidth=bandwidth, tokens=tokens,
+            names=[arrays.name] if is_head else None,
         )  # fmt: skip
     except AttnflowError as error:
         raise type(error)(f"{where}: {error}") from error

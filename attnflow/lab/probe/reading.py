@@ -93,13 +93,19 @@ class HeadFile:
         return HeadArrays(self.name(place), *(arrays.get(role) for role in "XQKVL"), sources)  # type: ignore[arg-type, call-arg]
 
     def _parts(self, place: Place) -> dict[str, Part]:
-        """Return the arrays that a head needs: no projection of what is there, and no bias without its projection."""
+        """Return the arrays that a head needs.
+
+        Logits are all that softmax sees, so that queries and keys beside them are left out; so are projections of what
+        is there, and biases without their projections.
+        """
         layer, _ = place
         found = {}
         for role, parts in self.naming.parts.items():
             part = parts.get((layer, None), parts.get((None, None))) if role == "X" else parts.get(place)
             if part:
                 found[role] = part
+        if "L" in found:
+            found = {role: part for role, part in found.items() if role[-1] not in "QK"}
         for role in _PLAIN:
             if role in found or f"W{role}" not in found:
                 found.pop(f"W{role}", None)

@@ -162,6 +162,14 @@ def test_given_queries_count_before_projections(tmp_path):
     assert "WQ" not in found.sources
 
 
+def test_given_logits_count_before_queries_and_keys(tmp_path):
+    found = only(saved(tmp_path, X=X, logits=Q @ K.T, Q=Q, V=V, WK=W))
+    assert found.queries is None
+    assert found.keys is None
+    np.testing.assert_array_equal(found.values, V)
+    assert found.sources == ("X", "logits", "V")
+
+
 def test_the_caller_may_say_which_array_is_what(tmp_path):
     path = saved(tmp_path, a=X[:, 0], b=X[:, 1:], c=Q, d=K, X=np.zeros((3, 3)), names=np.arange(N))
     chosen = {"points": "a,b", "queries": "c", "keys": "d", "tokens": "names"}
