@@ -75,13 +75,13 @@ def name_arrays(file: ArrayFile, *, chosen: Mapping[str, str]) -> Naming:
     for name, array in file.arrays.items():
         match = _NAME.match(name)
         role = match and next((role for role, names in ROLES.items() if match["role"].lower() in names), None)
-        if name in taken or not role or not match:
+        if name in taken or array.is_column or not role or not match:
             continue
         is_names = role == "X" and (array.are_words or len(array.shape) == 1) and match["role"].lower() == "tokens"
         if is_names and match.end() == len(name) and not match["numbers"]:
             tokens = tokens or name
-        elif role in said or array.are_words:
-            continue
+        elif role in said or array.are_words or (len(array.shape) < AXES[role] and not array.refusal):
+            continue  # a single number `k` is no keys
         elif match.end() < len(name):
             strange.setdefault(role, []).append(name)
         else:
@@ -92,7 +92,8 @@ def name_arrays(file: ArrayFile, *, chosen: Mapping[str, str]) -> Naming:
     _add_the_only_one(found, file)
     _refuse_strange(found, strange, file)
     used = {name for parts in found.values() for part in parts.values() for name in part.names} | {tokens}
-    return Naming(found, tokens, tuple(name for name in file.arrays if name not in used))
+    unread = (name for name, array in file.arrays.items() if name not in used and not array.is_column)
+    return Naming(found, tokens, tuple(unread))
 
 
 def _chosen(file: ArrayFile, option: str, names: str) -> tuple[str, ...]:
@@ -122,10 +123,10 @@ def _add(
     if file.arrays[name].refusal:
         leading = 0  # which says more, once it is read
     if leading < 0 or leading > max(free, 0) or (leading and len(names) > 1):
-        raise DataError(
-            f"{file.path.name}: {name!r} has shape {shape}. Save {least} axes for one head, "
-            f"{'as many' if role == 'X' else 'one more for its heads'}, and one in front for layers at most."
+        wanted = (
+            "(N, D), in front one axis for layers" if role == "X" else f"{least} axes, in front those of layer and head"
         )
+        raise DataError(f"{file.path.name}: {name!r} has shape {shape}. Save {wanted} at most, less those in its name.")
     places: list[Place]
     if role == "X":
         places = [(numbers[0] if numbers else None, None)] if not leading else [(n, None) for n in range(shape[0])]
@@ -141,7 +142,7 @@ def _add(
 
 def _add_the_only_one(found: dict[str, dict[Place, Part]], file: ArrayFile) -> None:
     """Take the only array of numbers for the points, whatever its name."""
-    numbers = [name for name, array in file.arrays.items() if not array.are_words]
+    numbers = [name for name, array in file.arrays.items() if not array.are_words and not array.is_column]
     if not found and len(numbers) == 1:
         _add(found.setdefault("X", {}), file, numbers[0], role="X")
 

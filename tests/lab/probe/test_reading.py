@@ -141,6 +141,12 @@ def test_leading_axes_and_single_numbers_count_heads_and_layers(tmp_path, arrays
     assert all(heads.rows(place) == N for place in places)
 
 
+def test_single_numbers_are_no_arrays_of_heads(tmp_path):
+    heads = read_file(saved(tmp_path, X=X, k=np.array(5), v=np.ones(3)))
+    assert heads.places == ((None, None),)
+    assert heads.naming.unread == ("k", "v")
+
+
 def test_the_second_of_stacked_heads_is_read_from_its_place(tmp_path):
     heads = read_file(saved(tmp_path, X=X, Q=[Q, 2 * Q], K=[K, 3 * K], WV=[W, W + 1], bV=[BIAS, BIAS + 1]))
     found = heads.read((None, 1))
@@ -203,6 +209,8 @@ def test_one_layer_and_one_head_can_be_chosen(tmp_path):
         ({"logits": np.ones((N, 3))}, r"logits \(60, 3\) must be square"),
         ({"X": np.ones((2, 2, N, 3))}, r"'X' has shape \(2, 2, 60, 3\)"),
         ({"X_1": np.ones((2, N, 3))}, r"'X_1' has shape \(2, 60, 3\)"),
+        ({"X": X[:, 0]}, r"'X' has shape \(60,\). Save \(N, D\), in front one axis for layers at most"),
+        ({"logits": np.ones((2, 2, 2, N, N))}, r"'logits' has shape .*. Save 2 axes, in front those of layer and head"),
         ({"X": X + 1j}, r"'X' has the type complex128. Save real numbers"),
         ({"X": X[:0]}, r"'X' is empty: shape \(0, 6\)"),
         ({"X": X, "tokens": np.array(["a"] * 5)}, r"'tokens' names 5 tokens"),
@@ -290,6 +298,15 @@ def test_columns_of_a_table_belong_together_unless_they_are_named(tmp_path):
     path.write_text("\n".join(["height,tokens,weight", *rows, ""]))
     np.testing.assert_array_equal(only(path).points, X[:, :2])
     np.testing.assert_array_equal(only(path, chosen={"points": "weight,height"}).points, X[:, 1::-1])
+
+
+@pytest.mark.parametrize("names", ["x,y", "X,Y", "Q,k", "X,points", "tokens,v"])
+def test_columns_may_be_called_what_they_like(tmp_path, names):
+    path = tmp_path / "a.csv"
+    path.write_text("\n".join([names, *(f"{x!r},{y!r}" for x, y in X[:, :2].tolist())]))
+    found = read_file(path)
+    np.testing.assert_array_equal(found.read(found.places[0]).points, X[:, :2])
+    assert found.naming.unread == ()
 
 
 def test_the_index_of_a_data_frame_is_no_coordinate(tmp_path):

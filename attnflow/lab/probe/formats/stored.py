@@ -21,12 +21,14 @@ class Stored:
         load: reads the numbers or the words.
         are_words: whether it holds words, such as the names of tokens.
         refusal: why it is never read, for a message; None for what can be read.
+        is_column: whether it is a column of a table, which counts alone only where the caller names it.
     """
 
     shape: tuple[int, ...]
     load: Callable[[], np.ndarray]
     are_words: bool = False
     refusal: str | None = None
+    is_column: bool = False
 
 
 def stored(shape: tuple[int, ...], dtype: np.dtype, load: Callable[[], np.ndarray]) -> Stored:

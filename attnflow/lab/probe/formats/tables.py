@@ -14,6 +14,7 @@ from attnflow.errors import DataError
 from attnflow.lab.probe.formats.stored import Stored
 
 _PART = re.compile(r"(?P<name>.+)\.(?P<number>\d+)")  # Q.0, Q.1, ...: the columns of Q
+_WHOLE = ("X", "points", "Points")  # what all columns together are called, which must be no column's name
 
 
 def open_csv(path: Path) -> dict[str, Stored]:
@@ -71,19 +72,21 @@ def _arrays(columns: dict[str, array | list[str]], *, path: Path) -> dict[str, S
     parts: dict[str, dict[int, np.ndarray]] = {}
     alone = {}
     for name, column in numbers.items():
-        if found := _PART.fullmatch(name):
-            parts.setdefault(found["name"], {})[int(found["number"])] = column
+        if match := _PART.fullmatch(name):
+            parts.setdefault(match["name"], {})[int(match["number"])] = column
         else:
             alone[name] = column
-    found_arrays = dict(alone)
-    if alone and not set(alone) & {"X"} and "X" not in parts:
-        found_arrays["X"] = np.column_stack(list(alone.values()))
+    arrays = {}
+    if alone:
+        free = (name for name in _WHOLE if name not in columns and name not in parts)
+        arrays[next(free, path.stem)] = np.column_stack(list(alone.values()))
     for name, group in parts.items():
         if sorted(group) != list(range(len(group))):
             raise DataError(f"{path.name} has columns {sorted(group)} of {name!r}. Number them 0, 1, 2, ...")
-        found_arrays[name] = np.column_stack([group[place] for place in range(len(group))])
-    stored = {name: Stored(column.shape, _given(column)) for name, column in found_arrays.items()}
-    return stored | {name: Stored(column.shape, _given(column), are_words=True) for name, column in words.items()}
+        arrays[name] = np.column_stack([group[place] for place in range(len(group))])
+    found = {name: Stored(column.shape, _given(column), is_column=True) for name, column in alone.items()}
+    found |= {name: Stored(array.shape, _given(array)) for name, array in arrays.items()}
+    return found | {name: Stored(column.shape, _given(column), are_words=True) for name, column in words.items()}
 
 
 def _given(column: np.ndarray) -> Callable[[], np.ndarray]:
