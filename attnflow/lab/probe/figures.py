@@ -16,22 +16,18 @@ from attnflow.lab.probe.controls import Control
 from attnflow.lab.probe.definitions import DEFINITIONS
 from attnflow.lab.probe.head_figures import ROSE, SKY, draw_spectrum, draw_weights, literal, show_weights
 from attnflow.lab.probe.pooling import weights_picture
+from attnflow.lab.probe.report import KIND_NAMES
 from attnflow.lab.probe.results import HeadProbe, Probe
 from attnflow.lab.probe.verdicts import LOCAL, NEIGHBOURS, STILL, TYPICAL
 
 MOST_NAMES = 40  # heads at most that are named where each is a mark
 _THUMBNAIL = 48  # cells along a side
 _ABOVE = np.sqrt(3) / 2  # the height of a triangle
-# Of each kind of head its colour, its mark and what it is called in a legend.
+# Of each kind of head its colour and mark.
 KINDS = {
-    "diffusion": (GREEN, "o", "diffusion"),
-    "window": (BLUE, "s", "window with leak"),
-    "jump": (VERMILLION, "^", "jump"),
-    "sink": (ROSE, "v", "key sink"),
-    "averaging": (SKY, "D", "averaging"),
-    "nothing": (PALE_GREY, "X", "nothing to see"),
-    "other": (INK, "P", "not a diffusion"),
-}
+    "diffusion": (GREEN, "o"), "window": (BLUE, "s"), "jump": (VERMILLION, "^"), "sink": (ROSE, "v"),
+    "averaging": (SKY, "D"), "nothing": (PALE_GREY, "X"), "other": (INK, "P"),
+}  # fmt: skip
 
 
 def draw_probe(probe: Probe, ax: Axes | None = None) -> Axes:
@@ -126,11 +122,16 @@ def grid(heads: Sequence[HeadProbe]) -> Figure:
             ax.set_axis_off()
         for ax, head in zip(axes, heads, strict=False):
             show_weights(ax, weights_picture(head.source, cells=_THUMBNAIL), head.count)
-            colour, _, words = KINDS[head.reading.kind]
+            colour, _ = KINDS[head.reading.kind]
             ax.set(xticks=(), yticks=(), xlabel="", ylabel="")
             ax.spines[:].set(color=colour, linewidth=1.6, visible=True)
             ax.set_title(literal(head.name), fontsize=7.5, pad=3)
-            ax.set_xlabel(words, fontsize=6.5, labelpad=2, color=colour if head.reading.kind != "nothing" else GREY)
+            ax.set_xlabel(
+                KIND_NAMES[head.reading.kind],
+                fontsize=6.5,
+                labelpad=2,
+                color=colour if head.reading.kind != "nothing" else GREY,
+            )
     return drawn
 
 
@@ -140,8 +141,8 @@ def legend(drawn: Figure, heads: Sequence[HeadProbe], *, controls: bool) -> None
     marks: list[Any] = []
     ax = drawn.axes[0]
     for kind in (kind for kind in KINDS if kind in kinds):
-        colour, mark, words = KINDS[kind]
-        marks += ax.plot([], [], mark, color=colour, markersize=5, label=words)
+        colour, mark = KINDS[kind]
+        marks += ax.plot([], [], mark, color=colour, markersize=5, label=KIND_NAMES[kind])
     if controls:
         marks += ax.plot([], [], "o", color=GREY, markerfacecolor="white", markersize=4.5, label="controls")
     drawn.legend(handles=marks, loc="outside upper left", ncols=len(marks), handletextpad=0.2, columnspacing=1.2)
@@ -165,7 +166,7 @@ def _mark(
         x, y = at(head)
         if x is None or y is None:
             continue
-        colour, mark, _ = KINDS[head.reading.kind] if control is None else (GREY, "o", "")
+        colour, mark = KINDS[head.reading.kind] if control is None else (GREY, "o")
         filled, size = (colour, 5.5) if control is None else ("white", 4.0)
         ax.plot([x], [y], mark, color=colour, markerfacecolor=filled, markersize=size, zorder=2 if control else 3)
         if control or len(heads) <= MOST_NAMES:

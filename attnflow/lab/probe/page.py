@@ -65,7 +65,7 @@ def page(report: Report) -> str:
         report=report,
         verdict=verdict_of_cloud(cloud) if cloud else verdict_of_all(heads),
         controls=controls_in_words(report),
-        colours={kind: colour for kind, (colour, _, _) in KINDS.items()},
+        colours={kind: colour for kind, (colour, _) in KINDS.items()},
         kinds=KIND_NAMES,
         columns={name: short for name, short in COLUMNS.items() if len(heads) > 1},
         definitions=DEFINITIONS,

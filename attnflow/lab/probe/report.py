@@ -19,7 +19,7 @@ COLUMNS = {
 }  # fmt: skip
 KIND_NAMES = {
     "diffusion": "diffusion", "window": "window with leak", "jump": "jump", "sink": "key sink",
-    "averaging": "averaging", "nothing": "nothing to see", "other": "not a diffusion",
+    "averaging": "averaging", "nothing": "nothing to see", "other": "none of these",
 }  # fmt: skip
 
 
