@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import math
+from typing import Any, NamedTuple
 
 import numpy as np
 
+import attnflow
 from attnflow._checks import check_positive
+from attnflow.errors import AttnflowError
 from attnflow.lab.probe.arguments import check_tokens
 from attnflow.lab.probe.definitions import COLUMNS
 from attnflow.lab.probe.dimension import intrinsic_dimension
@@ -27,9 +30,11 @@ from attnflow.lab.probe.surrogates import DRAWS, shuffled_columns, some_tokens
 from attnflow.lab.probe.uncertainty import as_numbers, of_halves, summarised
 
 CLOUD = (
-    "dimension", "bandwidth", "ess", "density_spread", "slow_modes", "second_eigenvalue", "intrinsic_dimension",
+    "dimension", "bandwidth", "predicted_bandwidth", "ess", "density_spread", "slow_modes", "second_eigenvalue",
+    "intrinsic_dimension",
 )  # fmt: skip
 BANDWIDTHS = 48  # tried, from the smallest distances to the largest
+COORDINATES = 3  # whose generator a bandwidth is predicted for
 QUERIES = 512  # whose kernel sums are taken over all points
 
 
@@ -88,6 +93,22 @@ def densities(points: np.ndarray, bandwidth: float) -> tuple[np.ndarray, np.ndar
     return np.log(np.maximum(sums, np.finfo(float).tiny)), ess
 
 
+def predicted_bandwidth(points: np.ndarray) -> tuple[float, str]:
+    """Return the bandwidth of least predicted error for leading coordinates of points (N, D), or NaN and why not."""
+    if len(points) > MOST_TOKENS:
+        return math.nan, f"it is predicted for at most {MOST_TOKENS} points"
+    face: Any = attnflow  # whose names load JAX when they are asked for: heads do without
+    suggest = getattr(face, "suggest_bandwidth", None)
+    if suggest is None:
+        return math.nan, "there is no suggest_bandwidth in this version"
+    axes = np.linalg.eigh(points.T @ points)[1][:, -COORDINATES:]
+    try:
+        attention = face.Attention(face.SquaredDistance(), bandwidth=1.0)
+        return float(suggest(attention, points, f=points @ axes).bandwidth), ""
+    except AttnflowError as error:
+        return math.nan, str(error)
+
+
 def probe_cloud(points: np.ndarray, *, bandwidth: object = None, tokens: object = None) -> CloudProbe:
     """Return what points look like to plain attention.
 
@@ -109,7 +130,8 @@ def probe_cloud(points: np.ndarray, *, bandwidth: object = None, tokens: object 
         "density_spread": float(log_sums.std()),
     }
     values["intrinsic_dimension"], why = intrinsic_dimension(points)
-    reasons = {"intrinsic_dimension": why}
+    values["predicted_bandwidth"], why_not = predicted_bandwidth(centred)
+    reasons = {"intrinsic_dimension": why, "predicted_bandwidth": why_not}
 
     def draw(which: np.ndarray, cloud: np.ndarray = centred) -> dict[str, float]:
         return _numbers(cloud[which], eps, len(points), rng)

@@ -53,6 +53,8 @@ WORD, TOKEN, SPLIT = "is a density a fair word", "the token itself", "parts of t
 PLACE, SKILL = "place", "skill"
 SEQUENCE, MODES, HEAT, BALANCE, DIMENSION = "along the sequence", "modes", "temperature", "balance", "dimension"
 
+OF_POINTS = ("dimension", "bandwidth", "predicted_bandwidth", "density_spread")  # which heads do not have
+
 DEFINITIONS: dict[str, Definition] = {
     "ess": Definition(
         "effective keys", "mean_i 1/sum_j A_ij^2",
@@ -231,8 +233,13 @@ DEFINITIONS: dict[str, Definition] = {
     "bandwidth": Definition(
         "suggested bandwidth", "eps of the steepest kernel sum",
         "A scale at which plain attention resolves the points.",
-        "The best one for a given function: see suggest_bandwidth.",
+        "How large an error it leaves: see the bandwidth of least predicted error.",
         COLUMNS, group=DIMENSION),
+    "predicted_bandwidth": Definition(
+        "bandwidth of least predicted error", "suggest_bandwidth for the three leading principal coordinates",
+        "Where bias and noise of the generator of plain attention balance, for coordinates of these points.",
+        "The best one for another function, for many layers or for a spectrum: ask suggest_bandwidth.",
+        COLUMNS, NONE, group=DIMENSION),
     "density_spread": Definition(
         "spread of log density", "standard deviation over points of log sum_{j != i} e^{-|x_i - x_j|^2/2 eps}",
         "0 for evenly spread points.",

@@ -8,7 +8,7 @@ import numpy as np
 
 from attnflow.lab.probe.arguments import Head, check_tokens, read_heads
 from attnflow.lab.probe.cloud import probe_cloud
-from attnflow.lab.probe.definitions import DEFINITIONS
+from attnflow.lab.probe.definitions import DEFINITIONS, OF_POINTS
 from attnflow.lab.probe.dimension import intrinsic_dimension
 from attnflow.lab.probe.numbers import numbers_of_pass
 from attnflow.lab.probe.passes import pass_over
@@ -29,7 +29,7 @@ from attnflow.lab.probe.surrogates import DRAWS, Tokens, gaussian_logits, some_t
 from attnflow.lab.probe.uncertainty import as_numbers, nulls_of_head, numbers_of_tokens, of_halves
 from attnflow.lab.probe.verdicts import read
 
-OF_A_HEAD = tuple(name for name in DEFINITIONS if name not in ("dimension", "bandwidth", "density_spread"))
+OF_A_HEAD = tuple(name for name in DEFINITIONS if name not in OF_POINTS)
 
 
 def probe(

@@ -242,7 +242,7 @@ class CloudProbe:
     Args:
         numbers: the numbers by their keys in `DEFINITIONS`, in the order of a report.
         bandwidth: eps of the spectrum and of the densities.
-        chosen_by: how it was chosen: "given", "steepest kernel sum" or "smallest predicted error".
+        chosen_by: how it was chosen: "given" or "steepest kernel sum".
         bandwidths: the ones that were tried, rising, shape (B,).
         dimensions: twice the slope of the log kernel sum against log eps, shape (B,).
         log_density: leave-one-out kernel estimate of log p on the tokens, up to a constant, mean 0, shape (N,).

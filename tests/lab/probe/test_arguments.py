@@ -10,7 +10,7 @@ from attnflow.errors import ConfigError, DataError, ResourceError
 from attnflow.lab.probe import arguments
 
 X = np.random.default_rng(0).standard_normal((60, 4))
-NAN = np.where(np.arange(60)[:, None] % 25 == 3, np.nan, X)
+NAN = np.where((np.arange(60)[:, None] % 25 == 3) & (np.arange(4) == 1), np.nan, X)
 FLAT = np.where(np.arange(4) == 2, 1.0, X)
 
 

@@ -1,5 +1,7 @@
 """Points alone: dimension, density and modes against points with shuffled columns."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from controls import sphere
@@ -87,3 +89,24 @@ def test_digits_have_classes_for_slow_modes():
     assert "token identity" in {mode.label for mode in narrow.spectrum.modes}
     head = af.probe(points, queries=points, keys=points, bandwidth=found.bandwidth, tokens=digits.target[:350]).head
     assert head.reading.kind != "nothing"
+
+
+def test_a_bandwidth_is_predicted_where_that_can_be_done(monkeypatch):
+    asked = []
+
+    def suggest_bandwidth(attention, points, *, f):
+        asked.append((attention.pseudometric, points.shape, f.shape))
+        return SimpleNamespace(bandwidth=0.123)
+
+    monkeypatch.setattr(af, "suggest_bandwidth", suggest_bandwidth, raising=False)
+    points = np.random.default_rng(4).standard_normal((80, 5))
+    assert af.probe(points).cloud["predicted_bandwidth"] == 0.123
+    assert asked == [(af.SquaredDistance(), (80, 5), (80, 3))]
+
+    def refuse(attention, points, *, f):
+        raise ConfigError("`points` have no bandwidth with eight neighbours. Take more.")
+
+    monkeypatch.setattr(af, "suggest_bandwidth", refuse, raising=False)
+    number = af.probe(points).cloud.numbers["predicted_bandwidth"]
+    assert number.value is None
+    assert number.reason.startswith("`points` have no bandwidth")
