@@ -48,6 +48,7 @@ from attnflow.judge.verdicts import exit_code as exit_code
 from attnflow.judge.verdicts import is_expected as is_expected
 from attnflow.judge.verdicts import judge as judge
 from attnflow.judge.verdicts import verdict_from_row as verdict_from_row
+from attnflow.lab.probe.probing import probe as probe
 from attnflow.lab.scratch import scratch_folder as scratch_folder
 from attnflow.lab.study import Study as Study
 from attnflow.lab.study import per_seed as per_seed

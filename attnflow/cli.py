@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from attnflow.lab.store import Record, Store
     from attnflow.lab.study import Study
 
+ARRAYS = ("points", "queries", "keys", "values", "logits", "tokens")  # that `probe` may be told the names of
 EPILOG = """exit codes: 0 all as expected; 1 a claim refuted or invalid, or a control not refuted by its gap; 2 bad
 input; 3 partial, some cases failed; 130 or 143 interrupted. Every command resumes when it is repeated."""
 
@@ -133,6 +134,15 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
     bench.add_argument("--growth", action="store_true", help="only fit how the time grows with N")
     bench.add_argument("--figure", type=Path, metavar="FILE", help="PNG and PDF; default OUT/bench.png")
     bench.add_argument("--json", type=Path, metavar="FILE", help="also write the rows as JSON")
+    probe = command("probe", _probe, "say what trained heads, or points, look like: probe heads.npz --html out.html")
+    probe.add_argument("file", type=Path, metavar="FILE", help=".npy, .npz, .csv, .h5 or .safetensors")
+    for role in ARRAYS:
+        probe.add_argument(f"--{role}", metavar="NAME", help=f"the array of {role}, where its name does not say it")
+    for number in ("layer", "head"):
+        probe.add_argument(f"--{number}", type=int, metavar=number[0], help=f"only this {number}")
+    probe.add_argument("--bandwidth", type=float, metavar="B", help="logits are Q K'/B; default sqrt(d)")
+    for option, content in (("--json", "the report as JSON"), ("--html", "a page with figures")):
+        probe.add_argument(option, type=Path, metavar="FILE", help=f"also write {content}")
 
     if words and not words[0].startswith("-"):
         check_choice(words[0], "command", parsers)
@@ -298,6 +308,17 @@ def _bench(arguments: argparse.Namespace) -> int:
     figure = arguments.figure or arguments.out / "bench.png"
     bench(tables=special or ["methods", "tokens"], quick=arguments.quick, figure=figure, json=arguments.json)
     return 0
+
+
+def _probe(arguments: argparse.Namespace) -> int:
+    from attnflow.lab.probe.command import probe_file
+
+    _check_folder(arguments.json, "--json")
+    _check_folder(arguments.html, "--html")
+    given = vars(arguments)
+    chosen = {role: given[role] for role in ARRAYS if given[role]}
+    options = {name: given[name] for name in ("layer", "head", "bandwidth", "json", "html")}
+    return probe_file(arguments.file, chosen=chosen, **options)
 
 
 def _store(arguments: argparse.Namespace) -> Store:

@@ -66,7 +66,7 @@ def _section(run: Run, *, prefix: str) -> dict[str, Any]:
     """Return what the page says about one study."""
     title, *blocks = docstring_blocks(run.study.source)
     figures = {
-        name: _inline_svg(drawn, prefix=f"{prefix}-{number}-", title=name)
+        name: inline_svg(drawn, prefix=f"{prefix}-{number}-", title=name)
         for number, (name, drawn) in enumerate(study_figures(run).items() if run.setting else ())
     }
     of_claims = {figure_name(claim) for claim in run.study.all_claims}
@@ -106,7 +106,7 @@ def _claims(run: Run, figures: Mapping[str, Markup]) -> list[dict[str, Any]]:
     ]
 
 
-def _inline_svg(drawn: Figure, *, prefix: str, title: str) -> Markup:
+def inline_svg(drawn: Figure, *, prefix: str, title: str) -> Markup:
     """Return the figure as an <svg> element, with ids of its own and nothing that points outside the page."""
     svg = re.sub(r'\b(id="|url\(#|href="#)', rf"\g<1>{prefix}", image(drawn, "svg").decode())
     head, rest = svg.split(">", 1)
