@@ -120,7 +120,7 @@ def test_an_ordering_that_claims_nothing_or_the_impossible_is_refused(changes: d
 # Medians
 
 
-@pytest.mark.parametrize(("seeds", "left_out"), [(14, 0), (18, 0), (19, 1), (30, 4)])
+@pytest.mark.parametrize(("seeds", "left_out"), [(15, 0), (18, 0), (19, 1), (30, 4)])
 def test_the_median_lies_between_those_seeds_beyond_which_few_lie_by_chance(seeds: int, left_out: int) -> None:
     values = np.arange(1.0, seeds + 1) / 100
     verdict = judged(values[::-1], statistic="median", confidence=FAMILY_CONFIDENCE)
@@ -132,10 +132,10 @@ def test_the_median_lies_between_those_seeds_beyond_which_few_lie_by_chance(seed
 
 
 def test_too_few_seeds_give_no_interval_of_a_median() -> None:
-    verdict = judged(np.arange(1, 14) / 100, statistic="median", confidence=FAMILY_CONFIDENCE)
-    assert (verdict.verdict, verdict.measured, verdict.low) == ("inconclusive", 0.07, None)
-    assert verdict.reason == "median of 13 seeds, 13 of them ahead; too few for an interval"
-    assert judged([0.1] * 14, statistic="median", confidence=FAMILY_CONFIDENCE).low == 0.1
+    verdict = judged(np.arange(1, 15) / 100, statistic="median", confidence=FAMILY_CONFIDENCE)
+    assert (verdict.verdict, verdict.measured, verdict.low) == ("inconclusive", 0.075, None)
+    assert verdict.reason == "median of 14 seeds, 14 of them ahead; too few for an interval"
+    assert judged([0.1] * 15, statistic="median", confidence=FAMILY_CONFIDENCE).low == 0.1
 
 
 # Controls
