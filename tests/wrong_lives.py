@@ -104,6 +104,9 @@ class WrongSums(Wrong):
         off = self.amount * self.right.layer(f, at=at) / self.right.attention.bandwidth
         return self.right.generator(f, at=at) + off
 
+    def sampling_variance(self, f, at=None, **options):
+        return (1 + self.amount) * self.right.sampling_variance(f, at=at, **options)
+
 
 class WrongEquation(Wrong):
     """Faster or slower than it should be."""
