@@ -23,13 +23,15 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from attnflow._checks import check_integer
+from attnflow._lifting import evaluate
 from attnflow.attention import Attending, Attention
 from attnflow.errors import ConfigError, ConvergenceError, PrecisionError, ResourceError
 from attnflow.normalizations.base import Normalization
@@ -37,8 +39,12 @@ from attnflow.normalizations.started import asked_of_keys
 from attnflow.sums.answers import EDGE, Answer
 from attnflow.sums.kernel_sums.blocks import slices
 from attnflow.sums.kernel_sums.pairs import all_costs
+from attnflow.sums.layers import Layers
 from attnflow.sums.operators.kernel import KernelOperator
 from attnflow.sums.operators.keys import LogTotals, Totals, traced_key_potential
+
+if TYPE_CHECKING:
+    from attnflow.sums.population import PopulationAttention
 
 MOST_NODES = 8192  # of matrices of all pairs: half a gigabyte
 BLOCK_PAIRS = 2**22  # of queries, nodes and channels at once
@@ -146,6 +152,18 @@ class Sampling:
         shape = len(queries), *values.shape[1:]
         return Answer(variance.reshape(shape), float(sizes.max()), outside=float(outside.max()))
 
+    def shift(self, operator: object, values: np.ndarray, queries: np.ndarray) -> Answer:
+        """Return E A_N f(x) - A f(x) of one layer of `count` points, as `__call__` does the variance."""
+        assert isinstance(operator, KernelOperator)
+        assert self._count is not None
+        keys, columns = self._keys(operator), values.reshape(len(values), -1)
+        parts = [
+            _moments_of_ratio(keys.rows(keys.logits(queries[some])), columns, count=self._count)[0]
+            for some in slices(len(queries), max(1, BLOCK_PAIRS // columns.size))
+        ]
+        shape = len(queries), *values.shape[1:]
+        return Answer(np.concatenate(parts).reshape(shape), float(np.abs(columns).max()))
+
     def _keys(self, operator: KernelOperator) -> _Keys:
         nodes = len(operator.measure)
         if self._is_dense and nodes > MOST_NODES:
@@ -172,7 +190,7 @@ class Sampling:
         outside = np.einsum("j,qjc->qc", keys.masses[edge], influences[:, edge] ** 2)
         if self._count is None:
             return squares, sizes, outside
-        return _variance_of_ratio(rows, columns, count=self._count), sizes / self._count, outside / self._count
+        return _moments_of_ratio(rows, columns, count=self._count)[1], sizes / self._count, outside / self._count
 
     def _influences(self, keys: _Keys, rows: _Rows, columns: np.ndarray) -> np.ndarray:
         """Return h_y(x) at all queries and nodes, (Q, n, c)."""
@@ -213,6 +231,22 @@ def _known(attention: Attending) -> Attention:
     return head
 
 
+def mean_shift(population: PopulationAttention, f: Callable, at: np.ndarray, *, count: int) -> np.ndarray:
+    """Return E A_N f(x) - A f(x) of one layer over N independent points, (Q,) or (Q, c); x is none of them.
+
+    It is what the sums of a row and of its values have in common, about -(1/N) int k^2 (f - A f) p / (int k p)^2.
+
+    Raises:
+        ConfigError: as of `PopulationAttention.sampling_variance` with a count.
+    """
+    sampling = Sampling(population.attention, count=count, layers=1)
+
+    def shift(layers: Layers) -> Answer:
+        return sampling.shift(layers.first, evaluate(f, layers.first.measure.points), at)
+
+    return population._converge(shift, f, squares=True).values
+
+
 @functools.partial(jax.jit, static_argnames="is_symmetric")
 def _pulled_back(
     normalization: Normalization, points: jax.Array, kernel: jax.Array, masses: jax.Array, cotangents: jax.Array, *,
@@ -232,8 +266,8 @@ def _pulled_back(
     return jax.vmap(lambda each: pull(each)[0], in_axes=1, out_axes=1)(cotangents)
 
 
-def _variance_of_ratio(rows: _Rows, values: np.ndarray, *, count: int) -> np.ndarray:
-    """Return Var[A_N f(x)] of N independent points, (Q, c), by the trapezoidal rule in log t.
+def _moments_of_ratio(rows: _Rows, values: np.ndarray, *, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return E A_N f(x) - A f(x) and Var[A_N f(x)] of N independent points, (Q, c), by the trapezoidal rule in log t.
 
     Raises:
         ConvergenceError: if there are so few neighbours that the integrals reach beyond all numbers.
@@ -265,4 +299,4 @@ def _variance_of_ratio(rows: _Rows, values: np.ndarray, *, count: int) -> np.nda
             "`count` or `bandwidth`."
         )
     mean, square = count * STEP * mean, count * STEP * square
-    return square - mean**2
+    return mean, square - mean**2

@@ -8,6 +8,7 @@ from witnesses import frozen_points, quadrature, sampling
 
 import attnflow as af
 from attnflow.errors import ConfigError, DataError, ResourceError
+from attnflow.sums.sampling_variance import mean_shift
 
 CIRCLE = af.Circle()
 TILTED = af.VonMisesFisher(CIRCLE, mean_direction=[1.0, 0.0], concentration=0.7)
@@ -181,6 +182,17 @@ def test_of_very_few_points_all_tuples_are_summed(count):
     expected = sampling.variance_of_few(gaussian_kernel(AT, points, 1.0), masses, f, count=count)
     found = population(bandwidth=1.0).sampling_variance(lopsided, at=AT, count=count)
     np.testing.assert_allclose(found, expected, rtol=1e-8)
+
+
+def test_the_mean_of_few_points_is_off_by_what_all_tuples_say():
+    points, masses, f = rule(24)
+    kernel = gaussian_kernel(AT, points, 1.0)
+    i, j = np.indices((24, 24)).reshape(2, -1)
+    averages = (kernel[:, i] * f[i] + kernel[:, j] * f[j]) / (kernel[:, i] + kernel[:, j])
+    expected = averages @ (masses[i] * masses[j]) - kernel @ (masses * f) / (kernel @ masses)
+    found = mean_shift(population(bandwidth=1.0), lopsided, AT, count=2)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-9)
+    assert np.abs(expected).max() > 0.05
 
 
 def test_of_a_few_neighbours_samples_scatter_as_much():
