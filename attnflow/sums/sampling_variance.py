@@ -52,7 +52,8 @@ RTOL = 1e-11  # of key weights that are a fixed point, as they are differentiate
 STEP = 0.25  # of log t: the trapezoidal rule is off by about e^{-pi^2 / STEP}
 TINY = np.finfo(np.float64).tiny
 ROUNDING = 1e-15  # of what is summed; what adds less ends a sum
-FIRST_LOG, LAST_LOG, AT_ONCE = -20.0, 700.0, 16  # of N t, of t, and how many t are summed before it is asked if they do
+FIRST_LOG, LAST_LOG = -20.0, 340.0  # of N t; the square of what is more is no number
+AT_ONCE = 16  # t that are summed before it is asked whether they matter
 
 
 class _Rows(NamedTuple):
@@ -295,8 +296,8 @@ def _moments_of_ratio(rows: _Rows, values: np.ndarray, *, count: int) -> tuple[n
             break
     else:
         raise ConvergenceError(
-            f"{count} points have fewer than about one neighbour each, and their variance is not found. Pass a larger "
-            "`count` or `bandwidth`."
+            f"`count` = {count} points have fewer than about one neighbour each, and their variance is not found. "
+            "Pass a larger `count` or `bandwidth`."
         )
     mean, square = count * STEP * mean, count * STEP * square
     return mean, square - mean**2

@@ -7,7 +7,7 @@ import pytest
 from witnesses import frozen_points, quadrature, sampling
 
 import attnflow as af
-from attnflow.errors import ConfigError, DataError, ResourceError
+from attnflow.errors import ConfigError, ConvergenceError, DataError, ResourceError
 from attnflow.sums.sampling_variance import mean_shift
 
 CIRCLE = af.Circle()
@@ -256,6 +256,11 @@ def test_bad_points_and_functions_are_refused_as_elsewhere():
         life.sampling_variance(np.ones(3), at=AT)
     with pytest.raises(DataError):
         life.sampling_variance(lopsided, at=[[2.0, 0.0]])
+
+
+def test_points_without_neighbours_are_refused_by_name():
+    with pytest.raises(ConvergenceError, match="`count` = 20 points have fewer than about one neighbour"):
+        population(bandwidth=1e-5).sampling_variance(lopsided, at=AT, count=20)
 
 
 def test_heads_are_asked_one_by_one():
