@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-LEAST_DRAWN = 1e-3  # of a bar whose interval reaches zero: how far down it is drawn
+LEAST_DRAWN = 0.1  # of the smallest part: where the scale begins, for bars and intervals that reach zero
 
 
 @dataclass(frozen=True)
@@ -99,8 +99,8 @@ class ErrorBudget:
         known = expected > 0
         ax.plot(expected[known], places[known], "|", color="#1A1A1A", markersize=11, label="expected or declared")
         if known.any():
-            ax.legend(loc="best", frameon=False)
+            ax.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), frameon=False, borderpad=0.0)
         ax.set_yticks(places, [part.name for part in rows])
-        ax.set(xscale="log", xlabel=f"root mean square error of {self.what}")
+        ax.set(xscale="log", xlim=(lowest, 3 * ends.max()), xlabel=f"root mean square error of {self.what}")
         ax.set_title("closes" if self.closes else "does not close", loc="left")
         return ax
