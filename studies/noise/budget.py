@@ -126,10 +126,10 @@ def labels_on(name: str) -> dict[str, str]:
 study = af.Study(
     name="budget",
     measure=measure,
-    ladder=[{"points": n} for n in (2000, 4000, 8000, 16_000, 32_000)],
+    ladder=[{"points": n} for n in (4000, 8000, 16_000, 32_000, 64_000)],
     quick=4,
     claims=[claim for name in MANIFOLDS for claim in claims_on(name)],
     seeds=96,
-    quick_seeds=20,
+    quick_seeds=16,
     labels=labels_on("circle") | labels_on("sphere") | labels_on("torus"),
 )
