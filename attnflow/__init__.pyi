@@ -1,5 +1,6 @@
 from attnflow.attention import Attention as Attention
 from attnflow.attention import bandwidth_from_inverse_temperature as bandwidth_from_inverse_temperature
+from attnflow.comparison.budgets import error_budget as error_budget
 from attnflow.comparison.distances import compare as compare
 from attnflow.comparison.energy import mmd as mmd
 from attnflow.comparison.extrapolation import Extrapolated as Extrapolated

@@ -26,6 +26,7 @@ import jax
 import numpy as np
 
 import attnflow as af
+from attnflow.comparison.budgets import Lives, budget_of
 from attnflow.judge.levels import Level
 from attnflow.judge.verdicts import judge
 from attnflow.lab.loading import find_studies
@@ -107,6 +108,9 @@ class WrongSums(Wrong):
         off = self.amount * self.right.layer(f, at=at) / self.right.attention.bandwidth
         return self.right.generator(f, at=at) + off
 
+    def sampling_variance(self, f, at=None, **options):
+        return (1 + self.amount) * self.right.sampling_variance(f, at=at, **options)
+
 
 class WrongEquation(Wrong):
     """Faster or slower than it should be."""
@@ -185,6 +189,8 @@ def wrong(lives, amount):
     for life, exact in right.items():
         proxy = PROXIES.get(life, WrongEquation)
         setattr(af, LIVES[life], functools.partial(_made_wrong, proxy, exact, amount))
+    budget = af.error_budget
+    af.error_budget = functools.partial(budget_of, Lives(*(getattr(af, LIVES[life]) for life in Lives._fields)))
     questions = {name: getattr(af, name) for name in OF_FLOWS if "tokens" in lives}
     for name, question in questions.items():
         setattr(af, name, functools.partial(_asked_wrong, question))
@@ -194,6 +200,7 @@ def wrong(lives, amount):
     finally:
         for life, exact in right.items():
             setattr(af, LIVES[life], exact)
+        af.error_budget = budget
         for name, question in questions.items():
             setattr(af, name, question)
 

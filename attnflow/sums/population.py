@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import warnings
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
 
 import numpy as np
 
@@ -16,17 +14,19 @@ from attnflow.attention import Attending, check_attention
 from attnflow.densities.base import Density, check_density
 from attnflow.densities.integration import check_mass
 from attnflow.errors import ConfigError, ConvergenceError, PrecisionError
-from attnflow.manifolds.base import MAX_NODES, Manifold
+from attnflow.manifolds.base import MAX_NODES
 from attnflow.measures import DiscreteMeasure, as_measure
 from attnflow.normalizations.softmax import Softmax
 from attnflow.precision import require_x64
 from attnflow.profiles.gaussian import Gaussian
+from attnflow.sums.answers import EDGE, Answer, OnManifold, Result, Work, size_of
 from attnflow.sums.layers import Layers
 from attnflow.sums.operators.base import RowOperator
 from attnflow.sums.operators.kinds import operator_of
 from attnflow.sums.operators.spectra import Eigenpairs
+from attnflow.sums.sampling_variance import Sampling
 from attnflow.sums.sharpness import Sharpness
-from attnflow.sums.zonal import ZonalOperator, ZonalResolutions, finer, is_zonal
+from attnflow.sums.zonal import ZonalResolutions, finer, is_zonal
 from attnflow.trajectories import Spectrum, Trajectory, count_layers
 
 BEST_RTOL = 1e-12
@@ -36,32 +36,7 @@ ROUND_OFF = 1e-14  # of an average, relative to the largest value averaged
 
 
 ZONAL_PAIRS = 2**23  # of nodes; fewer are summed within milliseconds
-EDGE = 1e-30  # of the largest mass: a Gaussian's nodes end at 12 deviations, where p is 5e-32 of it
 _KEPT = 4  # operators: two for the density, two for a function
-
-
-class _Answer(NamedTuple):
-    """What was computed, how large the numbers were that were averaged, and how many times their rounding counts."""
-
-    values: np.ndarray
-    size: float
-    roundings: float = 1.0
-    outside: float = 0.0  # a bound on what comes from beyond the nodes
-
-
-class _Work(NamedTuple):
-    """What an answer costs: how many queries, and how many layers from all nodes to all nodes come before."""
-
-    queries: int
-    layers: int = 0
-
-
-class _Result(NamedTuple):
-    """What two resolutions agree upon, its error, and the finer one."""
-
-    values: np.ndarray
-    error: float
-    layers: Layers
 
 
 class PopulationAttention:
@@ -158,13 +133,13 @@ class PopulationAttention:
         now = evaluate(f, queries)
         eps = self.attention.bandwidth
 
-        def difference(layers: Layers) -> _Answer:
+        def difference(layers: Layers) -> Answer:
             own = evaluate(f, layers.first.measure.points)
-            size = _size(own, now, layers.first)
+            size = size_of(own, now, layers.first)
             values, outside = self._average(layers, own, counts=[1], at=queries, size=size)
-            return _Answer((values[0] - now) / eps, size, roundings=1 / eps, outside=outside / eps)
+            return Answer((values[0] - now) / eps, size, roundings=1 / eps, outside=outside / eps)
 
-        return self._converge(difference, f, work=_Work(len(queries))).values
+        return self._converge(difference, f, work=Work(len(queries))).values
 
     def evolve(self, f: Callable, times: object, at: object = None) -> Trajectory:
         """Return the iterates A^n f at the times n eps.
@@ -197,13 +172,56 @@ class PopulationAttention:
         """Return log int e^{u(y) - D(x, y) / 2eps} p(y) dvol(y) at the points (Q, D), shape (Q,); u = 0 for softmax."""
         queries = self._queries(at).points
 
-        def log_total(layers: Layers) -> _Answer:
+        def log_total(layers: Layers) -> Answer:
             _, outside = self._average(layers, np.ones(len(layers.rest.measure)), counts=[1], at=queries, size=1.0)
-            return _Answer(layers.rest.log_normalizer(queries), 1.0, outside=outside)
+            return Answer(layers.rest.log_normalizer(queries), 1.0, outside=outside)
 
-        result = self._converge(log_total, work=_Work(len(queries)))
+        result = self._converge(log_total, work=Work(len(queries)))
         check_mass(self.density, math.log(result.layers.rest.measure.mass))
         return result.values
+
+    def sampling_variance(
+        self, f: Callable, at: object = None, *, count: int | None = None, layers: int = 1
+    ) -> np.ndarray:
+        """Return how much N independent points scatter: lim N Var[A_N f(x)], or Var[A_N f(x)] of `count` points [Si].
+
+            lim N Var[A_N f(x)] = int k^2 e^{2u} (f - A f(x))^2 p dvol / (int k e^u p dvol)^2   with u = 0 or known,
+
+        x being no sample point. Over eps^2 it is that of the generator. In general it is int h_y(x)^2 p(y) dvol with
+        h_y(x) = d A f(x) / d(mass at y): key weights that are estimated from the points are differentiated as well,
+        and so are frozen layers. The limit asks for some 30 neighbours; with `count` it is exact for any number.
+
+        Args:
+            f: a function of one ambient point, written in jax.numpy.
+            at: where, points (Q, D) on the manifold.
+            count: N, for one layer whose key weights are not estimated; N - 1 where x is a point that leaves itself
+                out. None for the limit.
+            layers: n, for the variance of A_N^n f(x).
+
+        Returns:
+            (Q,) or (Q, c).
+
+        Raises:
+            ConfigError: if it is not known of such an attention, or `count` given where only the limit is.
+            ResourceError: if layers or estimated key weights need matrices of more than 8192 nodes.
+            ConvergenceError: if no affordable quadrature reaches `rtol`.
+
+        Example:
+            >>> import attnflow as af
+            >>> af.enable_x64()
+            >>> attention = af.Attention(af.SquaredDistance(), bandwidth=0.1)
+            >>> population = af.PopulationAttention(attention, af.Uniform(af.Circle()))
+            >>> exact, limit = (population.sampling_variance(lambda x: x[1], at=[[1, 0]], count=N) for N in (100, None))
+            >>> round(float(100 * exact[0] / limit[0]), 3)  # of 13 neighbours
+            1.078
+        """
+        sampling, queries = Sampling(self.attention, count=count, layers=layers), self._queries(at).points
+        check_function(f)
+
+        def variance(layers: Layers) -> Answer:
+            return sampling(layers.first, evaluate(f, layers.first.measure.points), queries)
+
+        return self._converge(variance, f, squares=True).values
 
     def spectrum(self, k: int) -> Spectrum:
         """Return the k smallest eigenvalues of (I - A) / eps, for a symmetric cost; those of A are accurate to `rtol`.
@@ -220,11 +238,11 @@ class PopulationAttention:
         check_integer(k, "k", minimum=1)
         pairs: dict[object, Eigenpairs] = {}
 
-        def eigenvalues(layers: Layers) -> _Answer:
+        def eigenvalues(layers: Layers) -> Answer:
             pairs[layers.rest] = layers.rest.eigenpairs(k)
-            return _Answer(pairs[layers.rest][0], 1.0)
+            return Answer(pairs[layers.rest][0], 1.0)
 
-        result = self._converge(eigenvalues, nodes=k, work=_Work(0, 1))
+        result = self._converge(eigenvalues, nodes=k, work=Work(0, 1))
         operator = result.layers.rest
         spectrum = operator.spectrum(pairs[operator], error=result.error)
         if spectrum.solver_error * self.attention.bandwidth > self.rtol:
@@ -235,7 +253,7 @@ class PopulationAttention:
                 RuntimeWarning,
                 stacklevel=2,
             )
-        return spectrum._replace(eigenfunctions=_OnManifold(self.density.manifold, spectrum.eigenfunctions))
+        return spectrum._replace(eigenfunctions=OnManifold(self.density.manifold, spectrum.eigenfunctions))
 
     def _queries(self, at: object) -> DiscreteMeasure:
         if at is None:
@@ -244,16 +262,16 @@ class PopulationAttention:
         self.density.manifold.check(measure.points, "at")
         return measure
 
-    def _evolve(self, f: Callable, counts: np.ndarray, queries: np.ndarray) -> _Result:
+    def _evolve(self, f: Callable, counts: np.ndarray, queries: np.ndarray) -> Result:
         start = evaluate(f, queries)
 
-        def iterates(layers: Layers) -> _Answer:
+        def iterates(layers: Layers) -> Answer:
             own = evaluate(f, layers.first.measure.points)
-            size = _size(own, start, layers.first)
+            size = size_of(own, start, layers.first)
             values, outside = self._average(layers, own, counts=counts.tolist(), at=queries, size=size, at_zero=start)
-            return _Answer(values, size, roundings=max(1, int(counts.max())), outside=outside)
+            return Answer(values, size, roundings=max(1, int(counts.max())), outside=outside)
 
-        return self._converge(iterates, f, work=_Work(len(queries), max(0, int(counts.max()) - 1)))
+        return self._converge(iterates, f, work=Work(len(queries), max(0, int(counts.max()) - 1)))
 
     def _average(
         self, layers: Layers, own: np.ndarray, *, counts: list[int], at: np.ndarray, size: float,
@@ -277,15 +295,15 @@ class PopulationAttention:
         return found[counts, :, :-1].reshape(len(counts), len(at), *own.shape[1:]), float(found[..., -1].max())
 
     def _converge(
-        self, compute: Callable[[Layers], _Answer], f: Callable | None = None, *, nodes: int = 1,
-        work: _Work | None = None,
-    ) -> _Result:  # fmt: skip
+        self, compute: Callable[[Layers], Answer], f: Callable | None = None, *, nodes: int = 1,
+        work: Work | None = None, squares: bool = False,
+    ) -> Result:  # fmt: skip
         """Return the result on the finer of two resolutions that agree to `rtol`, and their difference plus round-off.
 
         Raises:
             ConvergenceError: if no affordable resolutions do, or an answer hangs on what lies beyond the nodes.
         """
-        for coarse, fine, degree in self._resolutions(f, nodes=nodes, work=work):
+        for coarse, fine, degree in self._resolutions(f, nodes=nodes, work=work, squares=squares):
             with np.errstate(under="ignore"):  # of kernels and masses
                 answer, rough = compute(fine), compute(coarse)
             difference = float(np.abs(answer.values - rough.values).max())
@@ -296,7 +314,7 @@ class PopulationAttention:
                 self._degree = degree
                 error = difference + max(fine.worst_error, ROUND_OFF) * rounding
                 self._warn_if_above(error, max(found, answer.size))
-                return _Result(answer.values, error, fine)
+                return Result(answer.values, error, fine)
         profile = next((head.profile for head in self.attention.heads if not head.profile.is_smooth), Gaussian())
         remedy = (
             "a smoother f or a larger tolerance" if profile.is_smooth else f"a larger tolerance: {profile} has a kink"
@@ -307,11 +325,12 @@ class PopulationAttention:
         )
 
     def _resolutions(
-        self, f: Callable | None, *, nodes: int, work: _Work | None
+        self, f: Callable | None, *, nodes: int, work: Work | None, squares: bool
     ) -> Iterator[tuple[Layers, Layers, int]]:
         """Return pairs of resolutions: by harmonics where they save time, then of quadratures that are ever finer.
 
-        With the degree of the quadratures from which the next answer starts.
+        With the degree of the quadratures from which the next answer starts. Squares of the kernel and of f, which
+        have sqrt(2) and 2 times the modes, start from half as fine again.
         """
         kinked = not all(head.profile.is_smooth for head in self.attention.heads)
         if self._zonal is not None and work is not None and (kinked or self._is_long(work)):
@@ -322,13 +341,17 @@ class PopulationAttention:
         first = degree
         for sharpness in self._sharpness:
             first = first if f is None else sharpness.of_function(f, first)
-        for _ in range(MAX_REFINEMENTS if first == self._least_degree else MAX_SHARP_REFINEMENTS):
-            yield self._layers(first, degree), self._layers(finer(first), finer(degree)), degree
+        refinements = MAX_REFINEMENTS if first == self._least_degree else MAX_SHARP_REFINEMENTS
+        if squares:
+            degree, first = degree * 3 // 2, first * 3 // 2
+        for _ in range(refinements):
+            next_start = self._degree if squares else degree
+            yield self._layers(first, degree), self._layers(finer(first), finer(degree)), next_start
             degree, first = finer(degree), finer(first)
             if self.density.quadrature_size(finer(first)) > MAX_NODES:
                 break
 
-    def _is_long(self, work: _Work) -> bool:
+    def _is_long(self, work: Work) -> bool:
         """Whether sums over the nodes that the bandwidth asks for would take long; if they cannot be had, they do not.
 
         Harmonics cost the same at every bandwidth.
@@ -347,7 +370,7 @@ class PopulationAttention:
                 stacklevel=5,
             )
 
-    def _require_inside(self, answer: _Answer, found: float) -> None:
+    def _require_inside(self, answer: Answer, found: float) -> None:
         if not answer.outside <= self.rtol * found + 1e3 * ROUND_OFF * answer.size * answer.roundings:
             raise ConvergenceError(
                 f"an answer hangs on where {type(self.density).__name__} has no nodes: beyond 12 deviations, where its "
@@ -377,23 +400,3 @@ class PopulationAttention:
             for oldest in list(self._operators)[:-_KEPT]:
                 del self._operators[oldest]
         return self._operators[degree]
-
-
-@dataclasses.dataclass(frozen=True)
-class _OnManifold:
-    """Functions of points (Q, D), which must be on the manifold."""
-
-    manifold: Manifold
-    functions: Callable[[np.ndarray], np.ndarray]
-
-    def __call__(self, points: np.ndarray) -> np.ndarray:
-        return self.functions(self.manifold.check(points, "points"))
-
-
-def _size(own: np.ndarray, queried: np.ndarray, operator: RowOperator | ZonalOperator) -> float:
-    """How large f is: its largest value where asked, or its norm in L2(p), the larger."""
-    largest = float(np.abs(own).max()) or 1.0  # its square may be no number
-    with np.errstate(under="ignore"):
-        squares = ((own / largest).reshape(len(own), -1) ** 2).max(axis=1)
-        mean = float(np.average(squares, weights=operator.measure.masses))
-    return max(float(np.abs(queried).max()), largest * math.sqrt(mean))

@@ -8,12 +8,12 @@ is a ratio of two sample means. By the delta method its error is of order N^{-1/
 
     lim N Var[A_N f(x)] = int k^2 (f - A f(x))^2 p / (int k p)^2                                       [Si].
 
-Measured at fixed queries that are no sample points: the root mean square over the queries of A_N f - A f (noise-N, at
-a wide bandwidth), and the mean over the queries of N |A_N f - A f|^2 over the right-hand side (noise-CLT, at a narrow
-bandwidth, where the queries see nearly independent points). Both right-hand sides are quadratures: k^2 is the same
-kernel at bandwidth eps/2. The controls measure the distance of A_N f from A f at half of the bandwidth, which tends to
-that between the two A f, with the exponent zero; and take a variance without the centring, int k^2 f^2 p / (int k p)^2,
-which is too large by what a quadrature of its own says.
+Measured at fixed queries that are no sample points: the root mean square over the queries of A_N f - A f (noise-N, at a
+wide bandwidth), and the mean over the queries of N |A_N f - A f|^2 over the right-hand side (noise-CLT, at a narrow
+bandwidth, where the queries see nearly independent points). Both right-hand sides are quadratures. The controls measure
+the distance of A_N f from A f at half of the bandwidth, which tends to that between the two A f, with the exponent
+zero; and take a variance without the centring, int k^2 f^2 p / (int k p)^2, which is too large by what a quadrature of
+its own says.
 """
 
 import functools
@@ -81,17 +81,17 @@ class Asymptotics(NamedTuple):
 
 @functools.cache
 def asymptotics(name: str, bandwidth: float) -> Asymptotics:
-    """Return both right-hand sides by quadrature."""
+    """Return both right-hand sides by quadrature; int k^2 f^2 p / int k^2 p is A f^2 at half of the bandwidth."""
     p = problem(name)
     full, half = (
         af.PopulationAttention(af.Attention(af.SquaredDistance(), bandwidth=eps), p.density)
         for eps in (bandwidth, bandwidth / 2)
     )
-    mean = full.layer(test_function_and_square, at=p.queries)[:, 0]
-    first, second = half.layer(test_function_and_square, at=p.queries).T  # moments of f under k^2 p
+    mean = full.layer(test_function, at=p.queries)
+    mean_at_half, of_square = half.layer(test_function_and_square, at=p.queries).T
+    variance = full.sampling_variance(test_function, at=p.queries)
     inverse_ess = np.exp(half.log_normalizer(at=p.queries) - 2 * full.log_normalizer(at=p.queries))
-    centred = second - 2 * mean * first + mean**2
-    return Asymptotics(mean, first, inverse_ess * centred, inverse_ess * second, 1 / inverse_ess.max())
+    return Asymptotics(mean, mean_at_half, variance, inverse_ess * of_square, 1 / inverse_ess.max())
 
 
 def nodes(name: str) -> tuple[np.ndarray, np.ndarray]:

@@ -35,6 +35,7 @@ LONG = (
     "noise",
     "noise_three",
 )
+LONG += ("budget",)  # which extrapolates many populations
 LONG += ("particles", "sampled_spectrum", "stationary")
 LONG += ("boundary", "clusters", "curved", "new_metric")  # which compile for many manifolds
 LONG += ("graph_attention", "kernel_norms", "local_units", "pullbacks", "self_tuned")  # and for many costs

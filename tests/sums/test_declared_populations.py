@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 import attnflow as af
-from attnflow.sums.population import ROUND_OFF, PopulationAttention, _Answer
+from attnflow.sums.answers import Answer
+from attnflow.sums.population import ROUND_OFF, PopulationAttention
 
 CIRCLE = af.Circle()
 AT = np.array([[0.6, 0.8], [1.0, 0.0]])
@@ -20,7 +21,7 @@ def first(x):
 
 @pytest.mark.parametrize("of_a_layer", [0.0, 3e-9])
 def test_the_declared_error_is_a_difference_and_the_rounding_of_every_layer(of_a_layer):
-    answers = iter([_Answer(np.array([1.0, 0.5]), 2.0, roundings=5), _Answer(np.array([1.0, 0.5 + 4e-7]), 2.0)])
+    answers = iter([Answer(np.array([1.0, 0.5]), 2.0, roundings=5), Answer(np.array([1.0, 0.5 + 4e-7]), 2.0)])
 
     def compute(layers):
         layers.rest.worst_error = of_a_layer
