@@ -33,8 +33,6 @@ BEST_RTOL = 1e-12
 MAX_REFINEMENTS = 12  # the last rule is nine times finer than the bandwidth asks for
 MAX_SHARP_REFINEMENTS = 3  # of one that the density, the cost or f asks for: it should need none
 ROUND_OFF = 1e-14  # of an average, relative to the largest value averaged
-
-
 ZONAL_PAIRS = 2**23  # of nodes; fewer are summed within milliseconds
 _KEPT = 4  # operators: two for the density, two for a function
 
@@ -216,12 +214,11 @@ class PopulationAttention:
             1.078
         """
         sampling, queries = Sampling(self.attention, count=count, layers=layers), self._queries(at).points
-        check_function(f)
 
         def variance(layers: Layers) -> Answer:
             return sampling(layers.first, evaluate(f, layers.first.measure.points), queries)
 
-        return self._converge(variance, f, squares=True).values
+        return self._converge(variance, check_function(f), squares=True).values
 
     def spectrum(self, k: int) -> Spectrum:
         """Return the k smallest eigenvalues of (I - A) / eps, for a symmetric cost; those of A are accurate to `rtol`.
