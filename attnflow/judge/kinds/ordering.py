@@ -25,7 +25,7 @@ class Ordering(Kind):
 
     The interval of the mean supposes that the seeds show how the advantage varies. Measured with accuracies of .97, but
     1/2 in a tenth or in four tenths of the seeds: if both sides collapse alike, so that none is ahead, one is found
-    ahead in .015 to .053 of all runs at a nominal .05, and in at most .00018 at .00013, about the level of a table. If only
+    ahead in .015 to .053 of all runs at a nominal .05, and in at most .00018 at .00013, as a table asks. If only
     the side that is better otherwise collapses, in a tenth of the seeds, then .35 of all runs of 10 seeds, and .04 of
     those of 30, do not show it, and it is found ahead though the means are equal: no interval of a mean can know. So
     how often something collapses is a claim of its own, and what holds in a typical seed is one of the median, whose
