@@ -1,5 +1,7 @@
 from attnflow.attention import Attention as Attention
 from attnflow.attention import bandwidth_from_inverse_temperature as bandwidth_from_inverse_temperature
+from attnflow.comparison.bandwidths.suggest import suggest_bandwidth as suggest_bandwidth
+from attnflow.comparison.bandwidths.suggestion import BandwidthSuggestion as BandwidthSuggestion
 from attnflow.comparison.distances import compare as compare
 from attnflow.comparison.energy import mmd as mmd
 from attnflow.comparison.moments import moments as moments
