@@ -247,6 +247,18 @@ def test_points_alone_tell_the_error_within_a_factor_two(density):
     assert found.confidence == 2.0
 
 
+def test_points_alone_serve_where_weights_depend_on_the_points():
+    """alpha = 1: the Laplacian alone, whatever the density."""
+    attention = ATTENTION.replace(normalization=af.AlphaNormalization(1.0))
+    points = tilted(af.Circle()).sample(2000, key=jax.random.key(8))
+    found = af.suggest_bandwidth(attention, points, f=points[:, 0] * points[:, 1])
+    life = af.EmpiricalAttention(attention.replace(bandwidth=found.bandwidth), points, include_self=False)
+    values = points[:, 0] * points[:, 1]  # sin(2t) / 2, whose Laplacian is -4 times it
+    observed = np.sqrt(np.mean((life.generator(values) + 2 * values) ** 2))
+    assert 0.5 < observed / found.predicted_error < 2
+    assert observed < 0.25 * np.sqrt(np.mean((2 * values) ** 2))
+
+
 def test_values_at_points_serve_as_well_as_a_function():
     points = CIRCLE.sample(300, key=jax.random.key(2))
     of_function, of_values = (af.suggest_bandwidth(ATTENTION, points, f=f) for f in (wave, points[:, 0]))

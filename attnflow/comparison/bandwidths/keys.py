@@ -13,6 +13,7 @@ from attnflow.attention import Attention
 from attnflow.densities.base import Density
 from attnflow.errors import ConfigError
 from attnflow.measures import DiscreteMeasure
+from attnflow.sums.empirical import EmpiricalAttention
 from attnflow.sums.kernel_sums.pairs import cost_matrix
 from attnflow.sums.operators.keys import MeasureKeys, Totals
 from attnflow.sums.sharpness import Sharpness
@@ -62,6 +63,20 @@ def key_weights(attention: Attention, points: np.ndarray) -> np.ndarray:
             "weights scatter with the keys, which no prediction here knows. Take softmax or KeyWeights."
         )
     return np.exp(found - found.max())
+
+
+def key_weights_of_sample(attention: Attention, points: np.ndarray) -> np.ndarray:
+    """Return v = e^u at the points of a sample, up to a factor, also where u depends on how much keys are attended."""
+    own = attention.replace(normalization="softmax")
+
+    def log_totals(log_weights: np.ndarray) -> tuple[np.ndarray, float]:
+        masses = np.exp(np.broadcast_to(log_weights, len(points)) - np.max(log_weights))
+        life = EmpiricalAttention(own.exchanged(), DiscreteMeasure(points, masses))
+        return life.log_normalizer(at=points) + np.max(log_weights), 0.0
+
+    found = attention.normalization.log_key_weights(MeasureKeys(points, Totals(log_totals)))
+    weights = np.broadcast_to(np.asarray(found, dtype=float), len(points))
+    return np.exp(weights - weights.max())
 
 
 class Law:

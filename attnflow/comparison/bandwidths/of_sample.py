@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from attnflow.attention import Attention
-from attnflow.comparison.bandwidths.keys import PAIRS, Keys, costs_of_own, kernel, key_weights
+from attnflow.comparison.bandwidths.keys import PAIRS, Keys, costs_of_own, kernel, key_weights_of_sample
 from attnflow.comparison.bandwidths.search import FEWEST, best_of, not_empty
 from attnflow.comparison.bandwidths.suggestion import Prediction, root_mean_square
 
@@ -59,7 +59,8 @@ class SampleErrors:
 
     The noise is the variance of a ratio of means, sum_j a_j^2 (f_j - A_N f)^2 with the weights a of the row itself. The
     bias, eps B f, is twice the difference of bandwidths eps and eps/2 where that is seen above its own noise; at
-    smaller bandwidths it is continued like eps.
+    smaller bandwidths it is continued like eps. Key weights that depend on the points are taken as they are: that they
+    scatter as well is left out.
 
     Args:
         attention: the attention; its bandwidth is not used.
@@ -76,7 +77,7 @@ class SampleErrors:
     ) -> None:  # fmt: skip
         count = len(points)
         self._attention = attention
-        self.keys = Keys(points, np.full(count, 1 / count), key_weights(attention, points))
+        self.keys = Keys(points, np.full(count, 1 / count), np.ones(count))
         centre = values.mean(axis=0)
         self._values, self._now = values - centre, at_queries - centre
         self._at, self._rows = at, rows
@@ -109,23 +110,28 @@ class SampleErrors:
         step = max(1, PAIRS // len(self.keys.points))
         return [slice(start, start + step) for start in range(0, len(self._at), step)]
 
-    def _kernel(self, some: slice, bandwidth: float) -> np.ndarray:
-        found = kernel(self._attention, self._at[some], self._own[some], self.keys, bandwidth)
+    def _keys_at(self, bandwidth: float) -> Keys:
+        weights = key_weights_of_sample(self._attention.replace(bandwidth=bandwidth), self.keys.points)
+        return self.keys._replace(weights=weights)
+
+    def _kernel(self, some: slice, keys: Keys, bandwidth: float) -> np.ndarray:
+        found = kernel(self._attention, self._at[some], self._own[some], keys, bandwidth)
         if self._rows is not None:
             found[np.arange(len(found)), self._rows[some]] = 0.0
         return found
 
     def _halved(self, bandwidth: float) -> Halved:
-        parts = [self._halved_of(some, bandwidth) for some in self._blocks()]
+        steps = bandwidth, bandwidth / 2
+        keys = [self._keys_at(step) for step in steps]
+        parts = [self._halved_of(some, keys, steps) for some in self._blocks()]
         return Halved(bandwidth, *(np.concatenate(part) for part in zip(*parts, strict=True)))
 
-    def _halved_of(self, some: slice, bandwidth: float) -> tuple[np.ndarray, ...]:
+    def _halved_of(self, some: slice, keys: list[Keys], steps: tuple[float, float]) -> tuple[np.ndarray, ...]:
         values, now = self._values, self._now[some]
-        whole, half = self._kernel(some, bandwidth), self._kernel(some, bandwidth / 2)
-        totals = [weights.sum(axis=1)[:, None] for weights in (whole, half)]
-        rows = [weights / np.maximum(total, 1e-300) for weights, total in zip((whole, half), totals, strict=True)]
+        kernels = [self._kernel(some, key, step) for key, step in zip(keys, steps, strict=True)]
+        neighbours = [weights @ (1 / key.weights) for weights, key in zip(kernels, keys, strict=True)]
+        rows = [weights / np.maximum(weights.sum(axis=1)[:, None], 1e-300) for weights in kernels]
         averages = [row @ values for row in rows]
-        steps = bandwidth, bandwidth / 2
 
         def covariance(a: int, b: int) -> np.ndarray:
             """Return sum_j a_j b_j (f_j - A f)(f_j - B f) / (eps_a eps_b) of rows a, b."""
@@ -135,7 +141,7 @@ class SampleErrors:
 
         own, cross, halved = covariance(0, 0), covariance(0, 1), covariance(1, 1)
         slopes = [(average - now) / step for average, step in zip(averages, steps, strict=True)]
-        return own, slopes[0] - slopes[1], own + halved - 2 * cross, totals[0][:, 0], totals[1][:, 0]
+        return own, slopes[0] - slopes[1], own + halved - 2 * cross, *neighbours
 
 
 def dimension_of(tried: list[Halved]) -> tuple[float, float]:
