@@ -28,9 +28,9 @@ MANIFOLDS = {
     "sphere of three dimensions": af.Sphere(3),
 }
 SIZES = (500, 1000, 2000, 4000, 8000, 16_000, 32_000, 64_000)
-MOST_POINTS = {"generator": 64_000, "points": 64_000, "semigroup": 8000, "spectrum": 2000}
+MOST_POINTS = {"generator": 64_000, "points": 64_000, "semigroup": 4000, "spectrum": 2000}
 CLOUDS = {"generator": 24, "points": 6, "semigroup": 24, "spectrum": 24}
-WITHIN = {"generator": 1.5, "points": 2.0, "semigroup": 1.5, "spectrum": 1.5}
+WITHIN = {"generator": 1.5, "points": 2.0, "semigroup": 1.5, "spectrum": 2.0}
 QUERIES = 32
 AROUND = (0.35, 0.6, 1.7, 3.0)  # times the suggested bandwidth
 TIME = 0.4
