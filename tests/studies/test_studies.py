@@ -32,6 +32,7 @@ LONG = (
     "depth_sphere",
     "error_plane",
     "generator_schedule",
+    "suggested_bandwidth",
     "noise",
     "noise_three",
 )

@@ -18,7 +18,7 @@ SLOW |= {"heads", "sinkhorn", "sinkhorn_boundary"}
 SLOW |= {"frozen", "metastable", "renyi_count"}
 SLOW |= {"gumbel", "heat_sphere", "independent", "mean_field", "modes", "sinkhorn_flow"}
 SLOW |= {"gaussian", "gaussian_sinkhorn"}
-SLOW |= {"arcsin", "lipschitz"}
+SLOW |= {"arcsin", "lipschitz", "suggested_bandwidth"}
 
 
 def surprises(study):

@@ -1,0 +1,1 @@
+"""Bandwidths: what error each of them leaves, and which leaves the least."""
