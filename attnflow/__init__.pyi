@@ -1,11 +1,8 @@
 from attnflow.attention import Attention as Attention
 from attnflow.attention import bandwidth_from_inverse_temperature as bandwidth_from_inverse_temperature
-<<<<<<< HEAD
-from attnflow.comparison.budgets import error_budget as error_budget
-=======
 from attnflow.comparison.bandwidths.suggest import suggest_bandwidth as suggest_bandwidth
 from attnflow.comparison.bandwidths.suggestion import BandwidthSuggestion as BandwidthSuggestion
->>>>>>> e6fb12f61022a3efba096e9b43461d46ef957fe7
+from attnflow.comparison.budgets import error_budget as error_budget
 from attnflow.comparison.distances import compare as compare
 from attnflow.comparison.energy import mmd as mmd
 from attnflow.comparison.extrapolation import Extrapolated as Extrapolated
