@@ -14,8 +14,16 @@ def _attended(attention, x):
     return af.EmpiricalAttention(attention, x).layer(x)
 
 
+def numbers_of(text):
+    return np.array(re.findall(r"\d+\.\d+(?:e[-+]\d+)?", text), float)
+
+
+def words_of(text):
+    return re.sub(r"\s+", " ", re.sub(r"\d+\.\d+(?:e[-+]\d+)?", "0", text)).strip()
+
+
 def test_the_examples_run_and_their_errors_are_small(capsys):
-    first, second, third, any_attention, tokens, learned, curved = re.findall(
+    first, second, bandwidth, third, any_attention, tokens, learned, curved = re.findall(
         r"```python\n(.*?)```", README, flags=re.DOTALL
     )
     assert len([line for line in first.splitlines() if line.strip()]) <= 16
@@ -25,6 +33,25 @@ def test_the_examples_run_and_their_errors_are_small(capsys):
     assert len(errors) == 4  # two errors at two times
     # f spans about four: sampling error with 4000 points and bias at eps = .05 are a few per cent of it
     assert all(0 < error < 0.1 for error in errors)
+
+    exec(bandwidth, names)
+    printed = capsys.readouterr().out
+    shown, _ = re.findall(r"```text\n(.*?)```", README, flags=re.DOTALL)
+    assert words_of(printed).startswith(words_of(shown))
+    # 16 samples tell the last digits of each part otherwise on another machine; its order they tell.
+    numbers, expected = numbers_of(printed)[: len(numbers_of(shown))], numbers_of(shown)
+    large = expected > 1e-3
+    np.testing.assert_allclose(numbers[large], expected[large], rtol=0.02)
+    second_order, extrapolated = (
+        np.array(words.split(), float) for words in re.findall(r"\[([^\]e]*)\]", printed)[-2:]
+    )
+    x = names["points"][:2]
+    limit = af.DriftDiffusion(names["attention"], names["density"]).generator(names["f"], at=x)
+    # About a hundred neighbours: the noise of the second generator is four times .17.
+    np.testing.assert_allclose(extrapolated, limit, rtol=0, atol=2.5)
+    fine = names["attention"].replace(bandwidth=0.005)
+    bias = (af.PopulationAttention(fine, names["density"]).generator(names["f"], at=x) - limit) / 0.005
+    np.testing.assert_allclose(second_order, bias, rtol=0, atol=0.15)  # of order .005 times the next coefficient
 
     exec(third, names)
     particles, population, limit = np.array(re.findall(r"-?\d\.\d+", capsys.readouterr().out), float).reshape(3, 2)
@@ -103,3 +130,12 @@ def test_figures_and_files_that_the_readme_names_exist():
 def test_every_public_name_in_the_readme_is_there():
     for name in set(re.findall(r"\baf\.([A-Za-z_0-9]+)", README)):
         assert hasattr(af, name), name
+
+
+def test_the_table_of_trained_heads_is_what_the_command_prints():
+    _, shown = re.findall(r"```text\n(.*?)```", README, flags=re.DOTALL)
+    handbook = (Path(__file__).parents[1] / "docs" / "probe.md").read_text(
+        encoding="utf-8"
+    )  # held by a test of its own
+    for line in shown.splitlines():
+        assert line in handbook.splitlines() or not line
