@@ -43,7 +43,7 @@ def claims(place: str, end: str) -> list[af.Claim]:
         ("self", 0.848, 0.096), ("l2", 0.974, 0.010), ("metric", 0.979, 0.005),
         ("mlp_dot", 0.961, 0.010), ("mlp", 0.971, 0.010), ("linear", 0.972, 0.010),
     ]  # fmt: skip
-    both, ordering = claims_of(place, end, found, shuffled=(0.1, 0.05), behind=(-0.75, 0.15), common=common)
+    both, ordering = claims_of(place, end, found, shuffled=(0.1, 0.05), behind=(0.1 - 0.979, 0.1), common=common)
     over_dot = r"the metric of $\varphi$ finds at least as many labels as $\varphi$ inside a dot product, on average"
     return [
         *both,
