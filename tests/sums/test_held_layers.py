@@ -40,10 +40,10 @@ def test_what_cannot_be_held_is_summed():
     sums = planner.PlannedSum(attention, points=POINTS, log_weights=np.zeros(90), dtype=np.dtype(np.float64), rtol=1e-8)
     assert sums.held(exclude_self=False) is None  # one layer
     with sums.expecting(planner.HELD_LAYERS):
-        matrix, error = sums.held(exclude_self=False)
+        held = sums.held(exclude_self=False)
     # Rows of 90 terms: rounding is below 1e-14.
-    np.testing.assert_allclose(matrix.sum(axis=1), 1, rtol=0, atol=1e-14)
-    assert error < 1e-13
+    np.testing.assert_allclose(held.weighted.sum(axis=1), held.total, rtol=1e-14)
+    assert held.error.max() < 1e-13
     for options in (dict(dtype=np.dtype(np.float32), rtol=1e-4), dict(dtype=np.dtype(np.float64), rtol=1e-16)):
         other = planner.PlannedSum(attention, points=POINTS, log_weights=np.zeros(90), **options)
         with other.expecting(planner.HELD_LAYERS):
@@ -56,8 +56,8 @@ def test_a_layer_that_is_held_leaves_a_token_out():
         dtype=np.dtype(np.float64), rtol=1e-8,
     )  # fmt: skip
     with sums.expecting(planner.HELD_LAYERS):
-        matrix, _ = sums.held(exclude_self=True)
-    assert not np.diag(matrix).any()
+        held = sums.held(exclude_self=True)
+    assert not np.diag(held.weighted).any()
 
 
 def test_a_matrix_of_several_blocks_of_rows_is_that_of_the_sums():
@@ -69,10 +69,25 @@ def test_a_matrix_of_several_blocks_of_rows_is_that_of_the_sums():
         given = dict(points=points, log_weights=np.log(weights), dtype=np.dtype(np.float64), rtol=1e-8)
     sums = planner.PlannedSum(attention, **given)
     with sums.expecting(planner.HELD_LAYERS):
-        matrix, error = sums.held(exclude_self=True)
+        held = sums.held(exclude_self=True)
+    matrix = held.weighted / held.total[:, None]
     summed = sums(values, exclude_self=True)
     averages = summed.weighted / summed.total[:, None]
     # Both declare what rounding does to them, relative to the largest value.
-    assert np.abs(matrix @ values - averages).max() <= (error + summed.error.max()) * np.abs(values).max()
-    assert error < 1e-12
+    assert np.abs(matrix @ values - averages).max() <= (held.error + summed.error).max() * np.abs(values).max()
+    assert held.error.max() < 1e-12
     assert not matrix[:, weights == 0].any()
+
+
+def test_rows_of_a_matrix_that_see_only_distant_keys_are_shifted():
+    points = np.concatenate([np.linspace(0, 1, 40), [9.0, 9.5]])[:, None]  # without itself the last row sums to e^-1250
+    sums = planner.PlannedSum(
+        af.Attention(af.SquaredDistance(), 1e-4), points=points, log_weights=np.zeros(42),
+        dtype=np.dtype(np.float64), rtol=1e-8,
+    )  # fmt: skip
+    with sums.expecting(planner.HELD_LAYERS):
+        held = sums.held(exclude_self=True)
+    # All of the weight of the last two is on each other; what underflows is the smallest normal number.
+    np.testing.assert_allclose(held.weighted[40:] / held.total[40:, None], np.eye(42)[[41, 40]], rtol=0, atol=1e-300)
+    np.testing.assert_allclose(held.shift[40:], -1250, rtol=1e-12)
+    assert not held.shift[:40].any()

@@ -8,7 +8,9 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Callable, Iterator
+from operator import itemgetter
 
+import jax
 import numpy as np
 
 from attnflow.attention import Attention
@@ -22,7 +24,6 @@ from attnflow.sums.kernel_sums.blocks import (
     slices,
     weighed_columns,
 )
-from attnflow.sums.kernel_sums.pairs import PLAIN, all_costs
 from attnflow.sums.kernel_sums.rounding import (
     center_of,
     column_scales,
@@ -31,14 +32,14 @@ from attnflow.sums.kernel_sums.rounding import (
     logit_sizes,
     product_sizes,
 )
-from attnflow.sums.kernel_sums.tiles import QUERY_TILE, Coordinates, Schedule, Within, max_tiles, sum_tiles
+from attnflow.sums.kernel_sums.tiles import QUERY_TILE, Coordinates, Schedule, Within, kernel_tile, max_tiles, sum_tiles
 
 QUERY_BLOCK, KEY_BLOCK, KEY_TILE = 1024, 16384, 512
 TERM_ROUNDING = 120  # units in the last place: 64 terms on each of 8 lanes of a tile, 32 tiles of a block
 # Of the largest: the kernel of a lighter key that is much nearer than all others would overflow.
 LEAST_MASS = {np.dtype(np.float64): 1e-300, np.dtype(np.float32): 1e-30}
 SURPLUS = 1e-3  # of a total over that of the masses: rounding stays below it
-MATRIX_ROWS, PLAIN_ROWS = 512, 32  # made at once: a block of `cost_matrix`, and what stays in a core's cache
+MATRIX_TILE = 512  # of queries and of keys, whose kernel is made at once: 2 MB
 MAX_COLUMNS = 32  # of one pass over the pairs; more channels take several passes
 
 
@@ -125,36 +126,47 @@ class DenseSum(KernelSum):
         return RowSums(shift, sums[:, 0], sums[:, 1:], self._rounding(rows, shift, sums[:, 0]))
 
     @np.errstate(under="ignore", over="ignore", invalid="ignore")
-    def matrix(self, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
-        """Return the averages as a matrix (Q, N) and a bound on the error of one product with it for each row, (Q,)."""
-        massive, even = slice(None) if self._has_all else self._massive, not self._log_weights.any()
-        matrix = (np.empty if self._has_all else np.zeros)((len(rows.points), len(self._weights)))
-        shift, total = np.empty((2, len(matrix)))
-        for block in slices(len(matrix), PLAIN_ROWS if isinstance(self.attention.pseudometric, PLAIN) else MATRIX_ROWS):
-            logits = self._logits(rows.points[block])
-            if not even:
-                logits += self._log_weights[massive]
-            self._leave_out(logits, rows.take(block))
-            shift[block] = logits.max(axis=1)
-            if shift[block].any():  # of distances to points among which a query is none is larger than 0
-                logits -= shift[block, None]
-            kernel = np.exp(logits, out=matrix[block] if self._has_all else logits)
-            total[block] = kernel.sum(axis=1)
-            kernel /= total[block, None]
-            if not self._has_all:
-                matrix[block, massive] = kernel
+    def matrix(self, rows: Rows) -> RowSums:
+        """Return the sums of the values v = I, weighted (Q, N), with a bound on the error of one product with them."""
+        least = least_total(self.dtype) * max(self._weights.max(), 1.0)
+        shift = np.zeros(len(rows.points)) if self.attention.pseudometric.vanishes_on_diagonal else self._largest(rows)
+        kernel = self._kernel(rows, shift)
+        total = kernel.sum(axis=1)
+        lost = np.flatnonzero(~(total >= least))
+        if len(lost):
+            shift[lost] = self._largest(rows.take(lost))
+            kernel[lost] = self._kernel(rows.take(lost), shift[lost])
+            total[lost] = kernel[lost].sum(axis=1)
         # As many additions as keys, half a unit each, in the total and again in the product.
-        return matrix, self._rounding(rows, shift, total) + len(self._massive_points) * np.finfo(np.float64).eps
+        rounding = self._rounding(rows, shift, total) + len(self._massive_points) * np.finfo(np.float64).eps
+        return RowSums(shift, total, kernel, rounding)
+
+    def _kernel(self, rows: Rows, shift: np.ndarray) -> np.ndarray:
+        """Return w_j exp(logit_ij - s_i) of all pairs, (Q, N)."""
+        shift, count = np.where(np.isfinite(shift), shift, 0.0), len(self._massive_points)
+        kernel = np.empty((len(rows.points), count))
+        for block in slices(len(kernel), QUERY_BLOCK):
+            queries, shifts = self._queries_of(rows.points[block]), pad(shift[block], QUERY_BLOCK, 0.0, self.dtype)
+            for j, keys in enumerate(slices(count, self._key_block)):
+                whole = kernel[block, keys]
+                for some, many in itertools.product(*(slices(size, MATRIX_TILE) for size in whole.shape)):
+                    here, there = (slice(part.start, part.start + MATRIX_TILE) for part in (some, many))
+                    x, y = jax.tree.map(itemgetter(here), queries), jax.tree.map(itemgetter(there), self._keys[j])
+                    made = np.asarray(kernel_tile(self._compiled_for, x, y, shifts[here]))
+                    whole[some, many] = made[: some.stop - some.start, : many.stop - many.start]
+        if not self._has_all:
+            kernel, found = np.zeros((len(kernel), len(self._weights))), kernel
+            kernel[:, self._massive] = found
+        if (self._weights != 1).any():
+            kernel *= self._weights
+        if rows.own is not None:
+            kernel[np.arange(len(kernel)), rows.own] = 0.0
+        return kernel
 
     def _leave_out(self, logits: np.ndarray, rows: Rows) -> None:
         """Put minus infinity in the place of what a row does not attend to, in logits (Q, keys with mass)."""
         if rows.own is not None:
             logits[rows.own[:, None] == self._massive] = -np.inf
-
-    def _logits(self, points: np.ndarray) -> np.ndarray:
-        """Return the logits of all pairs, (Q, keys with mass)."""
-        costs = all_costs(self.attention.pseudometric, points, self._massive_points)
-        return self.attention.profile.logit(costs, bandwidth=self.attention.bandwidth)
 
     def _logit_bounds(self, rows: Rows) -> np.ndarray:
         """Return what no |logit| of a row exceeds, (Q,); NaN where that is not known."""

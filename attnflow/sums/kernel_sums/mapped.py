@@ -105,12 +105,9 @@ class MappedSum(KernelSum):
     def of_rows(self, values: np.ndarray, rows: Rows) -> RowSums:
         return self._mapped.finished(self._made.of_rows(values, self._images(rows)), rows)
 
-    def matrix(self, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
-        """Return the averages as a matrix (Q, N) and a bound on the error of one product with it, as `DenseSum`."""
-        matrix, errors = self._made.matrix(self._images(rows))
-        with np.errstate(under="ignore"):
-            sums = self._made.of_rows(np.empty((len(self.points), 0)), self._images(rows))
-        return matrix, errors + self._mapped.finished(sums, rows).error - sums.error
+    def matrix(self, rows: Rows) -> RowSums:
+        """Return the sums of the values v = I, weighted (Q, N), as `DenseSum`."""
+        return self._mapped.finished(self._made.matrix(self._images(rows)), rows)
 
     def _images(self, rows: Rows) -> Rows:
         return rows._replace(points=self._mapped.of(rows.points))

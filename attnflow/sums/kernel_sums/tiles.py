@@ -160,6 +160,12 @@ def max_tiles(
     return walk(schedule, jnp.full(count, -jnp.inf, log_weights.dtype), visit) / LOG2E
 
 
+@compile_tiles
+def kernel_tile(attention: Attention, queries: Coordinates, keys: Coordinates, shift: jax.Array) -> jax.Array:
+    """Return exp(logit_ij - s_i) of all pairs, (q, k); shift (q,)."""
+    return exp2(log2_kernel(attention, queries, keys) - (shift * LOG2E)[:, None])
+
+
 def largest_exponents(exponents: jax.Array, log2_weights: jax.Array) -> jax.Array:
     """Return the largest of each row with its weight, (q,); infinite where that of a key with mass is NaN."""
     # XLA's max may lose a NaN, and then the average would be taken without that key.

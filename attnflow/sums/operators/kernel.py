@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -112,7 +112,9 @@ class KernelOperator(RowOperator):
         self._keep_promise(magnified * error)
         return result
 
-    def _summed(self, planned: AnySum, values: np.ndarray, at: np.ndarray | None) -> tuple[np.ndarray, float]:
+    def _summed(
+        self, planned: Callable[..., RowSums], values: np.ndarray, at: np.ndarray | None
+    ) -> tuple[np.ndarray, float]:
         """Return A v and a bound on its error relative to the largest value."""
         sums = planned(values.reshape(len(values), -1), at, exclude_self=self._excludes(at))
         result, error = self._of_sums(sums, at)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -37,17 +37,14 @@ class SoftmaxOperator(KernelOperator):
 
     @contextlib.contextmanager
     def repeated(self, layers: int) -> Iterator[Layer]:
-        """Return one layer for so many; of few points from the second on by a matrix of all averages."""
-        planned, first = self._planned_for(layers), True
+        """Return one layer for so many; of few points by a matrix of all pairs."""
+        planned = self._planned_for(layers)
         with planned.expecting(layers):
             held = planned.held(exclude_self=self._excludes(None))
+            own = planned if held is None else _by_matrix(held)
 
             def layer(values: np.ndarray, at: np.ndarray | None) -> tuple[np.ndarray, float]:
-                nonlocal first
-                if held is None or at is not None or first:
-                    first = first and at is not None
-                    return self._summed(planned, values, at)
-                return _product(held[0], values), held[1] + self._key_error
+                return self._summed(own if at is None else planned, values, at)
 
             yield layer
 
@@ -120,12 +117,21 @@ class SoftmaxOperator(KernelOperator):
             )
 
 
+def _by_matrix(held: RowSums) -> Callable[..., RowSums]:
+    """Return the sums of any values on the own points from those of v = I."""
+
+    def sums(values: np.ndarray, at: None, *, exclude_self: bool) -> RowSums:
+        return held._replace(weighted=_product(held.weighted, values))
+
+    return sums
+
+
 def _product(matrix: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Return the matrix (N, N) times values (N,) or (N, c).
+    """Return the matrix (N, N) times values (N, c).
 
     BLAS takes twice as long for two or three columns at once as for one after another over rows that stay in a cache.
     """
-    if values.ndim == 1 or values.shape[1] > FEW_COLUMNS:
+    if values.shape[1] > FEW_COLUMNS:
         return matrix @ values
     columns, product = values.T.copy(), np.empty(values.shape)
     for rows in slices(len(matrix), ROWS):

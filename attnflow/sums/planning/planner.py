@@ -37,7 +37,7 @@ ROUNDED_UP = 1.01  # what is said to work is said in three digits
 PLANNED_PAIRS = 2**23  # fewer are summed densely within milliseconds, less than a plan takes
 ALWAYS_FREE = 2**20  # bytes
 NOTICED_PAIRS = 2**20  # more are not summed once more in double precision without a word
-HELD_POINTS, HELD_LAYERS = 2048, 10  # a matrix of up to 34 MB: it is made like three sums, and serves in a fifth of one
+HELD_POINTS, HELD_LAYERS = 2048, 4  # a matrix of up to 34 MB: it is made like two sums, and serves in a quarter of one
 CALIBRATED_PAIRS = 2**31  # more take seconds: then this machine's own constants are worth the second they cost
 
 
@@ -138,8 +138,8 @@ class PlannedSum(KernelSum):
         finally:
             self._layers = 1
 
-    def held(self, *, exclude_self: bool) -> tuple[np.ndarray, float] | None:
-        """Return the averages on the own points as a matrix and the error of a product with it, for many layers.
+    def held(self, *, exclude_self: bool) -> RowSums | None:
+        """Return the sums of the values v = I on the own points, weighted (N, N), for many layers.
 
         None where there are too many points for that, few layers are expected, a row misses `rtol`, or another method
         or precision is asked for.
@@ -150,8 +150,8 @@ class PlannedSum(KernelSum):
             return None
         dense = self._sum("dense", self.dtype)
         assert isinstance(dense, DenseSum | MappedSum)
-        matrix, errors = dense.matrix(Rows(self.points, self._own_places if exclude_self else None))
-        return (matrix, float(errors.max())) if (errors <= self._rtol).all() else None
+        sums = dense.matrix(Rows(self.points, self._own_places if exclude_self else None))
+        return sums if (sums.error <= self._rtol).all() else None
 
     def of_rows(self, values: np.ndarray, rows: Rows) -> RowSums:
         methods, some, sums, pending = None, rows, None, np.arange(len(rows.points))
