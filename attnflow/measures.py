@@ -51,10 +51,7 @@ class DiscreteMeasure:
         if is_traced(points, weights):
             freeze(self, points=jnp.asarray(points), weights=jnp.asarray(weights))
             return
-        points, weights = np.array(points), np.array(weights)
-        points.setflags(write=False)
-        weights.setflags(write=False)
-        freeze(self, points=points, weights=weights)
+        freeze(self, points=_frozen(points), weights=_frozen(weights))
 
     def __len__(self) -> int:
         return len(self.points)
@@ -94,6 +91,14 @@ def as_measure(points: object, name: str, *, ambient_dim: int | None = None) -> 
         check_rows(points.points, name, ambient_dim=ambient_dim)
         return points
     return DiscreteMeasure(check_rows(_numbers(points, name), name, ambient_dim=ambient_dim))
+
+
+def _frozen(array: np.ndarray) -> np.ndarray:
+    """Return the array if nobody can write to it, as of another measure, else a copy that is so."""
+    if array.flags.writeable or not array.flags.owndata:
+        array = np.array(array)
+        array.setflags(write=False)
+    return array
 
 
 def _numbers(array: object, name: str) -> np.ndarray:

@@ -72,13 +72,20 @@ class FlatTorus(Manifold):
         return (along - jnp.sum(circles * along, axis=1, keepdims=True) * circles).reshape(-1)
 
     def residual(self, points: np.ndarray) -> np.ndarray:
-        radii = np.linalg.norm(points.reshape(len(points), self.dim, 2), axis=2)
-        return np.sqrt(np.sum((radii - 1) ** 2, axis=1))
+        total = np.zeros(len(points))
+        for cosine, sine in zip(
+            points.T[0::2], points.T[1::2], strict=True
+        ):  # sums along short rows take twice as long
+            total += (np.sqrt(cosine**2 + sine**2) - 1) ** 2
+        return np.sqrt(total)
 
     def from_angles(self, angles: np.ndarray) -> np.ndarray:
         """Return the points (N, 2m) of angles (N, m), in radians."""
         angles = np.asarray(angles, dtype=np.float64).reshape(-1, self.dim)
-        return np.stack([np.cos(angles), np.sin(angles)], axis=2).reshape(len(angles), 2 * self.dim)
+        points = np.empty((len(angles), 2 * self.dim))
+        np.cos(angles, out=points[:, 0::2])
+        np.sin(angles, out=points[:, 1::2])
+        return points
 
     def angles(self, points: np.ndarray) -> np.ndarray:
         """Return the angles (N, m) in (-pi, pi] of points (N, 2m)."""

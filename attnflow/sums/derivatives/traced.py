@@ -187,19 +187,34 @@ def _forward(inputs: _Inputs, places: _Places) -> _Sums:
         start = jnp.zeros((count[1], inputs.columns.shape[-1]), limits.dtype)
         return _over_tiles(add, start, (*by_query, shift), by_key)
 
-    def shifted() -> tuple[jax.Array, jax.Array]:
-        shift = _over_tiles(larger, jnp.full(count[1], -jnp.inf, limits.dtype), by_query, by_key)
-        return shift, jnp.where(jnp.isinf(shift)[..., None], jnp.nan, sums(shift))
+    def largest() -> jax.Array:
+        return _over_tiles(larger, jnp.full(count[1], -jnp.inf, limits.dtype), by_query, by_key)
+
+    def shifted(shift: jax.Array) -> jax.Array:
+        return jnp.where(jnp.isinf(shift)[..., None], jnp.nan, sums(shift))
 
     if inputs.attention.pseudometric.vanishes_on_diagonal or _is_plain(inputs.attention):
-        nothing = jnp.zeros(count, limits.dtype)
-        plain = sums(nothing)
         least = least_total(limits.dtype) * jnp.maximum(inputs.columns[..., 0].max(), 1.0)
-        # Of a plain cost no logit is large, up to where kernels are cut off, if no total is.
-        enough = (plain[..., 0] >= least) & (plain[..., 0] < 2.0 ** (LARGEST_EXPONENT[np.dtype(limits.dtype)] / 2))
-        shift, total = jax.lax.cond(enough.all(), lambda: (nothing, plain), shifted)
+
+        def is_due(state: tuple) -> jax.Array:
+            """Return whether a pass is: the first one without shifts, which few sums need."""
+            passes, _, total = state
+            # Of a plain cost no logit is large, up to where kernels are cut off, if no total is.
+            enough = (total[..., 0] >= least) & (total[..., 0] < 2.0 ** (LARGEST_EXPONENT[np.dtype(limits.dtype)] / 2))
+            return (passes == 0) | ((passes == 1) & ~enough.all())
+
+        def one_pass(state: tuple) -> tuple:
+            passes, shift, _ = state
+            shift = jax.lax.cond(passes == 0, lambda: shift, largest)
+            return passes + 1, shift, shifted(shift)  # one loop in the program for both passes
+
+        nothing = jnp.zeros(count, limits.dtype)
+        _, shift, total = jax.lax.while_loop(
+            is_due, one_pass, (0, nothing, jnp.zeros((*count, inputs.columns.shape[-1]), limits.dtype))
+        )
     else:
-        shift, total = shifted()
+        shift = largest()
+        total = shifted(shift)
     return _Sums(total[..., 1:] / total[..., :1], jnp.log2(total[..., 0]), shift)
 
 
