@@ -190,7 +190,7 @@ def drifts(attention: Attention, density: Density, queries: jax.Array) -> jax.Ar
     return jax.vmap(one)(queries)
 
 
-@functools.partial(compile_promptly, static_argnames=("f", "manifold"))
+@functools.partial(compile_roughly, static_argnames=("f", "manifold"))  # once for each f
 def applied(
     f: Callable, manifold: Fixed, inverse_metrics: jax.Array, drifts: jax.Array, minimizers: jax.Array
 ) -> jax.Array:

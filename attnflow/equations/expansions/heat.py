@@ -13,11 +13,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from attnflow._compiling import compile_promptly, compile_roughly
 from attnflow._lifting import map_blocks
 from attnflow._programs import at_point
 from attnflow._tracing import Fixed
 from attnflow.densities.pulled_back import PulledBack
-from attnflow.equations.expansions.coefficients import AmbientCoefficients, applied, laplacian_drift_of
+from attnflow.equations.expansions.coefficients import MANY_ROWS, AmbientCoefficients, applied, laplacian_drift_of
 from attnflow.equations.expansions.matrices import inverse, log_volume
 from attnflow.equations.expansions.smoothness import derivative_and_value
 from attnflow.errors import DataError
@@ -104,7 +105,7 @@ class HeatExpansion:
         self._raw(points)
 
     def _raw(self, points: np.ndarray) -> _Raw:
-        raw: _Raw = map_blocks(self._compiled, points)
+        raw: _Raw = map_blocks(self._compiled_for_many if len(points) > MANY_ROWS else self._compiled, points)
         finite = np.isfinite(raw.metric).all(axis=(1, 2))
         smallest = np.linalg.eigvalsh(np.where(finite[:, None, None], raw.metric, 0.0))[:, :1]
         positive = np.hstack([smallest, raw.parts])
@@ -126,7 +127,11 @@ class HeatExpansion:
 
     @functools.cached_property
     def _compiled(self) -> Callable[[np.ndarray], _Raw]:
-        return jax.jit(jax.vmap(self._one))
+        return compile_roughly(jax.vmap(self._one))
+
+    @functools.cached_property
+    def _compiled_for_many(self) -> Callable[[np.ndarray], _Raw]:
+        return compile_promptly(jax.vmap(self._one))
 
     def _one(self, x: jax.Array) -> _Raw:
         chart = self.manifold.chart_at(x)
