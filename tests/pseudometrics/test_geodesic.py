@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import attnflow as af
+from attnflow._compiling import compile_roughly
 from attnflow.errors import ConfigError
 
 SPHERE = af.Sphere(2)
@@ -43,7 +44,7 @@ def test_three_derivatives_in_a_chart_are_those_of_a_distance_from_its_middle():
         return COST(jnp.asarray(START), chart(u))
 
     origin, hessian = jnp.zeros(2), jax.hessian(local)
-    second, third = jax.jit(lambda u: (hessian(u), jax.jacfwd(hessian)(u)))(origin)
+    second, third = compile_roughly(lambda u: (hessian(u), jax.jacfwd(hessian)(u)))(origin)
     np.testing.assert_allclose(second, 2 * np.eye(2), rtol=0, atol=1e-14)
     np.testing.assert_allclose(third, 0, rtol=0, atol=1e-13)
     # Away from there: |grad D|^2 = 4 D on the tangent space.
@@ -56,7 +57,7 @@ def test_at_the_cut_locus_it_is_the_longest_distance_and_nothing_is_nan():
     opposite = -jnp.asarray(START)
     assert float(COST(jnp.asarray(START), opposite)) == np.pi**2
 
-    @jax.jit
+    @compile_roughly
     def derivatives(y):
         hessian = jax.hessian(COST, 1)
         return [order(jnp.asarray(START), y) for order in (jax.grad(COST, 1), hessian, jax.jacfwd(hessian, 1))]

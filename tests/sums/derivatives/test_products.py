@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import attnflow as af
+from attnflow._compiling import compile_roughly
 from attnflow.sums.derivatives.traced import softmax_average
 from attnflow.sums.operators import traced
 from attnflow.sums.planning.planner import PLANNED_PAIRS
@@ -52,10 +53,10 @@ def test_values_and_gradients_in_every_argument_equal_those_of_the_naive_average
     ours, theirs = streamed(COSTS[cost]), naive(COSTS[cost])
     # Logits are rounded at 1e-16 of |x|^2 / eps, 1e4 at the smaller bandwidth; gradients are larger by 1 / eps.
     off = 1e-12 if bandwidth == 10.0 else 1e-10
-    for got, expected in zip(ours(*point(bandwidth)), jax.jit(theirs)(*point(bandwidth)), strict=True):
+    for got, expected in zip(ours(*point(bandwidth)), compile_roughly(theirs)(*point(bandwidth)), strict=True):
         np.testing.assert_allclose(got, expected, rtol=1e-13, atol=off)
     found = jax.grad(loss(ours), argnums=ARGUMENTS)(*point(bandwidth))
-    wanted = jax.jit(jax.grad(loss(theirs), argnums=ARGUMENTS))(*point(bandwidth))
+    wanted = compile_roughly(jax.grad(loss(theirs), argnums=ARGUMENTS))(*point(bandwidth))
     for got, expected in zip(found, wanted, strict=True):
         scale = np.abs(expected).max()
         assert scale > 1e-3, "a zero gradient would agree too"
@@ -70,11 +71,13 @@ def test_batches_and_second_derivatives_agree_with_the_naive_average():
         def along(s):
             return loss(f)(*(a + s * m for a, m in zip(point(10.0), moved, strict=True)))
 
-        return jax.jit(jax.jacfwd(jax.grad(along)))(0.1)
+        return compile_roughly(jax.jacfwd(jax.grad(along)))(0.1)
 
     np.testing.assert_allclose(second(ours), second(theirs), rtol=1e-9)  # sums of 5000 terms, twice
     bandwidths = np.array([8.0, 10.0])
-    found, wanted = (jax.jit(jax.vmap(lambda b, f=f: f(b, *point(10.0)[1:])[0]))(bandwidths) for f in (ours, theirs))
+    found, wanted = (
+        compile_roughly(jax.vmap(lambda b, f=f: f(b, *point(10.0)[1:])[0]))(bandwidths) for f in (ours, theirs)
+    )
     np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-12)
 
 
@@ -87,8 +90,8 @@ def test_a_token_is_left_out_of_its_own_derivative(cost):
         return lambda b, y, w, v: (f(b, y, y, w, v)[0] ** 2).sum()
 
     found = jax.grad(of(streamed(COSTS[cost], own)), argnums=(1, 2))(*given)
-    wanted = jax.jit(jax.grad(of(naive(COSTS[cost], own)), argnums=(1, 2)))(*given)
-    kept = jax.jit(jax.grad(of(naive(COSTS[cost])), argnums=(1, 2)))(*given)
+    wanted = compile_roughly(jax.grad(of(naive(COSTS[cost], own)), argnums=(1, 2)))(*given)
+    kept = compile_roughly(jax.grad(of(naive(COSTS[cost])), argnums=(1, 2)))(*given)
     for got, expected, other in zip(found, wanted, kept, strict=True):
         np.testing.assert_allclose(got, expected, rtol=0, atol=1e-11)
         assert np.abs(np.asarray(expected) - other).max() > 1e-3  # with itself it would be another
