@@ -77,7 +77,9 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parse(words: Sequence[str]) -> argparse.Namespace:
-    common = _Parser(add_help=False)
+    shared = _Parser(add_help=False)
+    shared.add_argument("--debug", action="store_true", help="show tracebacks")
+    common = _Parser(add_help=False, parents=[shared])
     common.add_argument("--studies", type=Path, default=Path("studies"), metavar="DIR", help="default ./studies")
     common.add_argument(
         "--subject", metavar="NAME", help="only studies in this folder of DIR; `learned` is left out unless it is named"
@@ -85,16 +87,15 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
     common.add_argument("--out", type=Path, default=Path(".attnflow"), metavar="DIR", help="default ./.attnflow")
     common.add_argument("--seed", type=int, default=0, metavar="S", help="master seed, default 0")
     common.add_argument("--strict", action="store_true", help="records of other code are an error, not a warning")
-    common.add_argument("--debug", action="store_true", help="show tracebacks")
 
     parser = _Parser(prog="attnflow", description="A laboratory for the continuum limits of attention.", epilog=EPILOG)
     parser.add_argument("--version", action="version", version=f"attnflow {version('attnflow')}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     parsers = {}
 
-    def command(name: str, function: Any, help: str) -> argparse.ArgumentParser:
+    def command(name: str, function: Any, help: str, parent: _Parser = common) -> argparse.ArgumentParser:
         parsers[name] = commands.add_parser(
-            name, help=help, description=help, parents=[common], epilog=EPILOG, allow_abbrev=False
+            name, help=help, description=help, parents=[parent], epilog=EPILOG, allow_abbrev=False
         )
         parsers[name].set_defaults(command=function)
         return parsers[name]
@@ -134,7 +135,8 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
     bench.add_argument("--growth", action="store_true", help="only fit how the time grows with N")
     bench.add_argument("--figure", type=Path, metavar="FILE", help="PNG and PDF; default OUT/bench.png")
     bench.add_argument("--json", type=Path, metavar="FILE", help="also write the rows as JSON")
-    probe = command("probe", _probe, "say what trained heads, or points, look like: probe heads.npz --html out.html")
+    looks = "say what trained heads, or points, look like: probe heads.npz --html out.html"
+    probe = command("probe", _probe, looks, parent=shared)
     probe.add_argument("file", type=Path, metavar="FILE", help=".npy, .npz, .csv, .h5 or .safetensors")
     for role in ARRAYS:
         probe.add_argument(f"--{role}", metavar="NAME", help=f"the array of {role}, where its name does not say it")
@@ -152,7 +154,7 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
         check_choice(unknown[0].split("=")[0], "option", options)
     if unknown:
         raise ConfigError(f"{unknown[0]!r} is one word too many. See `attnflow {words[0]} --help`.")
-    check_integer(arguments.seed, "--seed", minimum=0)
+    check_integer(getattr(arguments, "seed", 0), "--seed", minimum=0)
     if getattr(arguments, "jobs", None) is not None:
         check_integer(arguments.jobs, "--jobs", minimum=1)
     return arguments

@@ -98,13 +98,10 @@ def predicted_bandwidth(points: np.ndarray) -> tuple[float, str]:
     if len(points) > MOST_TOKENS:
         return math.nan, f"it is predicted for at most {MOST_TOKENS} points"
     face: Any = attnflow  # whose names load JAX when they are asked for: heads do without
-    suggest = getattr(face, "suggest_bandwidth", None)
-    if suggest is None:
-        return math.nan, "there is no suggest_bandwidth in this version"
     axes = np.linalg.eigh(points.T @ points)[1][:, -COORDINATES:]
     try:
         attention = face.Attention(face.SquaredDistance(), bandwidth=1.0)
-        return float(suggest(attention, points, f=points @ axes).bandwidth), ""
+        return float(face.suggest_bandwidth(attention, points, f=points @ axes).bandwidth), ""
     except AttnflowError as error:
         return math.nan, str(error)
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+import attnflow
 from attnflow._optional import optional
 from attnflow.errors import AttnflowError, ConfigError, DataError
 from attnflow.lab.probe.controls import controls
@@ -88,6 +89,8 @@ def report_on(heads: HeadFile, *, bandwidth: float | None = None) -> Report:
 
 def _probed(arrays: HeadArrays, *, tokens: tuple[str, ...] | None, bandwidth: float | None, where: str) -> Probe:
     is_head = arrays.queries is not None or arrays.logits is not None
+    if not is_head:
+        attnflow.enable_x64()  # for the error that is predicted of points; heads do without JAX
     try:
         return probe(
             arrays.points, queries=arrays.queries, keys=arrays.keys, logits=arrays.logits,
