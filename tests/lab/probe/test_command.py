@@ -82,7 +82,7 @@ def squeezed(text):
 def test_the_command_prints_and_writes_what_it_found(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "60")
     files = {name: tmp_path / f"report.{name}" for name in ("json", "html")}
-    words = ["probe", str(HEADS), "--layer", "7", "--head", "3", "--out", str(tmp_path)]
+    words = ["probe", str(HEADS), "--layer", "7", "--head", "3"]
     assert main([*words, *(part for name, path in files.items() for part in (f"--{name}", str(path)))]) == 0
     printed = capsys.readouterr().out
     assert "7.3: a key sink" in printed
