@@ -169,7 +169,7 @@ def variance_parts(ax: Axes, *, parts: Mapping[str, tuple[float, float, float]],
         if three.shape != (3,) or (three < 0).any():
             raise DataError(f"`parts` of {name!r} must be three variances, got {three}.")
     rows, ends = np.arange(len(found)), np.zeros(len(found))
-    words = ("whether a run collapses", "among collapsed runs", "among the others")
+    words = ("collapsed or not", "among collapsed", "among others")
     for piece, word, colour in zip(np.stack([*found.values()], axis=1), words, (VERMILLION, ORANGE, BLUE), strict=True):
         ax.barh(rows, piece, left=ends, height=0.6, color=colour, label=word)
         ends = ends + piece
