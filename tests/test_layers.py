@@ -36,7 +36,7 @@ ORDER = [
     ],
     *["features", "profiles", "normalizations", "masks", "attention", "heads"],
     *["sums", "equations", "comparison"],
-    *["judge", "lab", "learn", "cli", "__main__"],
+    *["judge", "lab", "learn", "_parsing", "cli", "__main__"],
 ]
 WINGS = {"sums", "equations"}
 JUDGE_MAY_IMPORT = {"errors", "_checks", "_values", "judge"}

@@ -89,7 +89,7 @@ def test_a_study_of_a_separate_subject_is_found_where_it_is_named(folder, capsys
 
 def test_what_is_named_in_one_subject_is_sought_in_no_other(folder, capsys):
     assert main(["verify", "above", "--subject", "learned"]) == 2
-    assert "`CLAIM` must be one of 'trained/rate', 'trained', got 'above'" in capsys.readouterr().err
+    assert "`NAME` must be one of 'trained/rate', 'trained', got 'above'" in capsys.readouterr().err
 
 
 def test_list_ends_with_one_line_for_each_subject_that_was_left_out(folder, capsys):

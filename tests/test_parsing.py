@@ -1,0 +1,45 @@
+"""What the command line offers: each command its own options, quickly, and nothing that it does not use."""
+
+import re
+
+import pytest
+
+from attnflow.cli import COMMANDS, main
+
+SEEN = {"--studies", "--subject", "--out", "--seed"}  # of commands that read records
+OPTIONS = {
+    "list": SEEN,
+    "run": SEEN | {"--quick", "--set"},
+    "verify": SEEN | {"--quick", "--full", "--json", "--jobs", "--strict"},
+    "plot": SEEN | {"--all", "--format", "-o"},
+    "report": SEEN | {"-o", "--check"},
+    "export": SEEN | {"-o"},
+    "bench": {"--out", "--quick", "--tokens", "--planner", "--growth", "--figure", "--json"},
+    "probe": {
+        *("--points", "--queries", "--keys", "--values", "--logits", "--tokens"),
+        *("--layer", "--head", "--bandwidth", "--json", "--html"),
+    },
+}
+
+
+def help_of(capsys, *words):
+    with pytest.raises(SystemExit, match="0"):
+        main([*words, "--help"])
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_command_offers_the_options_that_it_uses_and_no_others(capsys, command):
+    offered = set(re.findall(r"^  (--?[a-z]+)", help_of(capsys, command), flags=re.MULTILINE))
+    assert offered - {"-h"} == OPTIONS[command] | {"--debug"}
+
+
+def test_the_help_names_every_command(capsys):
+    text = help_of(capsys)
+    assert [name for name in COMMANDS if not re.search(rf"^    {name}\s", text, flags=re.MULTILINE)] == []
+
+
+@pytest.mark.parametrize("command", ["list", "report", "bench"])
+def test_an_option_of_another_command_is_refused(capsys, command):
+    assert main([command, "--strict"]) == 2
+    assert "`option` must be one of" in capsys.readouterr().err
