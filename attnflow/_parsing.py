@@ -72,6 +72,8 @@ def _add_commands(parser: _Parser) -> dict[str, argparse.ArgumentParser]:
         return parsers[name]
 
     command("list", "the studies, their claims, what has been run and the last verdicts", *records)
+    show = command("show", "all there is about a study or a claim: what it says, from where, and its numbers", *records)
+    show.add_argument("name", metavar="NAME", help=A_NAME)
     run = command("run", "run what is missing of one study", *records)
     run.add_argument("name", metavar="FILE|NAME", help=f"a file such as studies/depth/depth.py; {A_NAME}")
     run.add_argument("--quick", action="store_true", help="only the quick cases and seeds")

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from attnflow.lab.store import Record, Store
     from attnflow.lab.study import Study
 
+FIGURES = Path("figures")  # where `plot` puts them unless told
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code.
@@ -67,12 +69,12 @@ def _obey(arguments: Namespace) -> int:
 def _list(arguments: Namespace) -> int:
     from attnflow.lab.loading import SEPARATE, find_studies, separate_subjects
     from attnflow.lab.runs import read_run
+    from attnflow.lab.tables import progress_line
 
     store = _store(arguments)
     for study in find_studies(arguments.studies, subject=arguments.subject):
         run = read_run(study, store, master_seed=arguments.seed)
-        done = sum(record.failed is None for record in run.found)
-        print(f"{study.name}: {done} of {len(study.tasks(quick=False))} records, {run.setting or 'no'} run complete")
+        print(progress_line(run))
         words = {verdict.id: verdict.verdict for verdict in run.verdicts}
         for claim in study.all_claims:
             control = f", control of {claim.control_of}" if claim.control_of else ""
@@ -80,6 +82,24 @@ def _list(arguments: Namespace) -> int:
             print(f"    {claim.id} ({claim.kind}{derived}{control}): {words.get(claim.id, 'not yet')}")
     for subject in separate_subjects(arguments.studies) if arguments.subject is None else ():
         print(f"{SEPARATE[subject].title}: left out, see `attnflow list --subject {subject}`")
+    return 0
+
+
+def _show(arguments: Namespace) -> int:
+    from attnflow.lab.naming import claims_named
+    from attnflow.lab.report.showing import show_run
+    from attnflow.lab.runs import read_run
+
+    studies = _studies_with([arguments.name], arguments)
+    ids = claims_named([arguments.name], studies)
+    shown = [
+        show_run(
+            read_run(study, _store(arguments), master_seed=arguments.seed), ids=ids, figures=FIGURES, width=_width(80)
+        )
+        for study in studies
+        if study.name == arguments.name or any(claim.id in ids for claim in study.all_claims)
+    ]
+    print("\n\n\n".join(shown))
     return 0
 
 
@@ -107,15 +127,14 @@ def _run(arguments: Namespace) -> int:
 def _verify(arguments: Namespace) -> int:
     from attnflow.judge.verdicts import exit_code
     from attnflow.lab.launchers import PATIENCE, default_jobs, in_order_of, launchers
-    from attnflow.lab.loading import find_named
-    from attnflow.lab.naming import claims_named, words_of
+    from attnflow.lab.naming import claims_named
     from attnflow.lab.store import write_file
     from attnflow.lab.tables import last_line, verdict_table
     from attnflow.precision import enable_x64
 
     enable_x64()
     _check_folder(arguments.json, "--json")
-    studies = find_named(arguments.studies, arguments.names, subject=arguments.subject, names=words_of)
+    studies = _studies_with(arguments.names, arguments)
     chosen = claims_named(arguments.names, studies)
     studies = [study for study in studies if any(claim.id in chosen for claim in study.all_claims)]
     store = _store(arguments)
@@ -137,8 +156,7 @@ def _verify(arguments: Namespace) -> int:
     verdicts = [verdict for run in runs for verdict in run.verdicts if verdict.id in chosen]
     failures = sum(len(summary.failures) for summary in summaries)
     colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-    width = shutil.get_terminal_size(fallback=(100, 24)).columns
-    print(verdict_table(verdicts, width=width, colour=colour))
+    print(verdict_table(verdicts, width=_width(), colour=colour))
     print(last_line(verdicts, failures=failures))
     if arguments.json:
         rows = [verdict.row() for verdict in verdicts]
@@ -241,11 +259,24 @@ def _store(arguments: Namespace) -> Store:
 
 def _studies_named(words: Sequence[str], arguments: Namespace) -> list[Study]:
     """Return the studies that the words name, all without words."""
-    from attnflow.lab.loading import find_named
-    from attnflow.lab.naming import studies_named, words_of
+    from attnflow.lab.naming import studies_named
 
-    found = find_named(arguments.studies, words, subject=arguments.subject, names=words_of)
+    found = _studies_with(words, arguments)
     return studies_named(words, found) if words else found
+
+
+def _studies_with(words: Sequence[str], arguments: Namespace) -> list[Study]:
+    """Return all studies among which the words are to be found."""
+    from attnflow.lab.loading import find_named
+    from attnflow.lab.naming import words_of
+
+    return find_named(arguments.studies, words, subject=arguments.subject, names=words_of)
+
+
+def _width(most: int | None = None) -> int:
+    """Return how wide the terminal is, in characters, or at most so many."""
+    columns = shutil.get_terminal_size(fallback=(100, 24)).columns
+    return columns if most is None else min(columns, most)
 
 
 def _run_all(studies: Iterable[Study], store: Store, arguments: Namespace, *, quick: bool) -> list[RunSummary]:
@@ -297,6 +328,7 @@ def _parameter(text: str) -> tuple[str, Any]:
 
 COMMANDS = {
     "list": _list,
+    "show": _show,
     "run": _run,
     "verify": _verify,
     "plot": _plot,

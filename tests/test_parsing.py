@@ -9,6 +9,7 @@ from attnflow.cli import COMMANDS, main
 SEEN = {"--studies", "--subject", "--out", "--seed"}  # of commands that read records
 OPTIONS = {
     "list": SEEN,
+    "show": SEEN,
     "run": SEEN | {"--quick", "--set"},
     "verify": SEEN | {"--quick", "--full", "--json", "--jobs", "--strict"},
     "plot": SEEN | {"--all", "--format", "-o"},

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from attnflow.judge.verdicts import Verdict, exit_code, is_expected
+from attnflow.lab.runs import Run
 
 GREEN, YELLOW, RED = 32, 33, 31
 EXIT_MEANING = {
@@ -53,6 +54,13 @@ def verdict_table(verdicts: Sequence[Verdict], *, width: int, colour: bool = Fal
         if verdict.verdict == "inconclusive" or not is_expected(verdict):
             lines += textwrap.wrap(verdict.reason, width=width, initial_indent="    ", subsequent_indent="    ")
     return "\n".join(lines)
+
+
+def progress_line(run: Run) -> str:
+    """Return how many records of the full run there are, and which run is complete."""
+    done = sum(record.failed is None for record in run.found)
+    all_tasks = run.study.tasks(quick=False, master_seed=run.master_seed)
+    return f"{run.study.name}: {done} of {len(all_tasks)} records, {run.setting or 'no'} run complete"
 
 
 def last_line(verdicts: Sequence[Verdict], *, failures: int = 0) -> str:
