@@ -14,6 +14,7 @@ from attnflow.errors import ConfigError
 ARRAYS = ("points", "queries", "keys", "values", "logits", "tokens")  # that `probe` may be told the names of
 EPILOG = """exit codes: 0 all as expected; 1 a claim refuted or invalid, or a control not refuted by its gap; 2 bad
 input; 3 partial, some cases failed; 130 or 143 interrupted. Every command resumes when it is repeated."""
+STUDIES = Path("studies")
 A_NAME = "a study, a claim, or the part of a claim's id before its `/`"
 
 
@@ -54,7 +55,7 @@ def _add_commands(parser: _Parser) -> dict[str, argparse.ArgumentParser]:
     """Return the parser of each command, with the options that it uses and no others."""
     shared, studies, subject, store, seed = (_Parser(add_help=False) for _ in range(5))
     shared.add_argument("--debug", action="store_true", help="show tracebacks")
-    studies.add_argument("--studies", type=Path, default=Path("studies"), metavar="DIR", help="default ./studies")
+    studies.add_argument("--studies", type=Path, default=STUDIES, metavar="DIR", help="default ./studies")
     subject.add_argument(
         "--subject", metavar="NAME", help="only studies in this folder of DIR; `learned` is left out unless it is named"
     )
@@ -71,6 +72,8 @@ def _add_commands(parser: _Parser) -> dict[str, argparse.ArgumentParser]:
         parsers[name].set_defaults(command=name)
         return parsers[name]
 
+    new = command("new", "write a study to start from, into a file of its own", studies)
+    new.add_argument("name", metavar="NAME", help="of the study; letters a-z, digits, `_` and `-`")
     command("list", "the studies, their claims, what has been run and the last verdicts", *records)
     show = command("show", "all there is about a study or a claim: what it says, from where, and its numbers", *records)
     show.add_argument("name", metavar="NAME", help=A_NAME)

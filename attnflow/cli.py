@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import sys
 from collections.abc import Iterable, Sequence
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attnflow._checks import check_choice
-from attnflow._parsing import ARRAYS, parse
+from attnflow._parsing import ARRAYS, STUDIES, parse
 from attnflow.errors import AttnflowError, ConfigError, ResultFileError
 
 if TYPE_CHECKING:
@@ -64,6 +65,16 @@ def _obey(arguments: Namespace) -> int:
         raise ConfigError(
             f"a study called sys.exit({error.code!r}), which would end the whole command. Take that out."
         ) from error
+
+
+def _new(arguments: Namespace) -> int:
+    from attnflow.lab.starting import start_study
+
+    print(f"{start_study(arguments.name, arguments.studies)} is a study to start from. Go on with")
+    place = "" if arguments.studies == STUDIES else f" --studies {shlex.quote(str(arguments.studies))}"
+    for command in ("verify", "show"):
+        print(f"    attnflow {command} {arguments.name}{place}")
+    return 0
 
 
 def _list(arguments: Namespace) -> int:
@@ -327,6 +338,7 @@ def _parameter(text: str) -> tuple[str, Any]:
 
 
 COMMANDS = {
+    "new": _new,
     "list": _list,
     "show": _show,
     "run": _run,

@@ -8,6 +8,7 @@ from attnflow.cli import COMMANDS, main
 
 SEEN = {"--studies", "--subject", "--out", "--seed"}  # of commands that read records
 OPTIONS = {
+    "new": {"--studies"},
     "list": SEEN,
     "show": SEEN,
     "run": SEEN | {"--quick", "--set"},

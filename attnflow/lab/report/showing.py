@@ -84,7 +84,7 @@ def _about(run: Run, *, width: int) -> list[str]:
 
 
 def _paragraph(text: str, *, width: int) -> str:
-    return textwrap.fill(text, width, initial_indent=INDENT, subsequent_indent=INDENT)
+    return textwrap.fill(text, width, initial_indent=INDENT, subsequent_indent=INDENT, break_on_hyphens=False)
 
 
 def _equation(text: str, citation: str, *, width: int) -> str:
