@@ -1,10 +1,17 @@
 """What the command line offers: each command its own options, quickly, and nothing that it does not use."""
 
+import gc
+import os
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from attnflow.cli import COMMANDS, main
+
+ROOT = Path(__file__).resolve().parents[1]
 
 SEEN = {"--studies", "--subject", "--out", "--seed"}  # of commands that read records
 OPTIONS = {
@@ -45,3 +52,17 @@ def test_the_help_names_every_command(capsys):
 def test_an_option_of_another_command_is_refused(capsys, command):
     assert main([command, "--strict"]) == 2
     assert "`option` must be one of" in capsys.readouterr().err
+
+
+def test_a_command_leaves_the_garbage_collector_as_it_was(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["list"]) == 2  # there is no study
+    assert gc.isenabled()
+
+
+def test_what_every_command_about_studies_imports_is_without_scipy_stats():
+    code = "import sys, attnflow.lab.loading, attnflow.lab.plots; print('scipy.stats' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True
+    )
+    assert done.stdout == "False\n", done.stderr  # it takes .3 s, which `list` would spend before anything else
