@@ -32,14 +32,16 @@ def docstring_blocks(source: str) -> list[tuple[str, str, str]]:
 
 
 def references(keys: set[str]) -> list[tuple[str, str]]:
-    """Return author, year and title of the keys that REFERENCES.bib has."""
+    """Return author, year and title of the keys that REFERENCES.bib has, as far as an entry has them."""
     text = REFERENCES.read_text(encoding="utf-8") if REFERENCES.is_file() else ""
     found = []
     for key, entry in re.findall(r"@\w+\{(\w+),\n(.*?)\n\}", text, flags=re.DOTALL):
-        fields = dict(re.findall(r"(\w+) = \{(.*)\}", entry))
+        fields = {name: re.sub("[{}]", "", text) for name, text in re.findall(r"(\w+)\s*=\s*\{(.*)\}", entry)}
         if key in keys:
-            authors = [author.split(",")[0] for author in fields["author"].split(" and ")]
-            found.append((key, f"{' and '.join(authors)} ({fields['year']}), {re.sub('[{}]', '', fields['title'])}"))
+            authors = " and ".join(author.split(",")[0] for author in fields.get("author", "").split(" and "))
+            year = f"({fields['year']})" if "year" in fields else ""
+            who = " ".join(part for part in (authors, year) if part)
+            found.append((key, ", ".join(part for part in (who, fields.get("title", "")) if part)))
     return found
 
 

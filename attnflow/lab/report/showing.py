@@ -138,8 +138,8 @@ def _of_claim(claim: Claim, run: Run, *, above: Claim | None, figures: Path) -> 
         needs = " --full" if claim in run.study.full_claims else ""
         yield "verdict", f"not yet: attnflow verify {claim.control_of or claim.id}{needs}"
         return
-    measured = verdict.measured_in_words
-    yield "measured", f"{measured}, from {levels_in_words(verdict)} levels in {verdict.seconds:.1f} s"
+    levels = f"{levels_in_words(verdict)} level{'s' * (verdict.levels != 1)}"
+    yield "measured", f"{verdict.measured_in_words}, from {levels} in {verdict.seconds:.1f} s"
     yield "verdict", f"{SYMBOLS[verdict.verdict]} {verdict_in_words(verdict)} ({run.setting} run)"
     yield "reason", verdict.reason
     drawn = _files(run, figure_name(claim), figures)
