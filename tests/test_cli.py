@@ -397,4 +397,4 @@ def test_help_imports_nothing_that_draws_or_stores():
 def test_studies_without_claims_have_an_empty_table(folder, capsys):
     edit(folder, 'claims=[claim("toy/rate", 1.0), claim("toy/half", 0.5, "toy/rate")]', "claims=[]")
     assert main(["verify"]) == 0
-    assert capsys.readouterr().out.splitlines()[-1] == "no claims. Exit 0: all as expected."
+    assert capsys.readouterr().out.splitlines()[-1] == "no claims. Exit 0: nothing was judged."

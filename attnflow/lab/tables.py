@@ -11,7 +11,7 @@ from attnflow.lab.runs import Run
 
 GREEN, YELLOW, RED = 32, 33, 31
 EXIT_MEANING = {
-    0: "all as expected",
+    0: "{}",
     1: "a claim is refuted or invalid, or a control is not refuted by its gap",
     3: "partial, some cases failed; the same command tries them again",
 }
@@ -72,7 +72,18 @@ def last_line(verdicts: Sequence[Verdict], *, failures: int = 0) -> str:
         f"{count} {noun and noun + 's' * (count > 1) + ' '}{verdict}"
         for (noun, verdict), count in sorted(counts.items(), key=lambda item: (order.index(item[0][0]), item[0][1]))
     ]
-    return f"{', '.join(listed) or 'no claims'}. Exit {code}: {EXIT_MEANING[code]}."
+    return f"{', '.join(listed) or 'no claims'}. Exit {code}: {EXIT_MEANING[code].format(conclusion(verdicts))}."
+
+
+def conclusion(verdicts: Sequence[Verdict]) -> str:
+    """Return what can be said where nothing came out other than expected: how much of it is undecided.
+
+    A control is undecided also if it is refuted, but not by a gap that is told to be the predicted one.
+    """
+    undecided = sum("inconclusive" in (verdict.verdict, verdict.gap) for verdict in verdicts)
+    if not verdicts:
+        return "nothing was judged"
+    return f"nothing other than expected, {undecided} undecided" if undecided else "all as expected"
 
 
 def _noun(verdict: Verdict) -> str:

@@ -56,7 +56,7 @@ def test_the_last_line_counts_and_says_what_the_exit_code_means():
     )
     assert "2 derivations supported. Exit 0" in last_line([derived, derived])
     assert "Exit 3: partial" in last_line(VERDICTS, failures=2)
-    assert last_line(VERDICTS[:3]).endswith("Exit 0: all as expected.")
+    assert last_line(VERDICTS[:3]).endswith("Exit 0: nothing other than expected, 1 undecided.")
 
 
 def test_a_derivation_and_a_control_with_another_gap_are_told_in_the_table():
@@ -118,7 +118,7 @@ def test_colours_are_put_around_the_verdict_alone():
 
 
 def test_the_last_line_word_by_word():
-    assert last_line([]) == "no claims. Exit 0: all as expected."
+    assert last_line([]) == "no claims. Exit 0: nothing was judged."
     derived = verdict(derivation=True, measures=())
     assert last_line([derived, VERDICTS[1], verdict(), verdict()]) == (
         "1 control refuted, 2 supported, 1 derivation supported. Exit 0: all as expected."

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from attnflow.judge.verdicts import Verdict, is_expected
 from attnflow.lab.plots.style import SYMBOLS
 from attnflow.lab.runs import Run
+from attnflow.lab.tables import conclusion
 
 
 def settings_in_words(runs: Sequence[Run]) -> str:
@@ -37,7 +38,7 @@ def summary_in_words(verdicts: Sequence[Verdict]) -> str:
         by_gap = f", by the predicted gap {sum(gaps)} of {len(gaps)}" if gaps else ""
         text += f"Negative controls refuted, as they must be: {kept} of {len(controls)}{by_gap}. "
     odd = [verdict.id for verdict in verdicts if not is_expected(verdict)]
-    return text + (f"Not as expected: {', '.join(odd)}." if odd else "All is as expected.")
+    return text + (f"Not as expected: {', '.join(odd)}." if odd else f"In short: {conclusion(verdicts)}.")
 
 
 def verdict_in_words(verdict: Verdict) -> str:

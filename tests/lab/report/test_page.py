@@ -55,7 +55,7 @@ def test_the_page_says_what_was_claimed_run_and_seen(folder):
     assert study.digest in shown
     assert f"numpy {np.__version__}" in shown
     assert "3 claims measured: 3 supported, 0 refuted, 0 inconclusive, 0 invalid." in shown
-    assert "Negative controls refuted, as they must be: 1 of 1. All is as expected." in shown
+    assert "Negative controls refuted, as they must be: 1 of 1. In short: all as expected." in shown
 
 
 def test_equations_of_a_docstring_stand_apart_with_their_citation(folder, no_figures):

@@ -27,7 +27,8 @@ BY_ANOTHER = dataclasses.replace(BY_ITS_GAP, id="h", gap="refuted")
 
 def test_claims_derivations_and_controls_are_counted_apart():
     assert summary_in_words(CLAIMS) == (
-        "3 claims measured: 2 supported, 0 refuted, 1 inconclusive, 0 invalid. All is as expected."
+        "3 claims measured: 2 supported, 0 refuted, 1 inconclusive, 0 invalid. In short: "
+        "nothing other than expected, 1 undecided."
     )
     assert summary_in_words([DERIVED, verdict("r", "refuted"), CONTROL]) == (
         "1 claims measured: 0 supported, 1 refuted, 0 inconclusive, 0 invalid. 1 derivations, a formula against a "
