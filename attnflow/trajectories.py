@@ -179,6 +179,22 @@ class TokenTrajectory:
         error = f"solver_error={self.solver_error:.2g}, method={self.method!r}"
         return f"TokenTrajectory({in_words(self.times)}, {what}{merged}, {error})"
 
+    def plot(self, ax: Any = None) -> Any:
+        """Draw the paths of the tokens, and dots where they end; return the axes.
+
+        On a line and on the unit circle the coordinate or the angle is drawn over time, on the flat torus T^2, in R^2
+        and in R^3 the tokens run where they are.
+
+        Args:
+            ax: axes of matplotlib, in R^3 of three dimensions; new ones in a figure of their own, `.figure`, unless
+                given.
+
+        Raises:
+            ConfigError: if `ax` is something else.
+            DataError: if tokens are in other spaces.
+        """
+        return drawing("evolutions").tokens(self, ax)
+
 
 class Spectrum(NamedTuple):
     """The k smallest eigenvalues, with multiplicity, and their eigenfunctions.

@@ -1,6 +1,8 @@
-"""Evolutions and spectra drawn alone: values over time at fixed points, eigenvalues and eigenfunctions."""
+"""Evolutions and spectra drawn alone: values at fixed points, tokens that move, eigenvalues and eigenfunctions."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -10,10 +12,12 @@ from attnflow._checks import check_integer, check_points, check_times
 from attnflow.errors import ConfigError, DataError
 from attnflow.judge.words import number
 from attnflow.lab.plots.axes import draw_on
-from attnflow.lab.plots.functions import curves, dots
+from attnflow.lab.plots.flows import angle_axis
+from attnflow.lab.plots.functions import curves, dots, flat
+from attnflow.lab.plots.metric import bare
 from attnflow.lab.plots.places import place_of
-from attnflow.lab.plots.style import BLUE
-from attnflow.trajectories import Spectrum, Trajectory
+from attnflow.lab.plots.style import BLUE, INK
+from attnflow.trajectories import Spectrum, TokenTrajectory, Trajectory
 
 SAME_TIME = 1e-9  # of the larger of it and one
 
@@ -61,6 +65,45 @@ def trajectory(flow: Trajectory, ax: Axes | None = None, *, times: object = None
         ax.set_title(_at_time(flow.times[row]))
 
     return draw_on(ax, draw_dots, three_dim=place.is_space)
+
+
+def tokens(moved: TokenTrajectory, ax: Axes | None = None) -> Axes:
+    """Draw the paths of tokens: over time on a curve, elsewhere where they run; see `TokenTrajectory.plot`.
+
+    Args:
+        moved: the tokens.
+        ax: where to draw; None for a figure of its own.
+
+    Returns:
+        The axes.
+
+    Raises:
+        DataError: if tokens cannot be drawn.
+    """
+    order = np.argsort(moved.times, kind="stable")
+    times, shape = moved.times[order], moved.points.shape
+    place = place_of(moved.points[order].reshape(-1, shape[2]))
+    paths = place.coordinates.reshape(*shape[:2], -1)
+    jumps = np.abs(np.diff(paths, axis=0)).max(axis=2) > np.pi  # from one end of the angles to the other
+    if place.is_curve:
+        paths = np.concatenate([np.broadcast_to(times[:, None, None], paths.shape), paths], axis=2)
+
+    def draw(ax: Axes) -> None:
+        drawn: Any = ax
+        for path, jumped in zip(np.swapaxes(paths, 0, 1), jumps.T, strict=True):
+            broken = np.insert(path, np.flatnonzero(jumped) + 1, np.nan, axis=0) if place.are_angles else path
+            drawn.plot(*broken.T, color=BLUE, linewidth=0.6, alpha=0.5)
+        solid = {"depthshade": False} if place.is_space else {}
+        drawn.scatter(*paths[-1].T, s=7, color=INK, linewidths=0, zorder=3, **solid)
+        if place.is_curve:
+            ax.set_xlabel("time $t$")
+            angle_axis(ax.yaxis) if place.are_angles else ax.set_ylabel(place.labels[0])
+        elif place.is_space:
+            bare(ax, place.coordinates)
+        else:
+            flat(ax, place)
+
+    return draw_on(ax, draw, three_dim=place.is_space)
 
 
 def spectrum(found: Spectrum, ax: Axes | None = None) -> Axes:

@@ -114,6 +114,41 @@ def test_trajectories_that_cannot_be_drawn_are_refused(draw, error, words):
         draw()
 
 
+@pytest.mark.parametrize(
+    ("steps", "labels"),
+    [
+        (RNG.normal(size=(6, 9, 1)), ("time $t$", "$x$")),
+        (RNG.normal(size=(6, 9, 2)), ("$x_1$", "$x_2$")),
+    ],
+    ids=["line", "plane"],
+)
+def test_tokens_are_drawn_by_their_paths_with_dots_where_they_end(steps, labels):
+    times, points = np.array([0.0, 2.0, 1.0, 3.0, 4.0, 5.0]), np.cumsum(steps, axis=0)
+    ax = af.TokenTrajectory(times=times, points=points).plot()
+    order = np.argsort(times)
+    with_time = np.concatenate([np.broadcast_to(times[:, None, None], (6, 9, 1)), points], axis=2)
+    shown = (with_time if steps.shape[2] == 1 else points)[order]
+    np.testing.assert_array_equal(np.moveaxis(curves(ax), 2, 0), shown)
+    np.testing.assert_array_equal(ax.collections[0].get_offsets(), shown[-1])
+    assert (ax.get_xlabel(), ax.get_ylabel()) == labels
+
+
+def test_the_path_of_a_token_breaks_where_its_angle_comes_round():
+    angles = np.array([[6.0, 1.0], [6.2, 1.2], [0.1, 1.4], [0.3, 1.6]])
+    ax = af.TokenTrajectory(times=[0, 1, 2, 3], points=np.stack([np.cos(angles), np.sin(angles)], axis=-1)).plot()
+    (over_time, broken), (_, whole) = curves(ax)
+    np.testing.assert_allclose(broken, [6.0, 6.2, np.nan, 0.1, 0.3], rtol=1e-12)
+    np.testing.assert_array_equal(np.isnan(over_time), np.isnan(broken))
+    np.testing.assert_allclose(whole, angles[:, 1], rtol=1e-12)
+
+
+@pytest.mark.parametrize(("points", "projection"), [(SPACE, "3d"), (np.hstack([CIRCLE, CIRCLE[::-1]]), None)])
+def test_tokens_in_space_and_on_the_torus_are_drawn_on_given_axes(points, projection):
+    given = axes(projection)
+    assert af.TokenTrajectory(times=[0.0], points=points[None]).plot(given) is given
+    assert len(given.collections[0].get_offsets()) == len(points)
+
+
 def spectrum():
     return af.Spectrum(
         np.array([1e-14, 0.5, 2.0]), lambda x: np.stack([0 * x[:, 0] + 1, x[:, 0], x[:, 0] ** 2], 1), 1e-9
