@@ -6,9 +6,6 @@ from importlib.metadata import version
 # the same bytes.
 PROMPT: dict[str, bool | int] = {"xla_cpu_use_fusion_emitters": False, "xla_cpu_parallel_codegen_split_count": 1}
 
-# Layers that a user's program compiles take a tenth less, and compiling no longer.
-WIDE: dict[str, bool | int] = {"xla_cpu_prefer_vector_width": 512}
-
 
 def is_known() -> bool:
     """Return whether this XLA knows these options: one that does not refuses the program, or ends the process."""

@@ -24,7 +24,7 @@ from attnflow.judge.rates import LimitFit, RateFit
 # The intervals of all rows that are read together are to hold together with 95 %. By Bonferroni's inequality each then
 # needs 1 - 5 % / rows. The number is declared, a bound for all the studies of a table, and not counted from what
 # happens to be run: a row has the same interval alone as in the whole table. Separate subjects have their own tables.
-ROWS_READ_TOGETHER = 500
+ROWS_READ_TOGETHER = 420
 FAMILY_CONFIDENCE = 1 - 0.05 / ROWS_READ_TOGETHER
 # Shares of a count, or their differences, are told from other numbers: of those one in 10^4 is so near to one.
 LARGEST_COUNT, ROUNDING = 100_000, 1e-14

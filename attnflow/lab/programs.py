@@ -10,7 +10,7 @@ from pathlib import Path
 
 import platformdirs
 
-from attnflow._xla import PROMPT, WIDE, is_known
+from attnflow._xla import PROMPT, is_known
 
 FOLDER, SECONDS = "JAX_COMPILATION_CACHE_DIR", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"
 WORTH_A_FILE = "0.1"  # seconds of compilation; reading takes some milliseconds
@@ -18,10 +18,10 @@ MOST_BYTES = 2**29  # that are kept: a quick run compiles 40 MB, all tests some 
 
 
 def compile_quickly() -> None:
-    """Tell XLA, before it is loaded, to compile faster and for wide vectors; what `XLA_FLAGS` says already stays."""
+    """Tell XLA, before it is loaded, to spend less time on compiling; what `XLA_FLAGS` says already stays."""
     flags = os.environ.get("XLA_FLAGS", "").split()
     given = {flag.split("=")[0] for flag in flags}
-    quick = {f"--{name}": str(choice).lower() for name, choice in (PROMPT | WIDE).items()}
+    quick = {f"--{name}": str(choice).lower() for name, choice in PROMPT.items()}
     if is_known():
         os.environ["XLA_FLAGS"] = " ".join(
             [*flags, *(f"{name}={choice}" for name, choice in quick.items() if name not in given)]

@@ -24,7 +24,7 @@ def identity(*values: float, margin: float = 0.25, **changes: object):
 
 
 def test_the_numbers_that_rule_verdicts_are_these() -> None:
-    assert abs(FAMILY_CONFIDENCE - (1 - 0.05 / 500)) < 1e-15
+    assert abs(FAMILY_CONFIDENCE - (1 - 0.05 / 420)) < 1e-15
     assert (MINIMUM_LEVELS, MINIMUM_NEIGHBOURS) == (4, 2.0)
     assert {name for name, kind in KINDS.items() if kind.is_ladder} == {"exponent", "constant"}
     assert [name for name, kind in KINDS.items() if kind.takes_logarithms] == ["exponent"]

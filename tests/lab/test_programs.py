@@ -65,7 +65,7 @@ def test_flags_for_xla_are_added_to_those_of_the_user(monkeypatch):
         compile_quickly()
         words = os.environ["XLA_FLAGS"].split()
         assert words[:2] == ["--xla_cpu_parallel_codegen_split_count=7", "--xla_other=1"]
-        assert words[2:] == ["--xla_cpu_use_fusion_emitters=false", "--xla_cpu_prefer_vector_width=512"]
+        assert words[2:] == ["--xla_cpu_use_fusion_emitters=false"]
 
 
 def test_a_version_of_xla_that_may_not_know_the_flags_is_told_nothing(monkeypatch):

@@ -36,7 +36,7 @@ LONG = (
     "noise",
     "noise_three",
 )
-LONG += ("budget",)  # which extrapolates many populations
+LONG += ("budget", "second_order")  # which extrapolate populations, and compile high derivatives
 LONG += ("particles", "sampled_spectrum", "stationary")
 LONG += ("boundary", "clusters", "curved", "new_metric")  # which compile for many manifolds
 LONG += ("graph_attention", "kernel_norms", "local_units", "pullbacks", "self_tuned")  # and for many costs

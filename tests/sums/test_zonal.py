@@ -230,7 +230,7 @@ def test_without_a_look_at_tails_the_tolerance_alone_is_met(monkeypatch):
     monkeypatch.setattr(zonal, "FIRST_DEGREE", 8)
     monkeypatch.setattr(zonal.Sharpness, "_first", lambda self, degree, powers: degree)
     assert careful < 1e-9
-    assert error() > 10 * careful
+    assert error() > 5 * careful  # of which nearly all is rounding, 1e-13
 
 
 @pytest.mark.parametrize("rtol", [1e-3, 1e-6])

@@ -58,7 +58,7 @@ def test_a_kink_at_the_minimiser_is_seen(scale, width, slope, kind, sign, power)
 def test_a_quartic_minimum_is_degenerate_and_an_angle_is_not_called_so():
     def faults(cost):
         def local(u):
-            return cost(u + 1e-6)  # where a search ends
+            return cost(u + 1e-7)  # where a search ends, nearer than the smallest step
 
         def found(zero):
             return faults_of(local, jax.hessian(local)(zero), jax.jacfwd(jax.hessian(local))(zero), extent=1.0)

@@ -19,7 +19,7 @@ def test_every_seed_is_a_dot_and_their_mean_has_its_interval():
     assert np.abs(own.get_xdata()).max() < 0.5
     verdict = judgement.verdict
     assert ends(ax) == [pytest.approx([verdict.low, verdict.measured, verdict.high])]
-    assert f"mean {verdict.measured:.3f}, 99.99 % interval" in legend_of(ax)
+    assert f"mean {verdict.measured:.3f}, 99.9881 % interval" in legend_of(ax)
     assert named(ax, "at least 0.1").get_ydata() == [0.1, 0.1]
 
 
