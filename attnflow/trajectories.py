@@ -11,7 +11,7 @@ import numpy as np
 
 from attnflow._checks import check_finite, check_points, check_times
 from attnflow._drawing import drawing
-from attnflow._words import in_brief
+from attnflow._words import TOLD_SINGLY
 from attnflow.errors import ConfigError, DataError
 
 
@@ -210,7 +210,10 @@ class Spectrum(NamedTuple):
     solver_error: float
 
     def __repr__(self) -> str:
-        return f"Spectrum({in_brief(self.eigenvalues)}, solver_error={self.solver_error:.2g})"
+        shown = [f"{value:.6g}" for value in self.eigenvalues[:TOLD_SINGLY]]
+        count = len(self.eigenvalues)
+        shown += [f"...: {count}"] if count > TOLD_SINGLY else []
+        return f"Spectrum([{', '.join(shown)}], solver_error={self.solver_error:.2g})"
 
     def plot(self, ax: Any = None) -> Any:
         """Draw the eigenvalues over their number, with the declared error, and return the axes.

@@ -220,5 +220,10 @@ def test_classes_of_a_user_are_told_by_what_they_hold():
     assert repr(Tilted(0.5)) == "Tilted(strength=0.5)"
 
 
+def test_of_many_eigenvalues_the_smallest_are_told():
+    found = af.Spectrum(np.arange(9.0), lambda points: points, 1e-9)
+    assert repr(found) == "Spectrum([0, 1, 2, 3, 4, 5, ...: 9], solver_error=1e-09)"
+
+
 def test_measured_numbers_have_four_digits():
     assert "neighbours=0.1235, own_key=0.1235" in repr(Regime(*[0.123456] * len(Regime._fields)))

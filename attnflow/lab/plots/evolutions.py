@@ -119,14 +119,12 @@ def spectrum(found: Spectrum, ax: Axes | None = None) -> Axes:
     values, error = found.eigenvalues, float(found.solver_error)
 
     def draw(ax: Axes) -> None:
-        label = rf"$\lambda_k$, error at most {number(error, digits=2)}"
         ax.errorbar(
             np.arange(len(values)), values, yerr=error, color=BLUE, linestyle="none", marker="o", markersize=4.5,
-            capsize=2.5, elinewidth=0.9, label=label,
+            capsize=2.5, elinewidth=0.9,
         )  # fmt: skip
-        ax.set(xlabel="$k$", ylabel=r"eigenvalue $\lambda_k$")
+        ax.set(xlabel="$k$", ylabel=r"eigenvalue $\lambda_k$", title=f"error at most {number(error, digits=2)}")
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-        ax.legend()
 
     return draw_on(ax, draw)
 
