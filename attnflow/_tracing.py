@@ -12,6 +12,7 @@ import numpy as np
 from jax.tree_util import GetAttrKey, Partial
 
 from attnflow._values import comparable
+from attnflow._words import briefly
 
 _KNOWN = (np.ndarray, float, int, type(None))
 
@@ -27,6 +28,8 @@ class Traceable:
     def __new__(cls, *_: Any, **__: Any) -> Self:
         _register(cls)  # type: ignore[arg-type]
         return super().__new__(cls)
+
+    __repr__ = briefly
 
 
 @functools.cache

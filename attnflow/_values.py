@@ -6,6 +6,8 @@ import dataclasses
 import functools
 from typing import Any, TypeVar, dataclass_transform
 
+from attnflow._words import briefly
+
 T = TypeVar("T")
 
 
@@ -14,13 +16,21 @@ def static() -> Any:
     return dataclasses.field(metadata={"static": True})
 
 
-@dataclass_transform(frozen_default=True, field_specifiers=(static,))
+def derived(*, static: bool = False) -> Any:
+    """Return a field that the constructor finds from what it is given, and that is not told."""
+    return dataclasses.field(repr=False, metadata={"static": True} if static else None)
+
+
+@dataclass_transform(frozen_default=True, field_specifiers=(static, derived))
 def value(cls: type[T]) -> type[T]:
     """Declare a frozen dataclass whose values are equal if their fields are; arrays only if they are the same object.
 
+    They are told briefly, unless the class says how itself; a `__repr__` that it inherits it must name once more.
     A constructor may check and derive all it likes; it sets the fields by `freeze`.
     """
-    cls = dataclasses.dataclass(frozen=True, eq=False)(cls)
+    cls = dataclasses.dataclass(frozen=True, eq=False, repr=False)(cls)
+    if "__repr__" not in vars(cls):
+        cls.__repr__ = briefly  # type: ignore[method-assign]
     cls.__eq__, cls.__hash__ = _equal, _hash  # type: ignore[assignment, method-assign]
     return cls
 

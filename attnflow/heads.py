@@ -11,6 +11,7 @@ import numpy as np
 from attnflow._checks import check_finite
 from attnflow._tracing import is_traced
 from attnflow._values import freeze, value
+from attnflow._words import in_brief
 from attnflow.attention import Attending, Attention
 from attnflow.errors import ConfigError, DataError
 from attnflow.masks.base import Mask
@@ -84,7 +85,7 @@ class MultiHead(Attending):
         freeze(self, heads=tuple(heads), output=matrices)
 
     def __repr__(self) -> str:
-        return f"MultiHead([{', '.join(map(repr, self.heads))}], {self.channels} components)"
+        return f"MultiHead({in_brief(list(self.heads))}, {self.channels} components)"
 
     @property
     def rows(self) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 from attnflow._checks import check_finite, check_rows
 from attnflow._tracing import is_known, is_traced, primal
 from attnflow._values import freeze
+from attnflow._words import in_brief
 from attnflow.errors import DataError
 from attnflow.trajectories import Trajectory
 
@@ -52,6 +53,10 @@ class DiscreteMeasure:
             freeze(self, points=jnp.asarray(points), weights=jnp.asarray(weights))
             return
         freeze(self, points=_frozen(points), weights=_frozen(weights))
+
+    def __repr__(self) -> str:
+        count, dim = self.points.shape
+        return f"DiscreteMeasure({count} points in R^{dim}, weights={in_brief(self.weights)})"
 
     def __len__(self) -> int:
         return len(self.points)

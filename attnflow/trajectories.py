@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from attnflow._checks import check_finite, check_points, check_times
+from attnflow._drawing import drawing
+from attnflow._words import TOLD_SINGLY
 from attnflow.errors import ConfigError, DataError
 
 
@@ -65,6 +68,49 @@ class Trajectory:
         return (
             f"Trajectory({in_words(self.times)}, {what}, solver_error={self.solver_error:.2g}, method={self.method!r})"
         )
+
+    def plot(self, ax: Any = None, times: object = None) -> Any:
+        """Draw the values: on a line or the unit circle as curves, elsewhere as points coloured by them at one time.
+
+        On the flat torus T^2 the points are drawn over their two angles, in R^2 and R^3 where they are; in space those
+        beyond the middle are faint.
+
+        Args:
+            ax: axes of matplotlib, in R^3 of three dimensions; new ones in a figure of their own, `.figure`, unless
+                given.
+            times: which of the times t_k, one or, of curves, several; all curves and the last colours unless given.
+
+        Returns:
+            The axes.
+
+        Raises:
+            ConfigError: if a time is none of them, there are several where one is drawn, or `ax` is something else.
+            DataError: if the values are vectors, or the points in other spaces.
+
+        Example:
+            >>> import attnflow as af
+            >>> flow = af.Trajectory(times=[0.0, 0.5], points=[[0.0], [1.0], [3.0]], values=[[1, 4, 1], [2, 3, 1.5]])
+            >>> len(flow.plot().lines)
+            2
+        """
+        return drawing("evolutions").trajectory(self, ax, times=times)
+
+    def animate(self, path: str | Path, beside: Trajectory | None = None) -> Path:
+        """Write a film of the values, one frame for each time, and return its path.
+
+        These are drawn as dots; beside them is the continuum, on a line or the unit circle as a curve, elsewhere in a
+        panel of its own: `particles.animate("flow.gif", beside=limit)`.
+
+        Args:
+            path: where to write, ".gif", or ".mp4" where ffmpeg is there.
+            beside: at the same times, at points of its own.
+
+        Raises:
+            ConfigError: if the ending is another, or ffmpeg is missing.
+            DataError: if the times differ, values are vectors, or points cannot be drawn.
+        """
+        film: Path = drawing("animation").animate(path, particles=self, continuum=beside)
+        return film
 
 
 class Merging(NamedTuple):
@@ -133,6 +179,22 @@ class TokenTrajectory:
         error = f"solver_error={self.solver_error:.2g}, method={self.method!r}"
         return f"TokenTrajectory({in_words(self.times)}, {what}{merged}, {error})"
 
+    def plot(self, ax: Any = None) -> Any:
+        """Draw the paths of the tokens, and dots where they end; return the axes.
+
+        On a line and on the unit circle the coordinate or the angle is drawn over time, on the flat torus T^2, in R^2
+        and in R^3 the tokens run where they are.
+
+        Args:
+            ax: axes of matplotlib, in R^3 of three dimensions; new ones in a figure of their own, `.figure`, unless
+                given.
+
+        Raises:
+            ConfigError: if `ax` is something else.
+            DataError: if tokens are in other spaces.
+        """
+        return drawing("evolutions").tokens(self, ax)
+
 
 class Spectrum(NamedTuple):
     """The k smallest eigenvalues, with multiplicity, and their eigenfunctions.
@@ -146,6 +208,46 @@ class Spectrum(NamedTuple):
     eigenvalues: np.ndarray
     eigenfunctions: Callable[[np.ndarray], np.ndarray]
     solver_error: float
+
+    def __repr__(self) -> str:
+        shown = [f"{value:.6g}" for value in self.eigenvalues[:TOLD_SINGLY]]
+        count = len(self.eigenvalues)
+        shown += [f"...: {count}"] if count > TOLD_SINGLY else []
+        return f"Spectrum([{', '.join(shown)}], solver_error={self.solver_error:.2g})"
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draw the eigenvalues over their number, with the declared error, and return the axes.
+
+        Args:
+            ax: axes of matplotlib; new ones in a figure of their own, `.figure`, unless given.
+
+        Example:
+            >>> import numpy as np, attnflow as af
+            >>> found = af.Spectrum(np.array([0.0, 0.5, 0.5]), lambda points: np.ones((len(points), 3)), 1e-9)
+            >>> found
+            Spectrum([0, 0.5, 0.5], solver_error=1e-09)
+            >>> found.plot().get_xlabel()
+            '$k$'
+        """
+        return drawing("evolutions").spectrum(self, ax)
+
+    def plot_functions(self, at: object, ax: Any = None, which: int | None = None) -> Any:
+        """Draw eigenfunctions: on a line or the unit circle as curves, elsewhere one, as points coloured by it.
+
+        Args:
+            at: points (Q, D), as many as make a picture.
+            ax: axes of matplotlib, in R^3 of three dimensions; new ones unless given.
+            which: k, the number of one, from 0 on; all curves, and elsewhere 1, the first that is not constant, unless
+                given.
+
+        Returns:
+            The axes.
+
+        Raises:
+            ConfigError: if there is no such eigenfunction, or `ax` is something else.
+            DataError: if points cannot be drawn.
+        """
+        return drawing("evolutions").eigenfunctions(self, at, ax, which=which)
 
 
 def count_layers(times: object, step: float, *, name: str = "bandwidth") -> np.ndarray:

@@ -12,6 +12,7 @@ ORDER = [
     *[
         "errors",
         "_face",
+        "_words",
         "_checks",
         "_values",
         "_tracing",
@@ -22,6 +23,7 @@ ORDER = [
         "_programs",
         "_lifting",
         "_optional",
+        "_drawing",
         "_extrapolation",
     ],
     *[
@@ -39,13 +41,15 @@ ORDER = [
     *["judge", "lab", "learn", "_parsing", "cli", "__main__"],
 ]
 WINGS = {"sums", "equations"}
-JUDGE_MAY_IMPORT = {"errors", "_checks", "_values", "judge"}
+JUDGE_MAY_IMPORT = {"errors", "_words", "_checks", "_values", "_drawing", "judge"}
 WITHOUT_JAX = {
     "errors",
     "_face",
+    "_words",
     "_checks",
     "_values",
     "_xla",
+    "_drawing",
     "_extrapolation",
     "trajectories",
     "integrators",

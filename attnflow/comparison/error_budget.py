@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-LEAST_DRAWN = 0.1  # of the smallest part: where the scale begins, for bars and intervals that reach zero
+from attnflow._drawing import drawing
 
 
 @dataclass(frozen=True)
@@ -76,31 +75,16 @@ class ErrorBudget:
         verdict = "it closes" if self.closes else f"it does not close: {'; '.join(self.gaps)}"
         return "\n".join([head, columns, *map(str, (*self.parts, self.together, self.total)), verdict])
 
-    def plot(self, ax: Axes | None = None) -> Axes:
+    def plot(self, ax: Any = None) -> Any:
         """Draw the parts as bars on a logarithmic scale, with their intervals, and the total beside them.
 
         Args:
-            ax: axes of matplotlib; new ones unless given.
+            ax: axes of matplotlib; new ones in a figure of their own, `.figure`, unless given.
 
         Returns:
             The axes.
+
+        Raises:
+            ConfigError: if `ax` is something else.
         """
-        if ax is None:
-            ax = Figure(figsize=(5.0, 2.8), layout="constrained").subplots()
-        rows = [*self.parts, self.together, self.total]
-        places = np.arange(len(rows))[::-1]
-        lowest = LEAST_DRAWN * min(part.high for part in rows if part.high > 0)
-        values = np.array([max(part.value, lowest) for part in rows])
-        ends = np.array([[max(part.low, lowest), max(part.high, lowest)] for part in rows])
-        colours = ["#8DB9D6"] * len(self.parts) + ["#0072B2", "#D55E00"]
-        ax.barh(places, values, color=colours, height=0.7)
-        ax.hlines(places, ends[:, 0], ends[:, 1], color="#1A1A1A", linewidth=1.0)
-        expected = np.array([part.expected for part in rows])
-        known = expected > 0
-        ax.plot(expected[known], places[known], "|", color="#1A1A1A", markersize=11, label="expected or declared")
-        if known.any():
-            ax.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), frameon=False, borderpad=0.0)
-        ax.set_yticks(places, [part.name for part in rows])
-        ax.set(xscale="log", xlim=(lowest, 3 * ends.max()), xlabel=f"root mean square error of {self.what}")
-        ax.set_title("closes" if self.closes else "does not close", loc="left")
-        return ax
+        return drawing("predictions").error_budget(self, ax)

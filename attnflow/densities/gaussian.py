@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from attnflow._checks import check_finite
-from attnflow._values import freeze, static, value
+from attnflow._values import derived, freeze, value
 from attnflow.densities.base import Density
 from attnflow.densities.sampling import DRAW_BLOCK
 from attnflow.errors import ConfigError
@@ -38,11 +38,11 @@ class Gaussian(Density):
         (4, 1)
     """
 
-    manifold: EuclideanSpace = static()
+    manifold: EuclideanSpace = derived(static=True)
     mean: np.ndarray
     covariance: np.ndarray
-    precision: np.ndarray
-    log_normalizer: float
+    precision: np.ndarray = derived()
+    log_normalizer: float = derived()
 
     def __init__(self, mean: object, covariance: object) -> None:
         mu = np.atleast_1d(check_finite(mean, "mean"))

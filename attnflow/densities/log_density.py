@@ -9,7 +9,7 @@ import numpy as np
 from jax.tree_util import Partial
 
 from attnflow._programs import at_point
-from attnflow._values import freeze, static, value
+from attnflow._values import derived, freeze, static, value
 from attnflow.densities.base import Density
 from attnflow.densities.integration import integrate
 from attnflow.densities.sampling import draw
@@ -51,8 +51,8 @@ class LogDensity(Density):
 
     manifold: Manifold = static()
     log_weight: Partial
-    log_normalizer: float
-    log_bound: float
+    log_normalizer: float = derived()
+    log_bound: float = derived()
 
     def __init__(self, manifold: Manifold, log_weight: Callable) -> None:
         if not check_manifold(manifold).is_compact:

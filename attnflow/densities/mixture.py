@@ -10,6 +10,7 @@ import numpy as np
 
 from attnflow._checks import check_finite
 from attnflow._values import freeze, static, value
+from attnflow._words import in_brief
 from attnflow.densities.base import Density, check_density
 from attnflow.densities.sampling import DRAW_BLOCK
 from attnflow.errors import ConfigError
@@ -57,6 +58,9 @@ class Mixture(Density):
                 "densities of weight zero."
             )
         freeze(self, manifold=manifold, densities=parts, log_weights=np.log(shares / shares.sum()))
+
+    def __repr__(self) -> str:
+        return f"Mixture({in_brief(list(self.densities))}, weights={in_brief(np.exp(self.log_weights))})"
 
     def log_density(self, x: jax.Array) -> jax.Array:
         parts = jnp.stack([density.log_density(x) for density in self.densities])

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.special import ive
 
 from attnflow._checks import check_finite, check_positive
-from attnflow._values import freeze, static, value
+from attnflow._values import derived, freeze, static, value
 from attnflow.densities.base import Density
 from attnflow.densities.sampling import DRAW_BLOCK, draw
 from attnflow.errors import ConfigError, PrecisionError
@@ -47,8 +47,8 @@ class VonMisesFisher(Density):
     manifold: Sphere = static()
     mean_direction: np.ndarray
     concentration: float
-    log_normalizer: float
-    log_peak: float
+    log_normalizer: float = derived()
+    log_peak: float = derived()
 
     def __init__(self, manifold: Sphere, *, mean_direction: object, concentration: float) -> None:
         if not isinstance(manifold, Sphere):

@@ -91,6 +91,9 @@ class DriftDiffusion(Diffusion):
         chosen = choose_discretization(discretization, density=density)
         self._solver_or_none = None if chosen is None else chosen.solver(self._expansion, density, rtol=self.rtol)
 
+    def __repr__(self) -> str:
+        return f"DriftDiffusion({self.attention!r}, {self.density!r})"
+
     def __reduce__(self) -> tuple:
         """Return how to make the solver anew: its matrices are not pickled."""
         return _remake, (self.attention, self.density, self.rtol, self._discretization)

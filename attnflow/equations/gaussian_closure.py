@@ -26,6 +26,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from attnflow._checks import check_finite, check_flag, check_times, check_tolerance, check_value
+from attnflow._words import in_brief
 from attnflow.attention import Attending, Attention, check_attention
 from attnflow.equations.blow_up import Course, integrate
 from attnflow.equations.gaussian_trajectory import GaussianTrajectory
@@ -106,7 +107,7 @@ class GaussianClosure:
 
     def __repr__(self) -> str:
         centred = ", centred=True" if self.centred else ""
-        return f"GaussianClosure({self.attention!r}, value={self.value.tolist()}{centred})"
+        return f"GaussianClosure({self.attention!r}, value={in_brief(self.value)}{centred})"
 
     def evolve(self, *, mean: Any, covariance: Any, times: Any) -> GaussianTrajectory:
         """Return the mean and the covariance at times t >= 0.

@@ -105,6 +105,9 @@ class HeadsDiffusion(Diffusion):
         self._expansions: list[Expansion] = [LaplaceExpansion(head, density, at_query=True) for head in attention.heads]
         self._solvers: dict[tuple[float, ...], Solver] = {}
 
+    def __repr__(self) -> str:
+        return f"DriftDiffusion({self.attention!r}, {self.density!r})"
+
     def __reduce__(self) -> tuple:
         """Return how to make it anew: matrices of solvers are not pickled."""
         made = functools.partial(HeadsDiffusion, rtol=self.rtol, discretization=self._discretization)

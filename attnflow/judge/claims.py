@@ -74,6 +74,10 @@ class Claim(Prediction):
     truth_margin: float | None = None
     measures: tuple[str, ...] | None = None
 
+    def __repr__(self) -> str:
+        what = f"{self.kind} of {self.quantity} in {self.size}"
+        return f"Claim({self.id!r}, {what}, predicted {self.predicted:.6g} +- {self.margin:.3g})"
+
     def __post_init__(self) -> None:
         kind = KINDS[check_choice(self.kind, "kind", KINDS)]
         for name in ("id", "source", "statement", "quantity", "size", "hypotheses"):

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from attnflow._words import briefly
+
 
 @dataclass(frozen=True, eq=False)
 class Level:
@@ -29,6 +31,8 @@ class Level:
     ess: float | None = None
     solver_error: float | None = None
     failed: str | None = None
+
+    __repr__ = briefly
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "values", np.asarray(self.values, dtype=np.float64))

@@ -6,11 +6,13 @@ they rise (a number of points).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from attnflow._checks import check_choice, check_finite, check_positive
+from attnflow._drawing import drawing
 from attnflow.errors import ConfigError, DataError
 from attnflow.judge.intervals import extrapolation_error, jackknife, seed_interval
 
@@ -31,6 +33,8 @@ class RateFit:
         constant: the fitted c.
         correction_power: the power q.
         orientation: d log h / d log size: 1 if sizes fall, -1 if they rise.
+        sizes, errors: what was fitted, as it was given, the dropped levels included.
+        confidence: level of the interval.
     """
 
     rate: float
@@ -43,6 +47,38 @@ class RateFit:
     constant: float
     correction_power: float
     orientation: int
+    sizes: np.ndarray
+    errors: np.ndarray
+    confidence: float
+
+    def __repr__(self) -> str:
+        dropped = f", {len(self.dropped)} of them dropped" if self.dropped else ""
+        level = "asymptotic" if self.asymptotic else "not yet asymptotic"
+        return (
+            f"RateFit({self.rate:.6g} in [{self.low:.6g}, {self.high:.6g}] at {100 * self.confidence:g} %, "
+            f"{len(self.sizes)} levels{dropped}, {level})"
+        )
+
+    def plot(self, ax: Any = None, predicted: float | None = None) -> Any:
+        """Draw the levels, the fit with its interval, and a predicted slope beside it, on logarithmic axes.
+
+        The slope and its interval, shaded, and the predicted slope go through the finest level of the fit.
+
+        Args:
+            ax: axes of matplotlib; new ones in a figure of their own, `.figure`, unless given.
+            predicted: d log error / d log size; none is drawn unless given.
+
+        Returns:
+            The axes.
+
+        Example:
+            >>> import attnflow as af
+            >>> fit = af.fit_rate([8, 16, 32, 64], [8**-2, 16**-2, 32**-2, 64**-2])
+            >>> ax = fit.plot(predicted=-2)
+            >>> ax.get_xscale(), ax.get_yscale()
+            ('log', 'log')
+        """
+        return drawing("fits").rate_fit(self, ax, predicted=predicted)
 
     def curve(self, sizes: object) -> np.ndarray:
         """Return the fitted errors e = exp(c + r log h + d h^q) at any sizes.
@@ -74,6 +110,9 @@ class LimitFit:
         correction_power: the power q.
         orientation: d log h / d log size: 1 if sizes fall, -1 if they rise.
         weights: w of the levels, L = sum_l w_l value_l; they sum to one, and some are negative.
+        sizes, values: what was fitted, as it was given.
+        confidence: level of the interval.
+        statistic: the summary over seeds that has the limit.
     """
 
     limit: float
@@ -83,6 +122,28 @@ class LimitFit:
     correction_power: float
     orientation: int
     weights: tuple[float, ...]
+    sizes: np.ndarray = field(compare=False)
+    values: np.ndarray = field(compare=False)
+    confidence: float
+    statistic: str
+
+    def __repr__(self) -> str:
+        return (
+            f"LimitFit({self.limit:.6g} in [{self.low:.6g}, {self.high:.6g}] at {100 * self.confidence:g} %, "
+            f"{len(self.sizes)} levels)"
+        )
+
+    def plot(self, ax: Any = None, predicted: float | None = None) -> Any:
+        """Draw the levels, the fit, its limit with the interval, and a predicted limit beside it.
+
+        Args:
+            ax: axes of matplotlib; new ones in a figure of their own, `.figure`, unless given.
+            predicted: the limit; none is drawn unless given.
+
+        Returns:
+            The axes.
+        """
+        return drawing("fits").limit_fit(self, ax, predicted=predicted)
 
     def curve(self, sizes: object) -> np.ndarray:
         """Return the fitted values L + d h^q at any sizes.
@@ -145,6 +206,7 @@ def fit_rate(
     if (measured < 0).any():
         raise DataError(f"`errors` must be positive, got {measured.min():.3g}. Pass norms or absolute values.")
     rms = _root_mean_square(measured)
+    given: dict[str, Any] = {"sizes": size, "errors": measured, "confidence": confidence}
     used = rms >= _check_floor(floor, size)
     dropped = tuple(map(int, np.flatnonzero(~used)))
     size, measured, rms = size[used], measured[used], rms[used]
@@ -176,6 +238,7 @@ def fit_rate(
         constant=level - slope * float(np.log(h[0])),
         correction_power=power,
         orientation=orientation,
+        **given,
     )
 
 
@@ -229,7 +292,8 @@ def fit_limit(
         d, _ = seed_interval(measured, statistic=statistic, weights=solve[1], confidence=confidence)
     return LimitFit(
         limit=limit, low=limit - half_width, high=limit + half_width, correction=d / float(h[0]) ** power,
-        correction_power=power, orientation=orientation, weights=tuple(map(float, solve[0])),
+        correction_power=power, orientation=orientation, weights=tuple(map(float, solve[0])), sizes=size,
+        values=measured, confidence=confidence, statistic=statistic,
     )  # fmt: skip
 
 

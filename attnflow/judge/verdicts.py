@@ -73,6 +73,12 @@ class Verdict:
     truth_margin: float | None = None
     gap: str | None = None
 
+    def __repr__(self) -> str:
+        measured = "nothing measured" if self.measured is None else f"measured {self.measured:.6g}"
+        ends = "" if self.low is None or self.high is None else f" in [{self.low:.6g}, {self.high:.6g}]"
+        predicted = f"predicted {self.predicted:.6g} +- {self.margin:.3g}"
+        return f"Verdict({self.id!r}, {self.verdict}: {measured}{ends}, {predicted}, {self.levels} levels)"
+
     def row(self) -> dict[str, object]:
         """Return the fields as JSON values: null for what is absent or not finite."""
         return {
@@ -128,6 +134,9 @@ class Judgement:
     levels: tuple[Level, ...]
     verdict: Verdict
     fit: RateFit | LimitFit | None
+
+    def __repr__(self) -> str:
+        return f"Judgement({self.verdict!r})"
 
 
 def judge(claim: Claim, levels: Sequence[Level], *, confidence: float = FAMILY_CONFIDENCE) -> Verdict:

@@ -117,6 +117,10 @@ class Study:
         for name, value in (plain | {"figures": tuple(self.figures)}).items():
             object.__setattr__(self, name, value)
 
+    def __repr__(self) -> str:
+        seeds = "deterministic" if self.deterministic else f"{self.seeds} seeds"
+        return f"Study({self.name!r}, {len(self.ladder)} cases, {seeds}, {len(self.all_claims)} claims)"
+
     @property
     def deterministic(self) -> bool:
         """Whether nothing in the study is random: it has one seed."""

@@ -14,6 +14,7 @@ from jax.tree_util import Partial
 from sklearn.cluster import KMeans
 
 from attnflow._checks import check_integer, check_points, check_tolerance
+from attnflow._words import briefly
 from attnflow.attention import Attention
 from attnflow.equations.expansions.geodesics import check_rays, shoot
 from attnflow.errors import ConfigError, DataError
@@ -41,6 +42,9 @@ class Clusters(NamedTuple):
 
     number: int
     labels: np.ndarray
+
+    def __repr__(self) -> str:
+        return briefly(self)
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.mixture import GaussianMixture
 
 from attnflow._checks import check_integer
+from attnflow._words import to_four_digits
 from attnflow.attention import Attention
 from attnflow.densities.gaussian import Gaussian
 from attnflow.densities.mixture import Mixture
@@ -40,6 +41,9 @@ class DiffusionFit(NamedTuple):
     nearer: float
     size: float
     reason: str
+
+    def __repr__(self) -> str:
+        return to_four_digits(self)
 
 
 def compare_with_diffusion(

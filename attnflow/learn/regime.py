@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from attnflow._checks import check_finite, check_points
+from attnflow._words import to_four_digits
 from attnflow.errors import DataError
 
 OWN_KEY = 0.9  # share of rows whose largest weight is the token's own; on a sphere with a dot product it is 1
@@ -43,6 +44,9 @@ class Regime(NamedTuple):
     cost: float
     potential: float
     circulation: float
+
+    def __repr__(self) -> str:
+        return to_four_digits(self)
 
     @property
     def is_local(self) -> bool:

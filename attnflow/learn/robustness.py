@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from attnflow._checks import check_choice, check_integer
+from attnflow._words import briefly
 from attnflow.errors import ConfigError
 
 Network = Callable[[jax.Array], jax.Array]
@@ -30,6 +31,9 @@ class LocalLipschitz(NamedTuple):
 
     own: jax.Array
     whole: jax.Array
+
+    def __repr__(self) -> str:
+        return briefly(self)
 
 
 def accuracy(network: Network, tokens: jax.Array, labels: jax.Array, *, where: jax.Array | None = None) -> jax.Array:

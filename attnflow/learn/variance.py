@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from attnflow._checks import check_finite, check_integer
+from attnflow._words import to_four_digits
 from attnflow.errors import DataError
 
 NOTHING_LEARNED = 0.01  # relative distance from the loss of guessing within which nothing was learned
@@ -34,6 +35,9 @@ class VarianceSplit(NamedTuple):
     collapsed: float
     others: float
     share: float
+
+    def __repr__(self) -> str:
+        return to_four_digits(self)
 
 
 def split_variance(values: object, collapsed: object) -> VarianceSplit:

@@ -12,6 +12,7 @@ import numpy as np
 from attnflow._checks import check_real
 from attnflow._tracing import Traceable, is_known, is_traced, primal
 from attnflow._values import freeze, static, value
+from attnflow._words import in_brief
 from attnflow.errors import DataError
 
 
@@ -154,6 +155,9 @@ class Sum(PseudoMetric):
     first: PseudoMetric
     second: PseudoMetric
 
+    def __repr__(self) -> str:
+        return f"{self.first!r} + {self.second!r}"
+
     @property
     def vanishes_on_diagonal(self) -> bool:  # type: ignore[override]
         return self.first.vanishes_on_diagonal and self.second.vanishes_on_diagonal
@@ -229,6 +233,10 @@ class Scaled(PseudoMetric):
     pseudometric: PseudoMetric
     scale: Any
     is_positive: bool = static()
+
+    def __repr__(self) -> str:
+        inner = f"({self.pseudometric!r})" if isinstance(self.pseudometric, Sum) else repr(self.pseudometric)
+        return f"{in_brief(self.scale)} * {inner}"
 
     def __init__(self, pseudometric: PseudoMetric, scale: Any) -> None:
         known = is_known(scale)

@@ -18,6 +18,7 @@ from attnflow._lifting import evaluate_compiled, shown
 from attnflow._programs import at_point, name_of
 from attnflow._tracing import is_traced
 from attnflow._values import freeze, value
+from attnflow._words import in_brief
 from attnflow.densities.base import Density, check_density
 from attnflow.errors import ConfigError, DataError
 from attnflow.pseudometrics.base import Mapped, PseudoMetric
@@ -195,6 +196,9 @@ class _OfNeighbours(InLocalUnits):
 
     points: np.ndarray
     k: int
+
+    def __repr__(self) -> str:
+        return f"SelfTuned.of_neighbours({in_brief(self.points)}, k={self.k})"
 
     @property
     def ambient_dim(self) -> int:  # type: ignore[override]

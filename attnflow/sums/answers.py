@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from attnflow.densities.base import Density
+from attnflow.errors import ConvergenceError
 from attnflow.manifolds.base import Manifold
 from attnflow.sums.layers import Layers
 from attnflow.sums.operators.base import RowOperator
@@ -24,6 +26,15 @@ class Answer(NamedTuple):
     size: float
     roundings: float = 1.0
     outside: float = 0.0  # a bound on what comes from beyond the nodes
+
+    def require_inside(self, tolerance: float, density: Density) -> None:
+        """Raise ConvergenceError if more than so much comes from where a density has no nodes."""
+        if not self.outside <= tolerance:
+            raise ConvergenceError(
+                f"an answer hangs on where {type(density).__name__} has no nodes: beyond 12 deviations, where its "
+                f"mass is below 1e-32, lie contributions of about {self.outside:.2g}. Ask nearer to its "
+                "mean, or for an f that grows less."
+            )
 
 
 class Work(NamedTuple):

@@ -91,6 +91,9 @@ class PopulationAttention:
         self._operators: dict[int, RowOperator] = {}
         self._look()
 
+    def __repr__(self) -> str:
+        return f"PopulationAttention({self.attention!r}, {self.density!r})"
+
     def _look(self) -> None:
         heads, density = self.attention.heads, self.density
         self._sharpness = [Sharpness(head, density, rtol=self.rtol) for head in heads]
@@ -305,7 +308,8 @@ class PopulationAttention:
                 answer, rough = compute(fine), compute(coarse)
             difference = float(np.abs(answer.values - rough.values).max())
             found, rounding = float(np.abs(answer.values).max()), answer.size * answer.roundings
-            self._require_inside(answer, found)
+            allowed = self.rtol * found + 1e3 * ROUND_OFF * answer.size * answer.roundings
+            answer.require_inside(allowed, self.density)
             agree = difference <= self.rtol * found + 10 * ROUND_OFF * rounding < math.inf
             if agree and fine.holds(self.rtol):
                 self._degree = degree
@@ -365,14 +369,6 @@ class PopulationAttention:
                 "larger bandwidth.",
                 RuntimeWarning,
                 stacklevel=5,
-            )
-
-    def _require_inside(self, answer: Answer, found: float) -> None:
-        if not answer.outside <= self.rtol * found + 1e3 * ROUND_OFF * answer.size * answer.roundings:
-            raise ConvergenceError(
-                f"an answer hangs on where {type(self.density).__name__} has no nodes: beyond 12 deviations, where its "
-                f"mass is below 1e-32, lie contributions of about {answer.outside:.2g}. Ask nearer to its "
-                "mean, or for an f that grows less."
             )
 
     def _settled_degree(self, nodes: int) -> int:

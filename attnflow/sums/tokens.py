@@ -6,6 +6,7 @@ import numpy as np
 
 from attnflow._checks import check_flag, check_tolerance, check_value
 from attnflow._tracing import is_traced
+from attnflow._words import in_brief
 from attnflow.attention import Attending, check_attention
 from attnflow.errors import ConfigError, DataError
 from attnflow.integrators.adaptive import Adaptive
@@ -72,7 +73,7 @@ class TokenFlow:
             self._check_dim(manifold.ambient_dim)
 
     def __repr__(self) -> str:
-        words = [repr(self.attention), f"value={self.value.tolist()}"]
+        words = [repr(self.attention), f"value={in_brief(self.value)}"]
         words += [] if self.manifold is None else [f"manifold={self.manifold!r}"]
         words += ["centred=True"] if self.centred else []
         return f"TokenFlow({', '.join(words)})"

@@ -6,7 +6,8 @@ import dataclasses
 from typing import Any, NamedTuple
 
 import numpy as np
-from matplotlib.figure import Figure
+
+from attnflow._drawing import drawing
 
 
 class Prediction(NamedTuple):
@@ -80,23 +81,15 @@ class BandwidthSuggestion:
         )
 
     def plot(self, ax: Any = None) -> Any:
-        """Draw the predicted error, the bias and the noise against the bandwidth, the choice marked; return the ax.
+        """Draw the predicted error, the bias and the noise against the bandwidth, the choice marked; return the axes.
 
         Args:
-            ax: where to draw, axes of matplotlib; a new figure unless given.
+            ax: axes of matplotlib; new ones in a figure of their own, `.figure`, unless given.
+
+        Raises:
+            ConfigError: if `ax` is something else.
         """
-        if ax is None:
-            ax = Figure(figsize=(4.5, 3.2), layout="constrained").subplots()
-        columns = np.array(self.predictions).T
-        for row, name, style in ((1, "predicted error", "-"), (2, "bias", "--"), (3, "noise", ":")):
-            positive = columns[row] > 0
-            ax.loglog(columns[0][positive], columns[row][positive], style, marker=".", label=name)
-        ax.plot([self.bandwidth], [self.predicted_error], "o", fillstyle="none", markersize=10, color="black")
-        ax.set_xlabel(r"bandwidth $\varepsilon$")
-        ax.set_ylabel(f"error of the {self.target}, root mean square")
-        ax.set_title(rf"$N = {self.count}$: $\varepsilon = {self.bandwidth:.3g}$")
-        ax.legend()
-        return ax
+        return drawing("predictions").bandwidth_suggestion(self, ax)
 
 
 def root_mean_square(squares: np.ndarray, weights: np.ndarray) -> float:

@@ -13,7 +13,10 @@ from attnflow.equations.expansions.minimizers import SAME_POINT, TIE, Candidates
 from attnflow.equations.expansions.refusals import REGULAR, Refusal
 from attnflow.errors import ConfigError
 from attnflow.manifolds.base import Manifold
+from attnflow.pseudometrics.base import PseudoMetric
+from attnflow.pseudometrics.scrutiny import low_elsewhere
 
+DOUBTFUL = 16  # queries at which a cost is looked for elsewhere
 UNSEEN = 25.0  # in log p: what is rarer by so much is not there
 _RUNAWAY = 10.0  # so many times further out than the whole cover, a search has found that there is no minimum
 
@@ -108,6 +111,14 @@ def refusals_of_place(
         Refusal("beyond the end", beyond > SAME_POINT, outside),
     ]
     return refusals if several else [*refusals, Refusal("several", lowest.gaps < TIE, tied)]
+
+
+def doubtful_queries(cost: PseudoMetric, density: Density, nodes: np.ndarray) -> np.ndarray:
+    """Return some of the nodes (Q, D), at which a cost that is said to be least at y = x is low far away too."""
+    if not len(low_elsewhere(cost, nodes, most=1)):
+        return nodes[:0]
+    log_p = density.log_densities(nodes)
+    return low_elsewhere(cost, nodes[log_p > log_p.max() - UNSEEN], most=DOUBTFUL)
 
 
 def require_definite(found: Candidates, queries: np.ndarray, *, density: Density, cost: str) -> None:

@@ -12,7 +12,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from attnflow._lifting import evaluate_compiled
 from attnflow._programs import at_point
 from attnflow.attention import Attention
 from attnflow.densities.base import Density
@@ -20,6 +22,7 @@ from attnflow.equations.expansions.matrices import log_volume
 from attnflow.errors import ConfigError, DataError
 from attnflow.normalizations.base import Keys
 
+_LEVEL = 1e-9  # by which D(y, y) may differ between keys
 _SETTLED = 1e-9  # of a fixed point, which one step of Newton finds where totals enter as they should
 
 
@@ -113,3 +116,24 @@ def asks_for_totals(attention: Attention, density: Density) -> bool:
 
     jax.eval_shape(probe, jax.ShapeDtypeStruct((density.manifold.ambient_dim,), jnp.result_type(float)))
     return keys[-1].are_totals_asked
+
+
+def require_alike(attention: Attention, keys: np.ndarray, *, cost: str) -> None:
+    """Raise ConfigError if D(y, y) differs between keys (N, D): how much one is attended then says how low it lies.
+
+    Args:
+        attention: its normalisation weighs keys by how much they are attended.
+        keys: y.
+        cost: the name of D.
+    """
+    depth = evaluate_compiled(functools.partial(_on_diagonal, attention), keys, name=cost)
+    if np.ptp(depth) > _LEVEL * max(1.0, np.abs(depth).max()):
+        raise ConfigError(
+            f"{type(attention.normalization).__name__} weighs a key by how much it is attended, but for {cost} that is "
+            f"not a matter of its surroundings: D(y, y) varies by {np.ptp(depth):.3g}. Subtract D(y, y) from the cost."
+        )
+
+
+@jax.jit
+def _on_diagonal(attention: Attention, points: jax.Array) -> jax.Array:
+    return jax.vmap(lambda y: attention.pseudometric(y, y))(points)

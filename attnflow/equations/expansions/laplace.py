@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from typing import Any
 
-import jax
 import numpy as np
 
 from attnflow._checks import check_finite, check_tolerance
-from attnflow._lifting import evaluate_compiled, examine, map_blocks
+from attnflow._drawing import drawing
+from attnflow._lifting import examine, map_blocks
 from attnflow._tracing import Fixed
 from attnflow.attention import Attention, check_attention
 from attnflow.densities.base import Density, check_density
 from attnflow.densities.pulled_back import PulledBack
-from attnflow.equations.expansions.certificates import UNSEEN, Minimizers, refusals_of_place, require_definite
+from attnflow.equations.expansions.certificates import Minimizers, doubtful_queries, refusals_of_place, require_definite
 from attnflow.equations.expansions.coefficients import (
     MANY_ROWS,
     AmbientCoefficients,
@@ -25,7 +26,7 @@ from attnflow.equations.expansions.coefficients import (
     raw_coefficients_of_many,
 )
 from attnflow.equations.expansions.geodesics import check_rays, shoot
-from attnflow.equations.expansions.key_density import asks_for_totals, check_limit, log_weighed_densities
+from attnflow.equations.expansions.key_density import asks_for_totals, check_limit, log_weighed_densities, require_alike
 from attnflow.equations.expansions.leading_order import LeadingOrder, MinimizerAverages
 from attnflow.equations.expansions.minimizers import MANY, SAME_POINT, Cover, Lowest, nodes_of, search
 from attnflow.equations.expansions.refusals import Refusal, kinds_of, refuse
@@ -36,12 +37,10 @@ from attnflow.manifolds.base import Manifold
 from attnflow.normalizations.through import Through as ThroughMap
 from attnflow.precision import require_x64
 from attnflow.pseudometrics.base import is_trusted
-from attnflow.pseudometrics.scrutiny import check_cost, check_pairs, low_elsewhere
+from attnflow.pseudometrics.scrutiny import check_cost, check_pairs
 from attnflow.pseudometrics.through import Through
 
-DOUBTFUL = 16  # queries at which a cost is looked for elsewhere
 SEARCHED = 300  # queries at least at which a property of all of them is looked for
-_LEVEL = 1e-9  # by which D(y, y) may differ between keys
 
 
 class LaplaceExpansion:
@@ -95,6 +94,9 @@ class LaplaceExpansion:
             check_pairs(attention.pseudometric, nodes)
             if self._at_query:
                 self._require_definite(nodes)
+
+    def __repr__(self) -> str:
+        return f"LaplaceExpansion({self._given!r}, {self.density!r})"
 
     def minimizer(self, x: object) -> np.ndarray:
         """Return y*(x), the global minimiser of D(x, .)."""
@@ -175,6 +177,21 @@ curvature >= 2.5)
             self.attention.pseudometric, self.manifold, starts=starts, directions=ways, lengths=reach,
             rtol=check_tolerance(rtol, "rtol"),
         )  # fmt: skip
+
+    def plot(self, at: object, ax: Any = None) -> Any:
+        """Draw the metric and the drift at points of R^2 or R^3, where the minimiser is the query; return the axes.
+
+        Ellipses are tangent vectors of one length |v|_G, arrows Z; in space the far side is faint, without arrows.
+
+        Args:
+            at: points (Q, D) that lie about evenly, at least two.
+            ax: axes of matplotlib, in R^3 of three dimensions; new ones in a figure of their own unless given.
+
+        Raises:
+            ConfigError: if the minimiser is not the query, or `ax` is something else.
+            DataError: if the points are in another space, or all the same.
+        """
+        return drawing("expansions").expansion(at, self.metric(at), self.drift(at), ax)
 
     def generator(self, f: Callable, at: object) -> np.ndarray:
         """Return (L f)(y*(x)): (Q,) for a scalar f, (Q, c) for a vector f of one ambient point.
@@ -316,10 +333,7 @@ curvature >= 2.5)
     def _require_definite(self, nodes: np.ndarray) -> None:
         """Raise ConfigError if the cost is zero elsewhere too, at queries where it is low far away."""
         cost = self.attention.pseudometric
-        if not len(low_elsewhere(cost, nodes, most=1)):
-            return
-        log_p = self.density.log_densities(nodes)
-        doubtful = low_elsewhere(cost, nodes[log_p > log_p.max() - UNSEEN], most=DOUBTFUL)
+        doubtful = doubtful_queries(cost, self.density, nodes)
         if len(doubtful):
             found = search(cost, self.density, self._cover, doubtful)
             require_definite(found, doubtful, density=self.density, cost=self._cost_name)
@@ -378,22 +392,8 @@ curvature >= 2.5)
         if self._are_weights_known:
             return
         if asks_for_totals(self.attention, self.density) and not self.attention.pseudometric.is_definite:
-            self._require_alike_totals()
+            nodes = nodes_of(self.density, SEARCHED)
+            require_alike(self.attention, nodes, cost=self._cost_name)
+            exchanged = self.attention.exchanged().replace(normalization="softmax")
+            LaplaceExpansion(exchanged, self.density).require_fixed_minimizer(nodes)
         self._are_weights_known = True
-
-    def _require_alike_totals(self) -> None:
-        nodes = nodes_of(self.density, SEARCHED)
-        depth = evaluate_compiled(functools.partial(_on_diagonal, self.attention), nodes, name=self._cost_name)
-        if np.ptp(depth) > _LEVEL * max(1.0, np.abs(depth).max()):
-            raise ConfigError(
-                f"{type(self.attention.normalization).__name__} weighs a key by how much it is attended, but for "
-                f"{self._cost_name} that is not a matter of its surroundings: D(y, y) varies by {np.ptp(depth):.3g}. "
-                "Subtract D(y, y) from the cost."
-            )
-        exchanged = self.attention.exchanged().replace(normalization="softmax")
-        LaplaceExpansion(exchanged, self.density).require_fixed_minimizer(nodes)
-
-
-@jax.jit
-def _on_diagonal(attention: Attention, points: jax.Array) -> jax.Array:
-    return jax.vmap(lambda y: attention.pseudometric(y, y))(points)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from attnflow._checks import check_flag, check_real, check_times, check_tolerance, check_value
+from attnflow._words import in_brief
 from attnflow.attention import Attending, check_attention
 from attnflow.densities.base import Density, check_density
 from attnflow.equations.mean_field.finite_volume import CellSolver
@@ -83,7 +84,7 @@ class MeanFieldFlow:
         self._solver = self._choose(discretization, problem)
 
     def __repr__(self) -> str:
-        words = [repr(self.attention), repr(self.density), f"value={self.value.tolist()}"]
+        words = [repr(self.attention), repr(self.density), f"value={in_brief(self.value)}"]
         words += ["centred=True"] if self.centred else []
         words += [f"diffusivity={self.diffusivity:g}"] if self.diffusivity else []
         return f"MeanFieldFlow({', '.join(words)})"

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import LogLocator
 
 from attnflow.judge.rates import RateFit
 from attnflow.judge.verdicts import Judgement
@@ -22,6 +21,7 @@ from attnflow.lab.plots.levels import (
     final,
     final_numbers,
     fitted_curve,
+    log_axis,
     pale_points,
     points,
     predictions,
@@ -65,7 +65,7 @@ def ladder(
             through = _errors(ax, control, look=look, label=f"{look.name}: {quantity(control.claim, labels)}")
         _predicted_slope(ax, control, through=through, look=look, label=f"{look.name} predicts")
     size_axis(ax, judgement)
-    _log_axis(ax)
+    log_axis(ax.yaxis)
     return ax
 
 
@@ -149,14 +149,3 @@ def _floor(judgement: Judgement, rms: Summary) -> np.ndarray:
         return np.full(len(rms.sizes), floor)
     by_size = dict(zip([level.size for level in judgement.levels], floor, strict=False))
     return np.array([by_size.get(size, 0.0) for size in rms.sizes])
-
-
-def _log_axis(ax: Axes) -> None:
-    """Show at least a factor of three, and label 1, 2 and 5 where there are few powers of ten."""
-    low, high = ax.get_ylim()
-    widen = max(1.0, np.sqrt(3 * low / high))
-    ax.set_ylim(low / widen, high * widen)
-    if high / low < 100:
-        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        ax.yaxis.set_major_formatter(lambda value, _: number(value))
-        ax.set_yticks([], minor=True)

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.ticker import LogLocator
 
 from attnflow.judge.claims import Claim
 from attnflow.judge.intervals import jackknife, seed_interval
@@ -76,7 +78,7 @@ def control_looks(controls: Sequence[Judgement]) -> list[tuple[Judgement, Look]]
     ]
 
 
-def summarise(levels: Sequence[Level], *, statistic: str) -> Summary:
+def summarise(levels: Sequence[Level], *, statistic: str, confidence: float = FAMILY_CONFIDENCE) -> Summary:
     """Return the mean or rms over seeds of each level; "log" is the rms with an interval that cannot reach zero."""
     rows = []
     for level in levels:
@@ -89,12 +91,10 @@ def summarise(levels: Sequence[Level], *, statistic: str) -> Summary:
         elif statistic == "log":
             rms = np.sqrt(np.mean(level.values**2))
             relative = (level.values[None] / rms) ** 2
-            _, width = jackknife(relative, np.log, weights=0.5 * one, confidence=FAMILY_CONFIDENCE)
+            _, width = jackknife(relative, np.log, weights=0.5 * one, confidence=confidence)
             rows.append((level.size, rms, rms * np.exp(-width), rms * np.exp(width)))
         else:
-            value, width = seed_interval(
-                level.values[None], statistic=statistic, weights=one, confidence=FAMILY_CONFIDENCE
-            )
+            value, width = seed_interval(level.values[None], statistic=statistic, weights=one, confidence=confidence)
             rows.append((level.size, value, value - width, value + width))
     return Summary(*np.array(rows, dtype=np.float64).reshape(-1, 4).T)
 
@@ -222,6 +222,18 @@ def size_axis(ax: Axes, judgement: Judgement) -> None:
     ax.set_xticks(ticks, labels)
     ax.set_xticks([], minor=True)
     ax.set_xlabel(SIZE_LABELS.get(judgement.claim.size, judgement.claim.size.replace("_", " ")))
+
+
+def log_axis(axis: Axis) -> None:
+    """Show at least a factor of three, and label 1, 2 and 5 where there are few powers of ten."""
+    low, high = axis.get_view_interval()
+    widen = max(1.0, np.sqrt(3 * low / high))
+    set_limits = axis.axes.set_xlim if axis.axis_name == "x" else axis.axes.set_ylim  # type: ignore[attr-defined]
+    set_limits(low / widen, high * widen, auto=None)  # what is drawn later still widens it
+    if high / low < 100:
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.set_major_formatter(lambda value, _: number(value))
+        axis.set_ticks([], minor=True)
 
 
 def quantity(claim: Claim, labels: Mapping[str, str]) -> str:

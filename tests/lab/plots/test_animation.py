@@ -54,5 +54,30 @@ def test_what_cannot_be_filmed_is_refused(tmp_path, name, particles, error, word
 
 
 def test_points_of_four_coordinates_are_refused(tmp_path):
-    with pytest.raises(DataError, match=r"must be in R\^2 or R\^3"):
+    with pytest.raises(
+        DataError, match=r"`particles` must be in R, R\^2 or R\^3, or on a flat torus T\^2, to be drawn"
+    ):
         plots.animate(tmp_path / "flow.gif", particles=flow(count=3, dim=4), continuum=flow(count=3, dim=4))
+
+
+def test_points_of_the_circle_are_not_filmed_over_those_of_the_plane(tmp_path):
+    circle = flow(count=3)
+    plane = af.Trajectory(times=TIMES, points=2 * circle.points, values=circle.values)
+    with pytest.raises(DataError, match="`continuum` must lie where `particles` do"):
+        plots.animate(tmp_path / "flow.gif", particles=circle, continuum=plane)
+
+
+@pytest.mark.parametrize(
+    ("points", "words"),
+    [
+        (np.linspace(-1, 2, 9)[:, None], "a line"),
+        (np.random.default_rng(1).normal(size=(9, 2)), "a plane"),
+        (af.FlatTorus(2).sample_uniform(9, np.random.default_rng(1)), "a torus"),
+    ],
+    ids=lambda words: words if isinstance(words, str) else "",
+)
+def test_one_life_is_filmed_alone_and_beside_another(tmp_path, points, words):
+    life = af.Trajectory(times=[0.0, 0.5], points=points, values=[points[:, 0], points[:, 0] / 2])
+    for name, beside in (("alone.gif", None), ("beside.gif", life)):
+        with Image.open(life.animate(tmp_path / name, beside)) as film:
+            assert film.n_frames == 2
