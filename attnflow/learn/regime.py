@@ -9,6 +9,7 @@ import numpy as np
 from attnflow._checks import check_finite, check_points
 from attnflow._words import to_four_digits
 from attnflow.errors import DataError
+from attnflow.lab.probe.splitting import split
 
 OWN_KEY = 0.9  # share of rows whose largest weight is the token's own; on a sphere with a dot product it is 1
 NEAR = 0.25  # of locality and jump; the control on a sphere has .09 and .05
@@ -85,7 +86,7 @@ def regime_of(logits: object, points: object) -> Regime:
     weights /= weights.sum(axis=1, keepdims=True)
     means = weights @ at
     spreads = np.maximum(weights @ np.sum(at**2, axis=1) - np.sum(means**2, axis=1), np.finfo(float).eps * extent)
-    costs, potential, circulation = split_logits(found)
+    parts = split(found)
     return Regime(
         neighbours=float(np.median(1 / np.sum(weights**2, axis=1))),
         own_key=float(np.mean(own >= others)),
@@ -93,26 +94,9 @@ def regime_of(logits: object, points: object) -> Regime:
         typicality=float(np.mean(np.sum(np.where(found <= own[:, None], weights, 0), axis=1))),
         locality=float(np.median(spreads) / extent),
         jump=float(np.median(np.sum((means - at) ** 2, axis=1) / spreads)),
-        negative=float(np.sum(costs < 0) / (count * (count - 1))),
-        **_shares(found, costs, potential, circulation),
+        negative=float(np.sum(parts.cost < 0) / (count * (count - 1))),
+        **_shares(found, parts.cost, parts.potential, parts.circulation),
     )
-
-
-def split_logits(logits: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return D (N, N), b (N,) and W (N, N) with l_ij = r_i + b_j - D_ij/2 + W_ij.
-
-    Example:
-        >>> import numpy as np
-        >>> from attnflow.learn.regime import split_logits
-        >>> costs, potential, circulation = split_logits(np.array([[0.0, 1.0], [0.0, 0.0]]))
-        >>> costs[0].tolist(), potential.tolist(), circulation[0].tolist()
-        ([0.0, -1.0], [-0.25, 0.25], [0.0, 0.0])
-    """
-    own = np.diag(logits)
-    costs = own[:, None] + own - logits - logits.T
-    turning = (logits - logits.T) / 2
-    rows = turning.mean(axis=1)
-    return costs, own / 2 - rows, turning - rows[:, None] + rows
 
 
 def _shares(

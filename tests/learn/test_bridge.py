@@ -12,7 +12,6 @@ from scipy.special import ive
 import attnflow as af
 from attnflow.errors import ConfigError, DataError
 from attnflow.learn.diffusion import compare_with_diffusion, fit_mixture
-from attnflow.learn.regime import split_logits
 
 af.enable_x64()
 RNG = np.random.default_rng(5)
@@ -143,17 +142,15 @@ def test_the_lipschitz_constant_is_the_norm_of_the_jacobian_of_the_head(layers):
     assert float(found) == pytest.approx(np.linalg.norm(jacobian, 2), rel=1e-9)
 
 
-def test_logits_are_split_into_a_cost_a_potential_and_a_circulation():
-    logits = RNG.normal(size=(9, 9))
-    costs, potential, circulation = split_logits(logits)
-    np.testing.assert_allclose(costs, costs.T, atol=1e-14)
-    np.testing.assert_allclose(np.diag(costs), 0, atol=1e-14)
-    np.testing.assert_allclose(circulation, -circulation.T, atol=1e-14)
-    np.testing.assert_allclose(circulation.sum(axis=1), 0, atol=1e-13)
-    rest = logits - potential + costs / 2 - circulation
-    np.testing.assert_allclose(rest - rest[:, :1], 0, atol=1e-13)  # a term of the row
-    regime = af.learn.regime_of(logits, RNG.normal(size=(9, 2)))
+def test_shares_of_the_logits_sum_to_one_and_name_the_part_that_is_there():
+    points = RNG.normal(size=(9, 2))
+    regime = af.learn.regime_of(RNG.normal(size=(9, 9)), points)
     assert regime.cost + regime.potential + regime.circulation == pytest.approx(1, abs=1e-13)
+    turns = 2 * np.pi * np.arange(9) / 9
+    turning = af.learn.regime_of(np.sin(turns[:, None] - turns), points)  # antisymmetric, its rows sum to 0
+    assert (turning.cost, turning.potential, turning.circulation) == pytest.approx((0, 0, 1), abs=1e-13)
+    keys = af.learn.regime_of(np.broadcast_to(turns, (9, 9)), points)  # b_j alone
+    assert keys.circulation == pytest.approx(0, abs=1e-13)
 
 
 def test_a_regime_tells_a_diffusion_from_a_jump_and_from_a_mean():
