@@ -85,6 +85,7 @@ def test_json_holds_one_row_per_claim_from_which_its_verdict_follows(folder):
     assert set(rows[0]) == {
         "id", "source", "kind", "control", "control_of", "verdict", "predicted", "measured", "low", "high", "margin",
         "levels", "dropped", "seconds", "reason", "measures", "derivation", "truth", "truth_margin", "gap",
+        "missing", "remark",
     }  # fmt: skip
     assert [verdict_from_row(row) for row in rows] == [row["verdict"] for row in rows] == ["supported", "refuted"]
 

@@ -20,7 +20,7 @@ EXIT_MEANING = {
 def verdict_table(verdicts: Sequence[Verdict], *, width: int, colour: bool = False) -> str:
     """Return one aligned line per verdict; columns are dropped from the right until the table fits.
 
-    Verdicts that are not plainly as expected are followed by their reason.
+    Verdicts that are not plainly as expected are followed by their reason and by what is missing for a decision.
 
     Args:
         verdicts: the rows.
@@ -51,9 +51,16 @@ def verdict_table(verdicts: Sequence[Verdict], *, width: int, colour: bool = Fal
         if colour:
             cells["verdict"] = f"\033[{_colour(verdict)}m{cells['verdict']}\033[0m"
         lines.append("  ".join(cells.values()).rstrip())
-        if verdict.verdict == "inconclusive" or not is_expected(verdict):
-            lines += textwrap.wrap(verdict.reason, width=width, initial_indent="    ", subsequent_indent="    ")
+        below = remark(verdict)
+        lines += textwrap.wrap(below, width=width, initial_indent="    ", subsequent_indent="    ")
     return "\n".join(lines)
+
+
+def remark(verdict: Verdict) -> str:
+    """Return what must be said of a row besides its numbers: why it is not as expected or open; mostly nothing."""
+    told = verdict.verdict == "inconclusive" or not is_expected(verdict)
+    said = [verdict.reason] * told + [f"missing: {verdict.missing}"] * bool(verdict.missing)
+    return "; ".join([*said, *([verdict.remark] if verdict.remark else [])])
 
 
 def progress_line(run: Run) -> str:
