@@ -175,7 +175,12 @@ def _verify(arguments: Namespace) -> int:
     failures = sum(len(summary.failures) for summary in summaries)
     colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
     print(verdict_table(verdicts, width=_width(), colour=colour))
-    print(last_line(verdicts, failures=failures))
+    undecided = {verdict.id for verdict in verdicts if verdict.missing}
+    larger = any(
+        not run.study.quick_is_full and undecided & {claim.id for claim in run.study.all_claims} for run in runs
+    )
+    left = len(chosen - {verdict.id for verdict in verdicts})
+    print(last_line(verdicts, failures=failures, left=left, larger=larger and not arguments.full))
     if arguments.json:
         rows = [verdict.row() for verdict in verdicts]
         write_file(arguments.json, (json.dumps(rows, indent=2, allow_nan=False) + "\n").encode())

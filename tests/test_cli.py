@@ -66,8 +66,9 @@ def test_verify_runs_what_is_missing_and_prints_the_verdicts(folder, capsys):
         "claim", "verdict", "measured", "predicted", "interval", "margin", "levels", "seconds"
     ]  # fmt: skip
     assert lines[1].split()[:2] == ["toy/rate", "supported"]
-    assert lines[2].split()[:3] == ["toy/half", "refuted", "(control)"]
-    assert lines[3] == "1 control refuted, 1 supported. Exit 0: all as expected."
+    assert lines[2].endswith("supported within 0.05; the interval excludes 1 exactly")  # by what the ladder leaves out
+    assert lines[3].split()[:3] == ["toy/half", "refuted", "(control)"]
+    assert lines[4] == "1 of 1 claim supported; 1 of 1 control refuted. Exit 0: all as expected."
     assert len(list((folder / ".attnflow").glob("records/toy/*.h5"))) == 8
 
 
@@ -119,13 +120,13 @@ def test_a_refuted_claim_exits_1(folder, capsys):
 def test_a_control_that_passes_fails_the_whole_report(folder, capsys):
     edit(folder, 'claim("toy/half", 0.5, "toy/rate")', 'claim("toy/half", 1.0, "toy/rate")')
     assert main(["verify"]) == 1
-    assert "1 control supported, 1 supported. Exit 1" in capsys.readouterr().out
+    assert "1 of 1 claim supported; 0 of 1 control refuted, 1 supported. Exit 1" in capsys.readouterr().out
 
 
 def test_a_ladder_of_three_levels_is_invalid_and_exits_1(folder, capsys):
     edit(folder, "quick=8", "quick=3")
     assert main(["verify"]) == 1
-    assert "1 control invalid, 1 invalid. Exit 1" in capsys.readouterr().out
+    assert "0 of 1 claim supported, 1 invalid; 0 of 1 control refuted, 1 invalid. Exit 1" in capsys.readouterr().out
 
 
 def test_a_failed_case_exits_3_and_is_tried_again(folder, capsys, tmp_path):
@@ -332,7 +333,9 @@ def test_a_measurement_that_ends_python_has_failed(folder, capsys, statement):
     assert main(["verify"]) == 3
     shown = capsys.readouterr()
     assert "failed: toy bandwidth=0.00625 factor=1.5 seeds 0-31: SystemExit" in shown.err
-    assert shown.out.splitlines()[-1].startswith("1 control invalid, 1 invalid. Exit 3")
+    assert shown.out.splitlines()[-1].startswith(
+        "0 of 1 claim supported, 1 invalid; 0 of 1 control refuted, 1 invalid. Exit 3"
+    )
     with pytest.raises(ConfigError, match=r"a study called sys\.exit"):
         main(["verify", "--debug"])
 
