@@ -121,6 +121,8 @@ def _of_claim(claim: Claim, run: Run, *, above: Claim | None, figures: Path) -> 
     assert claim.margin is not None
     if claim.control_of:
         yield "control of", claim.control_of
+    if claim.covered_by:
+        yield "covered by", f"the control {claim.covered_by}"
     yield "statement", claim.statement
     if above is None or above.hypotheses != claim.hypotheses:
         yield "hypotheses", claim.hypotheses
