@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attnflow._checks import check_choice
+from attnflow._interrupts import INTERRUPTED, raise_again
 from attnflow._parsing import ARRAYS, STUDIES, parse
 from attnflow.errors import AttnflowError, ConfigError, ResultFileError
 
@@ -36,10 +37,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     os.environ["MPLBACKEND"] = "agg"  # figures go into files; the backend of a notebook is not to be had here
     try:
-        return _obey(parse(words))
+        try:
+            return _obey(parse(words))
+        finally:
+            sys.stdout.flush()  # what cannot be written is known here, and not when the interpreter ends
     except KeyboardInterrupt:
         print("attnflow: interrupted; repeat the command to resume", file=sys.stderr)
-        return 130
+        return INTERRUPTED
     except BrokenPipeError:  # `attnflow list | head`; devnull keeps the interpreter's last flush quiet
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -132,8 +136,7 @@ def _run(arguments: Namespace) -> int:
     if arguments.set:
         parameters = dict(map(_parameter, arguments.set))
         studies = [study.with_parameters(parameters) for study in studies]
-    store = _store(arguments)
-    store.prepare()
+    store = _prepared_store(arguments)
     summaries = _run_all(studies, store, arguments, quick=arguments.quick)
     computed, reused = (sum(getattr(summary, count) for summary in summaries) for count in ("computed", "reused"))
     failed = sum(len(summary.failures) for summary in summaries)
@@ -155,8 +158,7 @@ def _verify(arguments: Namespace) -> int:
     studies = _studies_with(arguments.names, arguments)
     chosen = claims_named(arguments.names, studies)
     studies = [study for study in studies if any(claim.id in chosen for claim in study.all_claims)]
-    store = _store(arguments)
-    store.prepare()
+    store = _prepared_store(arguments)
     if arguments.launcher:
         _run_all(in_order_of(arguments.launcher, studies), store, arguments, quick=not arguments.full)
         return 0
@@ -278,6 +280,16 @@ def _store(arguments: Namespace) -> Store:
     from attnflow.lab.store import Store
 
     return Store(arguments.out)
+
+
+def _prepared_store(arguments: Namespace) -> Store:
+    """Return the store, ready for a run: from now on an interrupt is for the run to finish what it is at."""
+    import attnflow.lab.running  # noqa: F401
+
+    store = _store(arguments)
+    raise_again()
+    store.prepare()
+    return store
 
 
 def _studies_named(words: Sequence[str], arguments: Namespace) -> list[Study]:
