@@ -89,19 +89,21 @@ def _new(arguments: Namespace) -> int:
 
 
 def _list(arguments: Namespace) -> int:
-    from attnflow.lab.loading import SEPARATE, find_studies, separate_subjects
-    from attnflow.lab.runs import read_run
-    from attnflow.lab.tables import progress_line
+    from attnflow.lab.finding import SEPARATE, found_files, separate_subjects
+    from attnflow.lab.listing import listing
 
-    store = _store(arguments)
-    for study in find_studies(arguments.studies, subject=arguments.subject):
-        run = read_run(study, store, master_seed=arguments.seed)
-        print(progress_line(run))
-        words = {verdict.id: verdict.verdict for verdict in run.verdicts}
-        for claim in study.all_claims:
-            control = f", control of {claim.control_of}" if claim.control_of else ""
-            derived = ", derivation" if claim.derivation else ""
-            print(f"    {claim.id} ({claim.kind}{derived}{control}): {words.get(claim.id, 'not yet')}")
+    def describe(path: Path) -> dict[str, Any]:  # only where something is new, as it needs JAX
+        from attnflow.lab.loading import load_study
+        from attnflow.lab.runs import read_run
+        from attnflow.lab.tables import lines_of
+
+        run = read_run(load_study(path), _store(arguments), master_seed=arguments.seed)
+        ids = [claim.id for claim in run.study.all_claims]
+        return {"name": run.study.name, "claims": ids, "lines": lines_of(run)}
+
+    files = found_files(arguments.studies, subject=arguments.subject)
+    seed = arguments.seed
+    print(*listing(files, arguments.studies, arguments.out, master_seed=seed, describe=describe), sep="\n")
     for subject in separate_subjects(arguments.studies) if arguments.subject is None else ():
         print(f"{SEPARATE[subject].title}: left out, see `attnflow list --subject {subject}`")
     return 0

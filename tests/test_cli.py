@@ -1,6 +1,5 @@
 """The command line: what is printed, what is written, and the exit codes."""
 
-import csv
 import json
 import os
 import subprocess
@@ -8,8 +7,6 @@ import sys
 import types
 from pathlib import Path
 
-import h5py
-import numpy as np
 import pytest
 
 from attnflow.cli import main
@@ -218,7 +215,7 @@ def test_debug_lets_the_traceback_through(folder):
 
 def test_an_unexpected_error_is_one_message_that_names_debug(folder, capsys, monkeypatch):
     monkeypatch.setattr(loading, "find_studies", lambda folder, subject: 1 / 0)
-    assert main(["list"]) == 2
+    assert main(["show", "toy"]) == 2
     err = capsys.readouterr().err
     assert "unexpected ZeroDivisionError" in err
     assert "--debug" in err
@@ -253,28 +250,6 @@ def test_an_interrupt_before_the_run_exits_130(folder, capsys, monkeypatch):
     monkeypatch.setattr(loading, "find_studies", interrupted)
     assert main(["verify"]) == 130
     assert "resume" in capsys.readouterr().err
-
-
-def test_export_writes_everything_into_one_hdf5(folder):
-    main(["run", "studies/toy.py"])
-    assert main(["export", "toy"]) == 0
-    with h5py.File("toy.h5") as file:
-        assert len(file) == 10
-        assert file["case_001"].attrs["bandwidth"] == 0.2
-        np.testing.assert_array_equal(file["case_001/seed"], np.arange(40))
-        np.testing.assert_array_equal(file["case_001/field"][:, 0], file["case_001/error"])
-
-
-def test_export_writes_one_number_per_seed_into_csv(folder):
-    main(["run", "studies/toy.py", "--quick"])
-    assert main(["export", "toy", "-o", "toy.csv"]) == 0
-    with open("toy.csv", newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert len(rows) == 8 * 32
-    assert list(rows[0]) == ["bandwidth", "factor", "seed", "error"]
-    main(["export", "toy", "-o", "toy.h5"])
-    with h5py.File("toy.h5") as file:
-        assert [float(row["error"]) for row in rows[:32]] == file["case_000/error"][()].tolist()
 
 
 def test_plot_hands_the_newest_complete_run_to_the_figures(folder, capsys, monkeypatch):

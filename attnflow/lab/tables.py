@@ -73,6 +73,17 @@ def progress_line(run: Run) -> str:
     return f"{run.study.name}: {done} of {len(all_tasks)} records, {run.setting or 'no'} run complete"
 
 
+def lines_of(run: Run) -> list[str]:
+    """Return what `attnflow list` says of a study: how far its run is, and of each claim the verdict that there is."""
+    words = {verdict.id: verdict.verdict for verdict in run.verdicts}
+    lines = [progress_line(run)]
+    for claim in run.study.all_claims:
+        control = f", control of {claim.control_of}" if claim.control_of else ""
+        derived = ", derivation" if claim.derivation else ""
+        lines.append(f"    {claim.id} ({claim.kind}{derived}{control}): {words.get(claim.id, 'not yet')}")
+    return lines
+
+
 def last_line(verdicts: Sequence[Verdict], *, failures: int = 0, left: int = 0, larger: bool = False) -> str:
     """Return how many verdicts of each sort there are, and what the exit code means.
 
