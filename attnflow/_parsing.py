@@ -94,9 +94,15 @@ def _add_commands(parser: _Parser) -> dict[str, argparse.ArgumentParser]:
     report.add_argument(
         "--check", action="store_true", help="only compare the README and the claims in docs with the records"
     )
-    export = command("export", "gather the records of a study into one file", *records)
+    gather = "gather the records of a study into one file: .h5 for xarray (engine h5netcdf) and h5py, .csv for pandas"
+    export = command("export", gather, *records)
     export.add_argument("name", metavar="NAME", help=A_NAME)
-    export.add_argument("-o", type=Path, metavar="FILE", help="ends in .h5 or .csv; default STUDY.h5")
+    export.add_argument(
+        "-o",
+        type=Path,
+        metavar="FILE",
+        help="ends in .h5 (arrays over cases and seeds) or .csv (a line for each number); default STUDY.h5",
+    )
     _add_bench_options(command("bench", "time every kernel sum on this machine, beside NumPy, KeOps and torch", store))
     looks = "say what trained heads, or points, look like: probe heads.npz --html out.html"
     _add_probe_options(command("probe", looks))

@@ -245,7 +245,7 @@ def _export(arguments: Namespace) -> int:
         names = ", ".join(other.name for other in (study, *others))
         raise ConfigError(f"`NAME` must be of one study, got {arguments.name!r}, of {names}. Name one of these.")
     path = arguments.o or Path(f"{study.name}.h5")
-    export(read_run(study, _store(arguments), master_seed=arguments.seed).found, path)
+    export(read_run(study, _store(arguments), master_seed=arguments.seed), path)
     print(path)
     return 0
 
