@@ -17,12 +17,12 @@ SEEN = {"--studies", "--subject", "--out", "--seed"}  # of commands that read re
 OPTIONS = {
     "new": {"--studies"},
     "list": SEEN,
-    "show": SEEN,
+    "show": SEEN | {"--set"},
     "run": SEEN | {"--quick", "--set"},
     "verify": SEEN | {"--quick", "--full", "--json", "--jobs", "--strict"},
-    "plot": SEEN | {"--all", "--format", "-o"},
+    "plot": SEEN | {"--set", "--all", "--format", "-o"},
     "report": SEEN | {"-o", "--check"},
-    "export": SEEN | {"-o"},
+    "export": SEEN | {"--set", "-o"},
     "bench": {"--out", "--quick", "--tokens", "--planner", "--growth", "--figure", "--json"},
     "probe": {
         *("--points", "--queries", "--keys", "--values", "--logits", "--tokens"),

@@ -46,7 +46,7 @@ class Table(NamedTuple):
     attributes: dict[str, Any]
 
 
-def export(run: Run, path: Path | str) -> None:
+def export(run: Run, path: Path | str, *, parameters: Case | None = None) -> None:
     """Write what was measured into one HDF5 file or one CSV table, by the ending.
 
     HDF5: one dataset for each quantity, with dimension scales, laid out as netCDF4 is: `xarray.open_dataset(path,
@@ -56,6 +56,7 @@ def export(run: Run, path: Path | str) -> None:
     Args:
         run: of a study; failed cases are left out.
         path: ends in `.h5` or `.csv`.
+        parameters: those of its own that were overridden.
 
     Raises:
         ConfigError: another ending, no folder for the file, or nothing to export.
@@ -66,7 +67,14 @@ def export(run: Run, path: Path | str) -> None:
         raise ConfigError(f"`-o` must end in .h5 or .csv, got {path.name!r}.")
     if not path.absolute().parent.is_dir():
         raise ConfigError(f"`-o` is {path}, but {path.parent} is not a folder. Create it first.")
-    write_file(path, _hdf5(table_of(run)) if path.suffix == ".h5" else _csv(run).encode())
+    if path.suffix == ".csv":
+        write_file(path, _csv(run).encode())
+        return
+    table = table_of(run)
+    if parameters:
+        table.attributes["overridden"] = json.dumps(dict(parameters))
+        table.attributes["verdicts"] = "the claims predict what holds for other parameters, those of the study"
+    write_file(path, _hdf5(table))
 
 
 def table_of(run: Run) -> Table:
@@ -141,8 +149,8 @@ def _quantity(
     for case, arrays in enumerate(cases):
         if arrays:
             rows = [places[int(seed)] for seed in arrays["seed"]]
-            entries = tuple(slice(length) for length in arrays[name].shape[1:])
-            values[case, rows, *entries] = arrays[name]
+            place: Any = (case, rows, *(slice(length) for length in arrays[name].shape[1:]))
+            values[place] = arrays[name]
     attributes = {"long_name": meaning(name, run.study), "units": "1"}
     kinds = {array.dtype.kind for array in found}
     if len(kinds) == 1 and kinds <= {"b", "i", "u"} and not np.isnan(values).any():
