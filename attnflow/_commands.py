@@ -20,7 +20,7 @@ def new(arguments: Namespace) -> int:
 
     print(f"{start_study(arguments.name, arguments.studies)} is a study to start from. Go on with")
     place = "" if arguments.studies == STUDIES else f" --studies {shlex.quote(str(arguments.studies))}"
-    for command in ("verify", "show"):
+    for command in ("verify", "show", "plot"):
         print(f"    attnflow {command} {arguments.name}{place}")
     return 0
 
