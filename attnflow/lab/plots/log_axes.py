@@ -48,7 +48,7 @@ def size_axis(ax: Axes, judgement: Judgement) -> None:
     low, high = sorted((coarse / step, fine * step**2))
     ax.set_xlim(low, high)
     inside = min(coarse, fine), max(coarse, fine)
-    ticks = _round_numbers(*inside, digits=_digits(*inside))
+    ticks = _round_numbers(*inside, digits=_digits(*inside)) or [coarse]  # a ladder of one level
     labels = [_size(size) for size in ticks]
     if judgement.fit is not None:
         rises = sizes_rise(judgement.levels)

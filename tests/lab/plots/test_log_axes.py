@@ -56,3 +56,10 @@ def test_a_fit_that_misses_its_points_says_by_how_much_and_one_that_does_not_is_
     assert missed == pytest.approx(np.abs(curve - (1 + 1 / np.log(1 / SIZES + 2))).max(), rel=0.5)  # one digit is shown
     kinked = drawn(SIZES * np.where(np.arange(len(SIZES)) % 2, 1.6, 1.0), "exponent")
     assert kinked.get_label().endswith("%")
+
+
+def test_one_level_alone_is_labelled_by_its_own_size():
+    ax = axes()
+    level = Level(size=1234.0, values=np.array([1.0]), deterministic=True)
+    plots.limit(ax, examine(claim(kind="constant", margin=0.05), [level]))
+    assert [text.get_text() for text in ax.get_xticklabels()] == ["1\u2009234"]
