@@ -18,7 +18,7 @@ OPTIONS = {
     "new": {"--studies"},
     "list": SEEN,
     "show": SEEN,
-    "run": SEEN | {"--quick", "--set"},
+    "run": SEEN | {"--quick", "--set", "--part", "--workers", "--scheduler"},
     "verify": SEEN | {"--quick", "--full", "--json", "--jobs", "--strict"},
     "plot": SEEN | {"--all", "--format", "-o"},
     "report": SEEN | {"-o", "--check"},
