@@ -103,6 +103,8 @@ def _add_commands(parser: _Parser) -> dict[str, argparse.ArgumentParser]:
     _add_bench_options(command("bench", "time every kernel sum on this machine, beside NumPy, KeOps and torch", store))
     looks = "say what trained heads, or points, look like: probe heads.npz --html out.html"
     _add_probe_options(command("probe", looks))
+    doctor = command("doctor", "what attnflow finds on this machine, what makes it slow there, and why", store)
+    doctor.add_argument("--json", type=Path, metavar="FILE", help="also write what was found as JSON")
     return parsers
 
 

@@ -284,6 +284,18 @@ def _probe(arguments: Namespace) -> int:
     return probe_file(arguments.file, chosen=chosen, **options)
 
 
+def _doctor(arguments: Namespace) -> int:
+    from attnflow.lab.doctor import examine, report, slow
+    from attnflow.lab.store import write_file
+
+    _check_folder(arguments.json, "--json")
+    facts = examine(arguments.out)
+    print(report(facts, width=_width()))
+    if arguments.json:
+        write_file(arguments.json, (json.dumps({**facts, "slow": slow(facts)}, indent=2) + "\n").encode())
+    return 0
+
+
 def _store(arguments: Namespace) -> Store:
     from attnflow.lab.store import Store
 
@@ -376,4 +388,5 @@ COMMANDS = {
     "export": _export,
     "bench": _bench,
     "probe": _probe,
+    "doctor": _doctor,
 }

@@ -24,6 +24,7 @@ OPTIONS = {
     "report": SEEN | {"-o", "--check"},
     "export": SEEN | {"-o"},
     "bench": {"--out", "--quick", "--tokens", "--planner", "--growth", "--figure", "--json"},
+    "doctor": {"--out", "--json"},
     "probe": {
         *("--points", "--queries", "--keys", "--values", "--logits", "--tokens"),
         *("--layer", "--head", "--bandwidth", "--json", "--html"),
