@@ -52,6 +52,7 @@ class Study:
         labels: what the axes of figures call the quantities of the claims; their names unless given.
         source: text of the file that defines the study, filled in by `load_study`.
         helpers: texts of the modules beside it that it imports, filled in by `load_study`.
+        room: name of the folder that holds the file, under which reports list the study, filled in by `load_study`.
 
     Raises:
         ConfigError: a name that is no plain folder name, duplicate cases or claims, a `quick` outside the ladder, a
@@ -80,6 +81,7 @@ class Study:
     labels: Mapping[str, str] = field(default_factory=dict)
     source: str = ""
     helpers: tuple[str, ...] = ()
+    room: str = ""
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not re.fullmatch(r"[a-z0-9_-]+", self.name):
@@ -173,7 +175,7 @@ class Study:
         quick = sum(case in ladder[: self.quick] for case in distinct)
         return Study(
             name=self.name, measure=self.measure, ladder=distinct, quick=quick, claims=(),
-            seeds=self.seeds, quick_seeds=self.quick_seeds, source=self.source, helpers=self.helpers,
+            seeds=self.seeds, quick_seeds=self.quick_seeds, source=self.source, helpers=self.helpers, room=self.room,
         )  # fmt: skip
 
     @cached_property
