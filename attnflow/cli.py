@@ -10,16 +10,19 @@ import shlex
 import shutil
 import sys
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attnflow._checks import check_choice
 from attnflow._parsing import ARRAYS, STUDIES, parse
-from attnflow.errors import AttnflowError, ConfigError, ResultFileError
+from attnflow.errors import AttnflowError, ConfigError, ResultFileError, WorkerError
 
 if TYPE_CHECKING:
     from argparse import Namespace
 
+    from attnflow.lab.launchers import Part
+    from attnflow.lab.measuring import Way
     from attnflow.lab.running import RunSummary
     from attnflow.lab.store import Record, Store
     from attnflow.lab.study import Study
@@ -50,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"attnflow: {error if ours else f'unexpected {type(error).__name__}: {error}'}", file=sys.stderr)
         if not ours:
             print("Repeat the command with --debug for the traceback.", file=sys.stderr)
-        return 2
+        return 3 if isinstance(error, WorkerError) else 2  # those who measured are gone, and a rerun resumes
 
 
 def _obey(arguments: Namespace) -> int:
@@ -122,6 +125,7 @@ def _show(arguments: Namespace) -> int:
 
 
 def _run(arguments: Namespace) -> int:
+    from attnflow.lab.launchers import Part
     from attnflow.lab.loading import load_study
     from attnflow.precision import enable_x64
 
@@ -132,14 +136,25 @@ def _run(arguments: Namespace) -> int:
     if arguments.set:
         parameters = dict(map(_parameter, arguments.set))
         studies = [study.with_parameters(parameters) for study in studies]
+    part = Part.read(arguments.part) if arguments.part else None
     store = _store(arguments)
     store.prepare()
-    summaries = _run_all(studies, store, arguments, quick=arguments.quick)
+    with _way(arguments) as way:
+        summaries = _run_all(studies, store, arguments, quick=arguments.quick, part=part, way=way)
     computed, reused = (sum(getattr(summary, count) for summary in summaries) for count in ("computed", "reused"))
     failed = sum(len(summary.failures) for summary in summaries)
     print(f"{computed} records computed, {reused} reused, {failed} failed.")
     signal = summaries[-1].signal
     return 128 + signal if signal else 3 if failed else 0
+
+
+def _way(arguments: Namespace) -> AbstractContextManager[Way | None]:
+    """Return how records are measured, for the time of a `with` block: on workers, if some are asked for."""
+    if arguments.workers is None and arguments.scheduler is None:
+        return nullcontext()
+    from attnflow.lab.sweeps import sweep
+
+    return sweep(workers=arguments.workers, scheduler=arguments.scheduler)
 
 
 def _verify(arguments: Namespace) -> int:
@@ -269,6 +284,18 @@ def _probe(arguments: Namespace) -> int:
     return probe_file(arguments.file, chosen=chosen, **options)
 
 
+def _doctor(arguments: Namespace) -> int:
+    from attnflow.lab.doctor import examine, report, slow
+    from attnflow.lab.store import write_file
+
+    _check_folder(arguments.json, "--json")
+    facts = examine(arguments.out)
+    print(report(facts, width=_width()))
+    if arguments.json:
+        write_file(arguments.json, (json.dumps({**facts, "slow": slow(facts)}, indent=2) + "\n").encode())
+    return 0
+
+
 def _store(arguments: Namespace) -> Store:
     from attnflow.lab.store import Store
 
@@ -297,7 +324,10 @@ def _width(most: int | None = None) -> int:
     return columns if most is None else min(columns, most)
 
 
-def _run_all(studies: Iterable[Study], store: Store, arguments: Namespace, *, quick: bool) -> list[RunSummary]:
+def _run_all(
+    studies: Iterable[Study], store: Store, arguments: Namespace, *, quick: bool, part: Part | None = None,
+    way: Way | None = None,
+) -> list[RunSummary]:  # fmt: skip
     """Run studies until a signal stops one; tell failures and files that were set aside on stderr."""
     from attnflow.lab.running import run_study
 
@@ -306,8 +336,11 @@ def _run_all(studies: Iterable[Study], store: Store, arguments: Namespace, *, qu
     for study in studies:
         launcher = getattr(arguments, "launcher", 0)
         summaries.append(
-            run_study(study, store, quick=quick, master_seed=arguments.seed, debug=arguments.debug, launcher=launcher)
-        )
+            run_study(
+                study, store, quick=quick, master_seed=arguments.seed, debug=arguments.debug, launcher=launcher,
+                part=part, way=way,
+            )
+        )  # fmt: skip
         if summaries[-1].signal:
             break
     for path in sorted(set(store.bad_files()) - known):
@@ -355,4 +388,5 @@ COMMANDS = {
     "export": _export,
     "bench": _bench,
     "probe": _probe,
+    "doctor": _doctor,
 }
