@@ -41,6 +41,7 @@ from attnflow.integrators.layer_norm import LayerNormStep as LayerNormStep
 from attnflow.integrators.layer_norm import PreNormStep as PreNormStep
 from attnflow.integrators.midpoint import Midpoint as Midpoint
 from attnflow.judge.claims import Claim as Claim
+from attnflow.judge.claims import covered as covered
 from attnflow.judge.levels import Level as Level
 from attnflow.judge.rates import LimitFit as LimitFit
 from attnflow.judge.rates import RateFit as RateFit

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attnflow._checks import check_choice
+from attnflow._interrupts import INTERRUPTED, raise_again
 from attnflow._parsing import ARRAYS, STUDIES, parse
 from attnflow.errors import AttnflowError, ConfigError, ResultFileError, WorkerError
 
@@ -39,10 +40,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     os.environ["MPLBACKEND"] = "agg"  # figures go into files; the backend of a notebook is not to be had here
     try:
-        return _obey(parse(words))
+        try:
+            return _obey(parse(words))
+        finally:
+            sys.stdout.flush()  # what cannot be written is known here, and not when the interpreter ends
     except KeyboardInterrupt:
         print("attnflow: interrupted; repeat the command to resume", file=sys.stderr)
-        return 130
+        return INTERRUPTED
     except BrokenPipeError:  # `attnflow list | head`; devnull keeps the interpreter's last flush quiet
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -88,19 +92,21 @@ def _new(arguments: Namespace) -> int:
 
 
 def _list(arguments: Namespace) -> int:
-    from attnflow.lab.loading import SEPARATE, find_studies, separate_subjects
-    from attnflow.lab.runs import read_run
-    from attnflow.lab.tables import progress_line
+    from attnflow.lab.finding import SEPARATE, found_files, separate_subjects
+    from attnflow.lab.listing import listing
 
-    store = _store(arguments)
-    for study in find_studies(arguments.studies, subject=arguments.subject):
-        run = read_run(study, store, master_seed=arguments.seed)
-        print(progress_line(run))
-        words = {verdict.id: verdict.verdict for verdict in run.verdicts}
-        for claim in study.all_claims:
-            control = f", control of {claim.control_of}" if claim.control_of else ""
-            derived = ", derivation" if claim.derivation else ""
-            print(f"    {claim.id} ({claim.kind}{derived}{control}): {words.get(claim.id, 'not yet')}")
+    def describe(path: Path) -> dict[str, Any]:  # only where something is new, as it needs JAX
+        from attnflow.lab.loading import load_study
+        from attnflow.lab.runs import read_run
+        from attnflow.lab.tables import lines_of
+
+        run = read_run(load_study(path), _store(arguments), master_seed=arguments.seed)
+        ids = [claim.id for claim in run.study.all_claims]
+        return {"name": run.study.name, "claims": ids, "lines": lines_of(run)}
+
+    files = found_files(arguments.studies, subject=arguments.subject)
+    seed = arguments.seed
+    print(*listing(files, arguments.studies, arguments.out, master_seed=seed, describe=describe), sep="\n")
     for subject in separate_subjects(arguments.studies) if arguments.subject is None else ():
         print(f"{SEPARATE[subject].title}: left out, see `attnflow list --subject {subject}`")
     return 0
@@ -137,8 +143,7 @@ def _run(arguments: Namespace) -> int:
         parameters = dict(map(_parameter, arguments.set))
         studies = [study.with_parameters(parameters) for study in studies]
     part = Part.read(arguments.part) if arguments.part else None
-    store = _store(arguments)
-    store.prepare()
+    store = _prepared_store(arguments)
     with _way(arguments) as way:
         summaries = _run_all(studies, store, arguments, quick=arguments.quick, part=part, way=way)
     computed, reused = (sum(getattr(summary, count) for summary in summaries) for count in ("computed", "reused"))
@@ -170,8 +175,7 @@ def _verify(arguments: Namespace) -> int:
     studies = _studies_with(arguments.names, arguments)
     chosen = claims_named(arguments.names, studies)
     studies = [study for study in studies if any(claim.id in chosen for claim in study.all_claims)]
-    store = _store(arguments)
-    store.prepare()
+    store = _prepared_store(arguments)
     if arguments.launcher:
         _run_all(in_order_of(arguments.launcher, studies), store, arguments, quick=not arguments.full)
         return 0
@@ -190,7 +194,12 @@ def _verify(arguments: Namespace) -> int:
     failures = sum(len(summary.failures) for summary in summaries)
     colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
     print(verdict_table(verdicts, width=_width(), colour=colour))
-    print(last_line(verdicts, failures=failures))
+    undecided = {verdict.id for verdict in verdicts if verdict.missing}
+    larger = any(
+        not run.study.quick_is_full and undecided & {claim.id for claim in run.study.all_claims} for run in runs
+    )
+    left = len(chosen - {verdict.id for verdict in verdicts})
+    print(last_line(verdicts, failures=failures, left=left, larger=larger and not arguments.full))
     if arguments.json:
         rows = [verdict.row() for verdict in verdicts]
         write_file(arguments.json, (json.dumps(rows, indent=2, allow_nan=False) + "\n").encode())
@@ -300,6 +309,16 @@ def _store(arguments: Namespace) -> Store:
     from attnflow.lab.store import Store
 
     return Store(arguments.out)
+
+
+def _prepared_store(arguments: Namespace) -> Store:
+    """Return the store, ready for a run: from now on an interrupt is for the run to finish what it is at."""
+    import attnflow.lab.running  # noqa: F401
+
+    store = _store(arguments)
+    raise_again()
+    store.prepare()
+    return store
 
 
 def _studies_named(words: Sequence[str], arguments: Namespace) -> list[Study]:

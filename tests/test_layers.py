@@ -13,6 +13,7 @@ ORDER = [
         "errors",
         "_face",
         "_words",
+        "_interrupts",
         "_checks",
         "_values",
         "_tracing",

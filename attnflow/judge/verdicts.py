@@ -13,6 +13,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from fractions import Fraction
+from functools import partial
 
 import numpy as np
 
@@ -28,6 +29,7 @@ ROWS_READ_TOGETHER = 420
 FAMILY_CONFIDENCE = 1 - 0.05 / ROWS_READ_TOGETHER
 # Shares of a count, or their differences, are told from other numbers: of those one in 10^4 is so near to one.
 LARGEST_COUNT, ROUNDING = 100_000, 1e-14
+VISIBLE = 1e-6  # of the margin: how far an interval is from an exact value that it excludes by more than round-off
 MINIMUM_NEIGHBOURS = 2.0  # with fewer, a softmax is a nearest-neighbour map and no limit theorem speaks about it
 
 
@@ -50,6 +52,8 @@ class Verdict:
         derivation: whether one formula is checked against another, without attention being run.
         truth, truth_margin: as in the claim: what the number of a control is in truth.
         gap: the verdict on that, from the same interval; None where no truth is stated, or nothing was measured.
+        missing: what more would decide a row that is inconclusive, or the gap of a control; None where nothing is open.
+        remark: what a row does not show of itself that is supported: that its interval excludes the exact value.
     """
 
     id: str
@@ -72,6 +76,8 @@ class Verdict:
     truth: float | None = None
     truth_margin: float | None = None
     gap: str | None = None
+    missing: str | None = None
+    remark: str | None = None
 
     def __repr__(self) -> str:
         measured = "nothing measured" if self.measured is None else f"measured {self.measured:.6g}"
@@ -219,6 +225,8 @@ def examine(claim: Claim, levels: Sequence[Level], *, confidence: float = FAMILY
         truth=claim.truth,
         truth_margin=claim.truth_margin,
         gap=gap,
+        missing=_missing(claim, levels, reading, gap=gap),
+        remark=_remark(claim, reading),
         **numbers,  # type: ignore[arg-type]
     )
     return Judgement(claim=claim, levels=tuple(levels), verdict=verdict, fit=reading.fit)
@@ -277,6 +285,31 @@ def is_expected(verdict: Verdict) -> bool:
     if verdict.control:
         return verdict.verdict == "refuted" and verdict.gap != "refuted"
     return verdict.verdict in ("supported", "inconclusive")
+
+
+def _missing(claim: Claim, levels: Sequence[Level], reading: Reading, *, gap: str | None) -> str | None:
+    """Return what would decide the prediction, and the truth of a control, as far as they are open."""
+    say = partial(KINDS[claim.kind].say_missing, reading, levels, size=claim.size)
+    if reading.measured is None:
+        return None
+    assert claim.margin is not None
+    whole = say(predicted=claim.predicted, margin=claim.margin)
+    if whole is not None or gap != "inconclusive":
+        return whole
+    assert claim.truth is not None
+    assert claim.truth_margin is not None
+    return f"for its gap {say(predicted=claim.truth, margin=claim.truth_margin)}"
+
+
+def _remark(claim: Claim, reading: Reading) -> str | None:
+    """Return that the interval of an estimate excludes the prediction though it lies within the margin, or None."""
+    low, high, margin = reading.low, reading.high, claim.margin
+    if not KINDS[claim.kind].is_ladder or low is None or high is None or margin is None:
+        return None
+    away = max(low - claim.predicted, claim.predicted - high)
+    if away <= VISIBLE * margin or max(high - claim.predicted, claim.predicted - low) > margin:
+        return None
+    return f"supported within {margin:.2g}; the interval excludes {claim.predicted:.5g} exactly"
 
 
 def _flaw(claim: Claim, levels: Sequence[Level]) -> str | None:
