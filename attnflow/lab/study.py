@@ -129,6 +129,11 @@ class Study:
         return self.seeds == 1
 
     @property
+    def room(self) -> str:
+        """Name of the folder that holds the file, under which reports list the study; empty without a file."""
+        return self.path.resolve().parent.name if self.path else ""
+
+    @property
     def quick_is_full(self) -> bool:
         """Whether the study is so small that its two runs are one."""
         return self.quick == len(self.ladder) and self.quick_seeds == self.seeds
