@@ -23,8 +23,8 @@ FACES = {
 }
 # What others derive from, and errors.
 ABSTRACT = {
-    "AttnflowError", "Density", "EmbeddedManifold", "FrequencySpectrum", "Manifold", "Mask", "Normalization",
-    "Profile", "PseudoMetric",
+    "Density", "EmbeddedManifold", "FrequencySpectrum", "Manifold", "Mask", "Normalization", "Profile", "PseudoMetric",
+    *vars(af.errors),
 }  # fmt: skip
 
 RNG = np.random.default_rng(2)
