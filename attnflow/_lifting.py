@@ -115,7 +115,9 @@ def evaluate_traced(f: Callable, points: Any, *, name: str = "f") -> jax.Array:
     """Return f at every point where JAX may trace what f reads from outside; values are not known, and not checked.
 
     Args:
-        f, points, name: as of `evaluate`.
+        f: a function of one point.
+        points: (N, D).
+        name: what its user calls the argument, for a function without a name of its own.
 
     Raises:
         DataError: if f is not written with jax.numpy, or returns more than one axis.
