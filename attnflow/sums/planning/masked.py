@@ -77,9 +77,9 @@ class MaskedSum(KernelSum):
     def of_rows(self, values: np.ndarray, rows: Rows) -> RowSums:
         if self._mask.is_by_position and len(rows.points) != len(self.points):
             raise ConfigError(
-                f"`mask` = {self._mask!r} goes by the positions of queries in the sample: they must be as many as keys, "
-                f"{len(self.points)}, each at the place of one, got {len(rows.points)}. Drop `at`, pass all of them, or "
-                "take Neighbours(k)."
+                f"`mask` = {self._mask!r} goes by the positions of queries in the sample: they must be as many as "
+                f"keys, {len(self.points)}, each at the place of one, got {len(rows.points)}. Drop `at`, pass all of "
+                "them, or take Neighbours(k)."
             )
         if self._ranges is None:
             lists = self._lists(rows)
