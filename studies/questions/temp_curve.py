@@ -22,16 +22,12 @@ weighted with the number of keys has its maximum there if
     beta_c = (d - 1) r / (1 - r^2),    r^2 = 1 - n^{-2/(d-1)},
 
 which joins (d - 1) n^{2/(d-1)}, at a fixed d, and (2 d log n)^{1/2}, d >> log n. That is one curve for all d but for a
-correction. To see its order, let r* be where one key is expected beyond, n P(t > r*) = 1, and beta* = -d log P(t > r) /
-dr there, which differs from beta_c by logarithms. The logarithm of the intensity in units of 1/beta* is a line but for
-a curvature of the order 1/min(d, log n), so that is the order of E Y - (1 - beta*/beta) (temp-curve-order: a derivation
-from the exact integral, for d = 8 log n).
+correction, of which the study `temp_order` finds the order.
 
 Measured at beta = 2 beta_c, keys drawn as they are summed, d = 4, 8, 32, 256: the mean over 256 queries of Y less the
 exact integral, less the Poisson limit for d = 4 and 8, and for keys of the density ~ e^{2 x_0} on S^3 at queries with
 x_0 > .9 less that of p(x). The controls take the Poisson limit of d = 256 for what happens there and 1 - beta_c/beta
-for d = 8, either limit alone; the uniform density in place of p(x); and for the order d = 8 whatever n, of which E Y -
-(1 - beta*/beta) tends to a constant.
+for d = 8, either limit alone; and the uniform density in place of p(x).
 """
 
 import functools
@@ -41,14 +37,14 @@ from typing import Any
 import jax
 import numpy as np
 from matplotlib.figure import Figure
-from scipy.special import betaincinv, betaln, gammaln
+from scipy.special import betaincinv, gammaln
 
 import attnflow as af
 from attnflow.lab import plots
 
 DIMS = (4, 8, 32, 256)
 QUERIES = 256
-DRAWN = {"few": 256, "many": 4096}  # keys at once
+DRAWN, SUMMED = 4096, 256  # keys at once; up to as many as are drawn are summed in pieces, all compiled once
 RATIO = 2.0  # of beta to beta_c
 RATIOS = (0.5, 1.0, 2.0, 4.0)  # of the figure
 CONCENTRATION, CAP = 2.0, 0.9  # of keys that are not uniform, and the least x_0 of their queries
@@ -64,12 +60,6 @@ def critical(log_n: float, d: int) -> float:
 def squared_sine(log_share: float, d: int) -> float:
     """Return 1 - r^2 where a share of all keys, at most a half, has products beyond r."""
     return float(betaincinv((d - 1) / 2, 0.5, 2 * np.exp(min(log_share, np.log(0.5)))))
-
-
-def refined(log_n: float, d: int) -> float:
-    """Return beta* = -d log P(t > r)/dr where n P(t > r) = 1."""
-    rest = squared_sine(-log_n, d)
-    return float(np.exp(log_n + (d - 3) / 2 * np.log(rest) - betaln((d - 1) / 2, 0.5)))
 
 
 def depth_of(log_share: float, d: int) -> float:
@@ -148,21 +138,18 @@ def condensed(density: Any, at: np.ndarray, betas: list[float], *, count: int, k
     """Return sum_j w_j^2 at the queries for each beta, (B, Q), keys being drawn as they are summed."""
     asked = sorted({factor * beta for beta in betas for factor in (1, 2)})  # of e^{2 beta t} the total is Z(2 beta)
     totals = np.full((len(asked), len(at)), -np.inf)
-    drawn = DRAWN["few" if count <= 4096 else "many"]
-    for part in range(count // drawn):
-        keys = density.sample(drawn, key=jax.random.fold_in(key, part))
-        totals = np.logaddexp(totals, np.array(log_totals(keys, at, tuple(asked), life=af.EmpiricalAttention)))
+    for part in range(-(-count // DRAWN)):
+        keys = density.sample(min(count, DRAWN), key=jax.random.fold_in(key, part))
+        for piece in np.split(keys, len(keys) // SUMMED) if count <= DRAWN else [keys]:
+            found = log_totals(piece, at, tuple(asked), life=af.EmpiricalAttention)
+            totals = np.logaddexp(totals, np.array(found))
     of = dict(zip(asked, totals, strict=True))
     return np.array([np.exp(of[2 * beta] - 2 * of[beta]) for beta in betas])
 
 
 @af.per_seed
 def measure(case: dict, key: jax.Array) -> dict[str, Any]:
-    """Return what Y has beyond its predictions, the curves of the figure, or the order of the exact integral."""
-    if "log_keys" in case:
-        log_n = case["log_keys"]
-        orders = {"order": 8 * round(log_n), "order_at_eight": 8}
-        return {name: abs(participation(log_n, d, 2 * refined(log_n, d)) - 0.5) for name, d in orders.items()}
+    """Return what Y has beyond its predictions, or the curves of the figure."""
     row: dict[str, Any] = {}
     n = case.get("keys") or case["curve"]
     log_n = float(np.log(n))
@@ -239,12 +226,6 @@ def claims() -> list[af.Claim]:
         quantity="density.4", margin=0.06, correction_power=2 / 3, measures=("empirical",),
         hypotheses="independent keys on the unit sphere of $R^4$, $p$ von Mises-Fisher", **common,
     )  # fmt: skip
-    order = af.Claim(
-        id="temp-curve-order", source="derived",
-        statement=r"the mean of $\sum_j w_j^2$ at $\beta = 2 \beta^*$ less $1 - \beta^*/\beta$ is of order $1/\log n$",
-        kind="exponent", quantity="order", size="log_keys", predicted=-1.0, measures=(),
-        hypotheses=rf"{where}$d = 8 \log n$",
-    )  # fmt: skip
     return [
         *(exact(d) for d in DIMS[:-1]),
         large,
@@ -264,16 +245,11 @@ def claims() -> list[af.Claim]:
             statement=rf"the mean of $\sum_j w_j^2$ at {BETA} tends to that of Poisson points with the uniform density",
             quantity="uniform.4", truth=-0.21, truth_margin=0.06,  # of the mean over the queries in the cap
         ),
-        order,
-        order.control(
-            statement=r"it is of order $1 / \log n$ at $d = 8$", quantity="order_at_eight", truth=0.0,
-        ),
     ]  # fmt: skip
 
 
 quick: list[dict[str, Any]] = [
     *({"keys": 256 * k} for k in (1, 2, 3, 4, 6, 8, 12, 16)),
-    *({"log_keys": 4 * 2 ** (k / 2)} for k in range(8)),
     {"curve": 1024},
 ]
 study = af.Study(
@@ -290,7 +266,5 @@ study = af.Study(
         "random_energy.8": r"$\sum_j w_j^2$ less $1 - \beta_c/\beta$",
         "density.4": r"$\sum_j w_j^2$ less that of Poisson points",
         "uniform.4": r"$\sum_j w_j^2$ less that of uniform Poisson points",
-        "order": r"$\mathrm{E} \sum_j w_j^2$ less $1 - \beta^*/\beta$",
-        "order_at_eight": r"$\mathrm{E} \sum_j w_j^2$ less $1 - \beta^*/\beta$",
     },
 )
