@@ -1,8 +1,10 @@
-"""The commands that read no records: `new`, `bench` and `probe`. Imports stand inside functions, as in cli.py."""
+"""The commands that read no records: `new`, `bench`, `probe`, `doctor`. Imports stand inside functions: see cli.py."""
 
 from __future__ import annotations
 
+import json
 import shlex
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -53,6 +55,25 @@ def probe(arguments: Namespace) -> int:
     chosen = {role: given[role] for role in ARRAYS if given[role]}
     options = {name: given[name] for name in ("layer", "head", "bandwidth", "json", "html")}
     return probe_file(arguments.file, chosen=chosen, **options)
+
+
+def doctor(arguments: Namespace) -> int:
+    """Say what the machine has and what makes it slow, and return the exit code."""
+    from attnflow.lab.doctor import examine, report, slow
+    from attnflow.lab.store import write_file
+
+    check_folder(arguments.json, "--json")
+    facts = examine(arguments.out)
+    print(report(facts, width=terminal_width()))
+    if arguments.json:
+        write_file(arguments.json, (json.dumps({**facts, "slow": slow(facts)}, indent=2) + "\n").encode())
+    return 0
+
+
+def terminal_width(most: int | None = None) -> int:
+    """Return how wide the terminal is, in characters, or at most so many."""
+    columns = shutil.get_terminal_size(fallback=(100, 24)).columns
+    return columns if most is None else min(columns, most)
 
 
 def check_folder(file: Path | None, option: str) -> None:

@@ -5,21 +5,23 @@ from __future__ import annotations
 import gc
 import json
 import os
-import shutil
 import sys
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attnflow._checks import check_choice
-from attnflow._commands import bench, check_folder, new, probe
+from attnflow._commands import bench, check_folder, doctor, new, probe, terminal_width
 from attnflow._interrupts import INTERRUPTED, raise_again
 from attnflow._parsing import Setting, parse
-from attnflow.errors import AttnflowError, ConfigError, ResultFileError
+from attnflow.errors import AttnflowError, ConfigError, ResultFileError, WorkerError
 
 if TYPE_CHECKING:
     from argparse import Namespace
 
+    from attnflow.lab.launchers import Part
+    from attnflow.lab.measuring import Way
     from attnflow.lab.running import RunSummary
     from attnflow.lab.store import Record, Store
     from attnflow.lab.study import Study
@@ -53,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"attnflow: {error if ours else f'unexpected {type(error).__name__}: {error}'}", file=sys.stderr)
         if not ours:
             print("Repeat the command with --debug for the traceback.", file=sys.stderr)
-        return 2
+        return 3 if isinstance(error, WorkerError) else 2  # those who measured are gone, and a rerun resumes
 
 
 def _obey(arguments: Namespace) -> int:
@@ -109,7 +111,7 @@ def _show(arguments: Namespace) -> int:
     for study in studies:
         if study.name == arguments.name or any(claim.id in ids for claim in study.all_claims):
             run = read_setting(study, store, parameters, master_seed=arguments.seed)
-            text = show_run(run, ids=ids, figures=_folder(FIGURES, parameters), width=_width(80))
+            text = show_run(run, ids=ids, figures=_folder(FIGURES, parameters), width=terminal_width(80))
             heading = (
                 f"With {words_of(parameters)}. The predictions are for other parameters.\n\n" if parameters else ""
             )
@@ -121,6 +123,7 @@ def _show(arguments: Namespace) -> int:
 
 
 def _run(arguments: Namespace) -> int:
+    from attnflow.lab.launchers import Part
     from attnflow.lab.loading import load_study
     from attnflow.precision import enable_x64
 
@@ -130,13 +133,24 @@ def _run(arguments: Namespace) -> int:
     studies = [load_study(path)] if is_file else _studies_named([arguments.name], arguments)
     if arguments.set:
         studies = [study.with_parameters(_parameters(arguments)) for study in studies]
+    part = Part.read(arguments.part) if arguments.part else None
     store = _prepared_store(arguments)
-    summaries = _run_all(studies, store, arguments, quick=arguments.quick)
+    with _way(arguments) as way:
+        summaries = _run_all(studies, store, arguments, quick=arguments.quick, part=part, way=way)
     computed, reused = (sum(getattr(summary, count) for summary in summaries) for count in ("computed", "reused"))
     failed = sum(len(summary.failures) for summary in summaries)
     print(f"{computed} records computed, {reused} reused, {failed} failed.")
     signal = summaries[-1].signal
     return 128 + signal if signal else 3 if failed else 0
+
+
+def _way(arguments: Namespace) -> AbstractContextManager[Way | None]:
+    """Return how records are measured, for the time of a `with` block: on workers, if some are asked for."""
+    if arguments.workers is None and arguments.scheduler is None:
+        return nullcontext()
+    from attnflow.lab.sweeps import sweep
+
+    return sweep(workers=arguments.workers, scheduler=arguments.scheduler)
 
 
 def _verify(arguments: Namespace) -> int:
@@ -170,7 +184,7 @@ def _verify(arguments: Namespace) -> int:
     verdicts = [verdict for run in runs for verdict in run.verdicts if verdict.id in chosen]
     failures = sum(len(summary.failures) for summary in summaries)
     colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-    print(verdict_table(verdicts, width=_width(), colour=colour))
+    print(verdict_table(verdicts, width=terminal_width(), colour=colour))
     undecided = {verdict.id for verdict in verdicts if verdict.missing}
     larger = any(
         not run.study.quick_is_full and undecided & {claim.id for claim in run.study.all_claims} for run in runs
@@ -290,13 +304,10 @@ def _folder(folder: Path, parameters: dict[str, Any]) -> Path:
     return folder / file_name_of(parameters) if parameters else folder
 
 
-def _width(most: int | None = None) -> int:
-    """Return how wide the terminal is, in characters, or at most so many."""
-    columns = shutil.get_terminal_size(fallback=(100, 24)).columns
-    return columns if most is None else min(columns, most)
-
-
-def _run_all(studies: Iterable[Study], store: Store, arguments: Namespace, *, quick: bool) -> list[RunSummary]:
+def _run_all(
+    studies: Iterable[Study], store: Store, arguments: Namespace, *, quick: bool, part: Part | None = None,
+    way: Way | None = None,
+) -> list[RunSummary]:  # fmt: skip
     """Run studies until a signal stops one; tell failures and files that were set aside on stderr."""
     from attnflow.lab.running import run_study
 
@@ -305,8 +316,11 @@ def _run_all(studies: Iterable[Study], store: Store, arguments: Namespace, *, qu
     for study in studies:
         launcher = getattr(arguments, "launcher", 0)
         summaries.append(
-            run_study(study, store, quick=quick, master_seed=arguments.seed, debug=arguments.debug, launcher=launcher)
-        )
+            run_study(
+                study, store, quick=quick, master_seed=arguments.seed, debug=arguments.debug, launcher=launcher,
+                part=part, way=way,
+            )
+        )  # fmt: skip
         if summaries[-1].signal:
             break
     for path in sorted(set(store.bad_files()) - known):
@@ -344,4 +358,5 @@ COMMANDS = {
     "export": _export,
     "bench": bench,
     "probe": probe,
+    "doctor": doctor,
 }

@@ -25,6 +25,7 @@ ORDER = [
         "_lifting",
         "_optional",
         "_drawing",
+        "_html",
         "_extrapolation",
     ],
     *[
@@ -42,7 +43,7 @@ ORDER = [
     *["judge", "lab", "learn", "_parsing", "_commands", "cli", "__main__"],
 ]
 WINGS = {"sums", "equations"}
-JUDGE_MAY_IMPORT = {"errors", "_words", "_checks", "_values", "_drawing", "judge"}
+JUDGE_MAY_IMPORT = {"errors", "_words", "_checks", "_values", "_drawing", "_html", "judge"}
 WITHOUT_JAX = {
     "errors",
     "_face",
@@ -51,6 +52,7 @@ WITHOUT_JAX = {
     "_values",
     "_xla",
     "_drawing",
+    "_html",
     "_extrapolation",
     "trajectories",
     "integrators",

@@ -58,6 +58,7 @@ def load_study(path: Path | str) -> Study:
         raise ConfigError(f"{path} defines no `study`. End it with `study = af.Study(...)`.")
     object.__setattr__(study, "source", source)
     object.__setattr__(study, "helpers", helpers.texts)
+    object.__setattr__(study, "path", path)
     object.__setattr__(study, "measure", helpers.reaching(study.measure))
     object.__setattr__(study, "figures", tuple(map(helpers.reaching, study.figures)))
     return study
