@@ -38,6 +38,7 @@ def page(tables: Sequence[Table], *, bad_files: Sequence[Path], master_seed: int
         sorts=SORTS,
         forest={"width": WIDTH, "height": HEIGHT, "axis": axis(), "ends": [place(-1), place(1)], "middle": place(0)},
         theorem=front.THEOREM,
+        ids={claim.id for section in sections.values() for claim in section.run.study.all_claims},
         main=[entries[id] for id in front.MAIN if id in entries and entries[id].verdict],
         pictures=[
             (picture, drawn)
