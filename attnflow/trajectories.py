@@ -11,7 +11,9 @@ import numpy as np
 
 from attnflow._checks import check_finite, check_points, check_times
 from attnflow._drawing import drawing
-from attnflow._words import TOLD_SINGLY
+from attnflow._html import Table, in_html
+from attnflow._labelled import labelled, places
+from attnflow._words import TOLD_SINGLY, in_brief
 from attnflow.errors import ConfigError, DataError
 
 
@@ -69,6 +71,14 @@ class Trajectory:
             f"Trajectory({in_words(self.times)}, {what}, solver_error={self.solver_error:.2g}, method={self.method!r})"
         )
 
+    def _repr_html_(self) -> str:
+        count, dim = self.points.shape
+        facts = {
+            "times": in_words(self.times), "points": f"{count} in R^{dim}", "values": in_brief(self.values),
+            "solver error": self.solver_error, "method": self.method,
+        }  # fmt: skip
+        return in_html(self, facts, draw=self.plot, marks=self.values.size)
+
     def plot(self, ax: Any = None, times: object = None) -> Any:
         """Draw the values: on a line or the unit circle as curves, elsewhere as points coloured by them at one time.
 
@@ -94,6 +104,27 @@ class Trajectory:
             2
         """
         return drawing("evolutions").trajectory(self, ax, times=times)
+
+    def to_xarray(self) -> Any:
+        """Return the values as an xarray.DataArray u with dims time, point and, of vectors, value.
+
+        Its coordinates are the times, x_1, ..., x_D of the points and, where points have them, weights; its attributes
+        the solver error and the method.
+
+        Raises:
+            ConfigError: if xarray is not installed.
+
+        Example:
+            >>> import attnflow as af
+            >>> flow = af.Trajectory(times=[0.0, 0.5], points=[[0.0], [1.0], [3.0]], values=[[1, 4, 1], [2, 3, 1.5]])
+            >>> flow.to_xarray().sel(time=0.5).max().item()
+            3.0
+        """
+        coordinates = {"time": ("time", self.times), **places(self.points)}
+        coordinates |= {} if self.weights is None else {"weight": ("point", self.weights)}
+        dims = ("time", "point", "value")[: self.values.ndim]
+        facts = {"solver_error": float(self.solver_error), "method": self.method}
+        return labelled(self.values, dims, name="u", coordinates=coordinates, facts=facts)
 
     def animate(self, path: str | Path, beside: Trajectory | None = None) -> Path:
         """Write a film of the values, one frame for each time, and return its path.
@@ -179,6 +210,13 @@ class TokenTrajectory:
         error = f"solver_error={self.solver_error:.2g}, method={self.method!r}"
         return f"TokenTrajectory({in_words(self.times)}, {what}{merged}, {error})"
 
+    def _repr_html_(self) -> str:
+        facts = {
+            "times": in_words(self.times), "tokens": f"{self.points.shape[1]} in R^{self.points.shape[2]}",
+            "mergings": len(self.events), "solver error": self.solver_error, "method": self.method,
+        }  # fmt: skip
+        return in_html(self, facts, draw=self.plot, marks=self.points.size)
+
     def plot(self, ax: Any = None) -> Any:
         """Draw the paths of the tokens, and dots where they end; return the axes.
 
@@ -194,6 +232,21 @@ class TokenTrajectory:
             DataError: if tokens are in other spaces.
         """
         return drawing("evolutions").tokens(self, ax)
+
+    def to_xarray(self) -> Any:
+        """Return the tokens as an xarray.DataArray x with dims time, token and coordinate.
+
+        Its coordinates are the times and, where tokens have them, weights; its attributes the solver error and the
+        method.
+
+        Raises:
+            ConfigError: if xarray is not installed.
+        """
+        coordinates = {"time": ("time", self.times)}
+        coordinates |= {} if self.weights is None else {"weight": ("token", self.weights)}
+        facts = {"solver_error": float(self.solver_error), "method": self.method}
+        dims = ("time", "token", "coordinate")
+        return labelled(self.points, dims, name="x", coordinates=coordinates, facts=facts)
 
 
 class Spectrum(NamedTuple):
@@ -215,6 +268,12 @@ class Spectrum(NamedTuple):
         shown += [f"...: {count}"] if count > TOLD_SINGLY else []
         return f"Spectrum([{', '.join(shown)}], solver_error={self.solver_error:.2g})"
 
+    def _repr_html_(self) -> str:
+        zero = abs(self.eigenvalues) <= self.solver_error
+        rows = [(k, f"{value:.6g}") for k, value in enumerate(np.where(zero, 0.0, self.eigenvalues))]
+        table = Table(["k", "eigenvalue"], rows)
+        return in_html(self, {"solver error": float(self.solver_error)}, table=table, draw=self.plot)
+
     def plot(self, ax: Any = None) -> Any:
         """Draw the eigenvalues over their number, with the declared error, and return the axes.
 
@@ -230,6 +289,24 @@ class Spectrum(NamedTuple):
             '$k$'
         """
         return drawing("evolutions").spectrum(self, ax)
+
+    def to_xarray(self, at: object) -> Any:
+        """Return the eigenfunctions at points (Q, D) as an xarray.DataArray phi with dims point and k.
+
+        Its coordinates are x_1, ..., x_D of the points and the eigenvalues along k; its attribute the solver error of
+        these.
+
+        Args:
+            at: points (Q, D).
+
+        Raises:
+            ConfigError: if xarray is not installed.
+            DataError: if the points are not of that shape.
+        """
+        points = check_points(at, "at")
+        coordinates = {"eigenvalue": ("k", np.asarray(self.eigenvalues)), **places(points)}
+        values, facts = np.asarray(self.eigenfunctions(points)), {"solver_error": float(self.solver_error)}
+        return labelled(values, ("point", "k"), name="phi", coordinates=coordinates, facts=facts)
 
     def plot_functions(self, at: object, ax: Any = None, which: int | None = None) -> Any:
         """Draw eigenfunctions: on a line or the unit circle as curves, elsewhere one, as points coloured by it.

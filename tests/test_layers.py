@@ -24,7 +24,9 @@ ORDER = [
         "_programs",
         "_lifting",
         "_optional",
+        "_labelled",
         "_drawing",
+        "_html",
         "_extrapolation",
     ],
     *[
@@ -42,7 +44,7 @@ ORDER = [
     *["judge", "lab", "learn", "_parsing", "cli", "__main__"],
 ]
 WINGS = {"sums", "equations"}
-JUDGE_MAY_IMPORT = {"errors", "_words", "_checks", "_values", "_drawing", "judge"}
+JUDGE_MAY_IMPORT = {"errors", "_words", "_checks", "_values", "_drawing", "_html", "judge"}
 WITHOUT_JAX = {
     "errors",
     "_face",
@@ -51,6 +53,8 @@ WITHOUT_JAX = {
     "_values",
     "_xla",
     "_drawing",
+    "_html",
+    "_labelled",
     "_extrapolation",
     "trajectories",
     "integrators",

@@ -17,6 +17,7 @@ from functools import partial
 
 import numpy as np
 
+from attnflow._html import in_html
 from attnflow.judge.claims import KINDS, Claim
 from attnflow.judge.kinds.base import Reading
 from attnflow.judge.levels import Level, table_of
@@ -84,6 +85,15 @@ class Verdict:
         ends = "" if self.low is None or self.high is None else f" in [{self.low:.6g}, {self.high:.6g}]"
         predicted = f"predicted {self.predicted:.6g} +- {self.margin:.3g}"
         return f"Verdict({self.id!r}, {self.verdict}: {measured}{ends}, {predicted}, {self.levels} levels)"
+
+    def _repr_html_(self) -> str:
+        facts = {
+            "claim": f"{self.id} ({self.source})", "sort": self.sort, "verdict": self.verdict,
+            "measured": self.measured_in_words, "predicted": self.predicted_in_words, "in truth": self.truth_in_words,
+            "levels": f"{self.levels}" + (f", {self.dropped} of them dropped" if self.dropped else ""),
+            "reason": self.reason,
+        }  # fmt: skip
+        return in_html(self, facts)
 
     def row(self) -> dict[str, object]:
         """Return the fields as JSON values: null for what is absent or not finite."""
