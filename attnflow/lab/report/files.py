@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from attnflow.errors import ConfigError
+from attnflow.lab.bundle import write_bundle
 from attnflow.lab.imports import text_of
 from attnflow.lab.loading import separate_subjects, study_files
 from attnflow.lab.plots.drawing import README
@@ -23,7 +24,13 @@ Studies = Mapping[str | None, Sequence[Study]]  # by their subject, None for the
 
 
 def write(
-    studies: Studies, store: Store, path: Path | str, *, master_seed: int = 0, readme: Path = README
+    studies: Studies,
+    store: Store,
+    path: Path | str,
+    *,
+    master_seed: int = 0,
+    readme: Path = README,
+    bundle: Path | None = None,
 ) -> list[Path]:
     """Write the page and, of each table for which the README has a place, its summary there and the page of its claims.
 
@@ -34,6 +41,7 @@ def write(
         master_seed: of the runs.
         readme: the file that may hold the lines `<!-- claims -->` and `<!-- /claims -->`, or `<!-- claims SUBJECT -->`
             and `<!-- /claims SUBJECT -->`.
+        bundle: where an archive of the page and its records is written as well, see `write_bundle`.
 
     Returns:
         The files that were written, the page first.
@@ -52,7 +60,10 @@ def write(
     for file, text in texts.items():
         file.parent.mkdir(exist_ok=True)
         write_file(file, text.encode())
-    return list(texts)
+    if bundle:
+        runs = [run for table in tables for run in table.runs]
+        write_bundle(bundle, runs, store, page=texts[path], master_seed=master_seed)
+    return [*texts, *([bundle] if bundle else [])]
 
 
 def check(studies: Studies, store: Store, *, master_seed: int = 0, readme: Path = README) -> list[Path]:
