@@ -1,4 +1,4 @@
-"""What `attnflow report` writes: the page, and for each table its summary in the README and the page of its claims."""
+"""What `attnflow report` writes: a page, its badge, and for each table a summary in the README and a page of claims."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from attnflow.lab.bundle import write_bundle
 from attnflow.lab.imports import text_of
 from attnflow.lab.loading import separate_subjects, study_files
 from attnflow.lab.plots.drawing import README
+from attnflow.lab.report import badge
 from attnflow.lab.report.markdown import claims_markdown, summary_markdown, without_measured
 from attnflow.lab.report.page import page
 from attnflow.lab.report.table import Table
@@ -32,7 +33,7 @@ def write(
     readme: Path = README,
     bundle: Path | None = None,
 ) -> list[Path]:
-    """Write the page and, of each table for which the README has a place, its summary there and the page of its claims.
+    """Write the page with its badge, and of each table for which the README has a place a summary and a page of claims.
 
     Args:
         studies: of each table that the page is about; nothing is said of one of which nothing has been run.
@@ -54,7 +55,10 @@ def write(
     if not path.absolute().parent.is_dir():
         raise ConfigError(f"`-o` is {path}, but its folder does not exist. Create it first.")
     tables = _tables(studies, store, master_seed=master_seed)
-    texts = {path: page(tables, bad_files=store.bad_files(), master_seed=master_seed)}
+    texts = {
+        path: page(tables, bad_files=store.bad_files(), master_seed=master_seed),
+        path.with_name(badge.NAME): badge.badge(tables[0].verdicts),
+    }
     placed = [table for table in tables if _has_place(readme, table.subject)]
     texts |= _committed(placed, master_seed=master_seed, readme=readme)
     for file, text in texts.items():

@@ -31,7 +31,7 @@ def place(folder):
 
 def test_every_claim_stands_in_docs_with_its_statement_in_tex_and_its_numbers(place, no_figures):
     study, store = ran()
-    assert write({None: [study]}, store, "page.html")[1:] == [README, CLAIMS]
+    assert write({None: [study]}, store, "page.html")[2:] == [README, CLAIMS]
     rate, limit, holds = rows_of(CLAIMS.read_text(encoding="utf-8"))
     first, second, *_ = read_run(study, store, setting="quick").verdicts
     assert rate == [
