@@ -97,6 +97,7 @@ def _add_commands(parser: _Parser) -> dict[str, argparse.ArgumentParser]:
     report.add_argument(
         "--check", action="store_true", help="only compare the README and the claims in docs with the records"
     )
+    report.add_argument("--pages", type=Path, metavar="DIR", help="also write an index with a page for each claim")
     report.add_argument(
         "--bundle", type=Path, metavar="FILE", help="also write an archive of the page, its records and their digests"
     )

@@ -256,8 +256,10 @@ def _report(arguments: Namespace) -> int:
         check_choice(arguments.subject, "--subject", SEPARATE)  # the others are parts of one table
     studies = {subject: find_studies(arguments.studies, subject=subject) for subject in subjects}
     if not arguments.check:
-        _check_folder(arguments.bundle, "--bundle")
-        print(*write(studies, store, arguments.o, master_seed=master_seed, bundle=arguments.bundle), sep="\n")
+        also = {"bundle": arguments.bundle, "pages": arguments.pages}
+        for name, path in also.items():
+            _check_folder(path, f"--{name}")
+        print(*write(studies, store, arguments.o, master_seed=master_seed, **also), sep="\n")
         return 0
     differing = check(studies, store, master_seed=master_seed)
     found = [study for each in studies.values() for study in each if differing]
