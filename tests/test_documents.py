@@ -115,12 +115,21 @@ class Shown:
 
 def test_links_out_of_the_documents_lead_to_where_the_site_shows_the_file(site):
     rendered = site["links"].on_page_markdown
-    shown = "[a](../../figures/depth/depth-circle.svg) [b](../../README.md) [c](../claims.md#depth) `[d](../../LICENSE)`"
+    shown = (
+        "[a](../../figures/depth/depth-circle.svg) [b](../../README.md) [c](../claims.md#depth) `[d](../../LICENSE)`"
+    )
     assert rendered(shown, page=Shown("questions/x.md")) == (
         "[a](../figures/depth/depth-circle.svg) [b](../index.md) [c](../claims.md#depth) `[d](../../LICENSE)`"
     )
     assert rendered("[e](docs/tour.md)", page=Shown("index.md")) == "[e](tour.md)"
     assert rendered("[f](nowhere.md)", page=Shown("tour.md")) == "[f](nowhere.md)"  # the strict build names it
+
+
+def test_sources_lead_to_their_entries_and_bars_in_the_code_of_a_table_stand_alone(site):
+    rendered = site["links"].on_page_markdown
+    assert rendered("as in [CL], `[CL]`", page=Shown("tour.md")) == r"as in [\[CL\]][cite-CL], `[CL]`"
+    table = "| a |\n|---|\n| `\\|x\\|` |\n\n`\\|`"
+    assert rendered(table, page=Shown("tour.md")) == "| a |\n|---|\n| `|x|` |\n\n`\\|`"
 
 
 def test_formulas_become_mathml_and_no_character_of_theirs_is_taken_for_markdown(site):
