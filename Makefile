@@ -4,7 +4,7 @@ BIN := .venv/bin
 # One BLAS thread: the time of a run depends less on what else the machine does.
 export OPENBLAS_NUM_THREADS := 1
 
-.PHONY: verify verify-full verify-learned verify-learned-full wrong-lives mutate test lint types figures films report docs gpu-measure gpu-compile clean
+.PHONY: verify verify-full verify-learned verify-learned-full verify-questions verify-questions-full wrong-lives mutate test lint types figures films report docs gpu-measure gpu-compile clean
 
 verify: .venv/installed  ## the main job: run every study at quick size and print the verdicts
 	$(BIN)/attnflow verify --quick
@@ -17,6 +17,12 @@ verify-learned: .venv/installed  ## train attention whose metric is learned, and
 
 verify-learned-full: .venv/installed  ## the same with all seeds, data sets and protocols; resumes when interrupted
 	$(BIN)/attnflow verify --full --subject learned
+
+verify-questions: .venv/installed  ## measure what no paper has answered, and print the verdicts
+	$(BIN)/attnflow verify --quick --subject questions
+
+verify-questions-full: .venv/installed  ## the same at full size; resumes when interrupted
+	$(BIN)/attnflow verify --full --subject questions
 
 wrong-lives: .venv/installed  ## every study at quick size with each life wrong by a named amount: which claims notice
 	$(BIN)/python tests/wrong_lives.py

@@ -19,6 +19,7 @@ Example:
     (True, True)
 """
 
-from attnflow._face import give_face
+from attnflow._face import give_face, version_of
 
+__version__ = version_of(__name__)
 give_face(__name__, __file__)

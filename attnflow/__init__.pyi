@@ -29,6 +29,15 @@ from attnflow.equations.solvers.finite_elements import FiniteElements as FiniteE
 from attnflow.equations.solvers.finite_volume import FiniteVolume as FiniteVolume
 from attnflow.equations.solvers.spectral import Spectral as Spectral
 from attnflow.errors import AttnflowError as AttnflowError
+from attnflow.errors import ConfigError as ConfigError
+from attnflow.errors import ConvergenceError as ConvergenceError
+from attnflow.errors import DataError as DataError
+from attnflow.errors import DegenerateKernelError as DegenerateKernelError
+from attnflow.errors import PrecisionError as PrecisionError
+from attnflow.errors import ResourceError as ResourceError
+from attnflow.errors import ResultFileError as ResultFileError
+from attnflow.errors import SchemaError as SchemaError
+from attnflow.errors import WorkerError as WorkerError
 from attnflow.features.base import FrequencySpectrum as FrequencySpectrum
 from attnflow.features.random_features import RandomFeatures as RandomFeatures
 from attnflow.features.spectra import CauchySpectrum as CauchySpectrum
@@ -41,6 +50,7 @@ from attnflow.integrators.layer_norm import LayerNormStep as LayerNormStep
 from attnflow.integrators.layer_norm import PreNormStep as PreNormStep
 from attnflow.integrators.midpoint import Midpoint as Midpoint
 from attnflow.judge.claims import Claim as Claim
+from attnflow.judge.claims import covered as covered
 from attnflow.judge.levels import Level as Level
 from attnflow.judge.rates import LimitFit as LimitFit
 from attnflow.judge.rates import RateFit as RateFit
@@ -115,3 +125,6 @@ from attnflow.trajectories import TokenTrajectory as TokenTrajectory
 from attnflow.trajectories import Trajectory as Trajectory
 
 from . import learn as learn
+
+__all__: list[str]
+__version__: str

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import sys
 from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
@@ -33,9 +34,17 @@ class Face(ModuleType):
 
 
 def give_face(package: str, file: str) -> None:
-    """Give a package the names of the `.pyi` file beside its `__init__.py`."""
+    """Give a package the names of the `.pyi` file beside its `__init__.py`, which are its `__all__`."""
     module = sys.modules[package]
     lines = ast.parse(Path(file).with_suffix(".pyi").read_text(encoding="utf-8")).body
     homes = {line.names[0].name: line.module for line in lines if isinstance(line, ast.ImportFrom) and not line.level}
-    module.__dict__["_homes"] = homes
+    module.__dict__.update(_homes=homes, __all__=sorted(homes))
     module.__class__ = Face
+
+
+def version_of(package: str) -> str:
+    """Return the version of a package that is installed, "0+source" of one that is only a folder of source."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "0+source"

@@ -111,6 +111,21 @@ def evaluate(f: Callable, points: np.ndarray, *, name: str = "f") -> np.ndarray:
     return evaluate_compiled(lift(_hashable(f), name), points, name=name_of(f, name))
 
 
+def evaluate_traced(f: Callable, points: Any, *, name: str = "f") -> jax.Array:
+    """Return f at every point where JAX may trace what f reads from outside; values are not known, and not checked.
+
+    Args:
+        f: a function of one point.
+        points: (N, D).
+        name: what its user calls the argument, for a function without a name of its own.
+
+    Raises:
+        DataError: if f is not written with jax.numpy, or returns more than one axis.
+    """
+    require_x64()
+    return lift.__wrapped__(f, name)(jnp.asarray(points))  # not kept: it would keep what is traced
+
+
 def evaluate_compiled(compiled: Callable[[np.ndarray], Any], points: np.ndarray, *, name: str) -> np.ndarray:
     """Return the values of a compiled map (B, D) -> (B,) or (B, c) at every point, checked as in `evaluate`."""
     if is_traced(points):

@@ -48,6 +48,8 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     check_integer(getattr(arguments, "seed", 0), "--seed", minimum=0)
     if getattr(arguments, "jobs", None) is not None:
         check_integer(arguments.jobs, "--jobs", minimum=1)
+    if getattr(arguments, "workers", None) is not None:
+        check_integer(arguments.workers, "--workers", minimum=1)
     return arguments
 
 
@@ -81,6 +83,7 @@ def _add_commands(parser: _Parser) -> dict[str, argparse.ArgumentParser]:
     run.add_argument("name", metavar="FILE|NAME", help=f"a file such as studies/depth/depth.py; {A_NAME}")
     run.add_argument("--quick", action="store_true", help="only the quick cases and seeds")
     run.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a parameter")
+    _add_sweep_options(run)
     _add_verify_options(command("verify", "run what is missing, then print a table of verdicts", *records))
     plot = command("plot", "draw the figures of studies that have been run", *records)
     plot.add_argument("names", nargs="*", metavar="NAME", help=A_NAME)
@@ -100,7 +103,17 @@ def _add_commands(parser: _Parser) -> dict[str, argparse.ArgumentParser]:
     _add_bench_options(command("bench", "time every kernel sum on this machine, beside NumPy, KeOps and torch", store))
     looks = "say what trained heads, or points, look like: probe heads.npz --html out.html"
     _add_probe_options(command("probe", looks))
+    doctor = command("doctor", "what attnflow finds on this machine, what makes it slow there, and why", store)
+    doctor.add_argument("--json", type=Path, metavar="FILE", help="also write what was found as JSON")
     return parsers
+
+
+def _add_sweep_options(run: argparse.ArgumentParser) -> None:
+    run.add_argument("--part", metavar="I/N", help="only part I of N, of which no two share a record")
+    run.add_argument("--workers", type=int, metavar="N", help="measure in N further processes (extra `dask`)")
+    run.add_argument(
+        "--scheduler", metavar="ADDRESS", help="measure on the workers of a Dask scheduler: tcp://host:port"
+    )
 
 
 def _add_verify_options(verify: argparse.ArgumentParser) -> None:

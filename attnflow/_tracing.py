@@ -40,6 +40,13 @@ def _register(cls: type) -> None:
         )
 
 
+@functools.cache
+def register_fixed(cls: type) -> None:
+    """Let objects of a class be arguments of what JAX compiles, as structure: it never looks into them."""
+    with contextlib.suppress(ValueError):  # where the class has registered itself, that holds
+        jax.tree_util.register_pytree_node(cls, lambda obj: ((), Fixed(obj)), lambda fixed, _: fixed.content)
+
+
 class _Structure(NamedTuple):
     """The names of the data, and the names and contents of the rest."""
 

@@ -10,16 +10,20 @@ import shlex
 import shutil
 import sys
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attnflow._checks import check_choice
+from attnflow._interrupts import INTERRUPTED, raise_again
 from attnflow._parsing import ARRAYS, STUDIES, parse
-from attnflow.errors import AttnflowError, ConfigError, ResultFileError
+from attnflow.errors import AttnflowError, ConfigError, ResultFileError, WorkerError
 
 if TYPE_CHECKING:
     from argparse import Namespace
 
+    from attnflow.lab.launchers import Part
+    from attnflow.lab.measuring import Way
     from attnflow.lab.running import RunSummary
     from attnflow.lab.store import Record, Store
     from attnflow.lab.study import Study
@@ -36,10 +40,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     os.environ["MPLBACKEND"] = "agg"  # figures go into files; the backend of a notebook is not to be had here
     try:
-        return _obey(parse(words))
+        try:
+            return _obey(parse(words))
+        finally:
+            sys.stdout.flush()  # what cannot be written is known here, and not when the interpreter ends
     except KeyboardInterrupt:
         print("attnflow: interrupted; repeat the command to resume", file=sys.stderr)
-        return 130
+        return INTERRUPTED
     except BrokenPipeError:  # `attnflow list | head`; devnull keeps the interpreter's last flush quiet
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -50,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"attnflow: {error if ours else f'unexpected {type(error).__name__}: {error}'}", file=sys.stderr)
         if not ours:
             print("Repeat the command with --debug for the traceback.", file=sys.stderr)
-        return 2
+        return 3 if isinstance(error, WorkerError) else 2  # those who measured are gone, and a rerun resumes
 
 
 def _obey(arguments: Namespace) -> int:
@@ -85,19 +92,21 @@ def _new(arguments: Namespace) -> int:
 
 
 def _list(arguments: Namespace) -> int:
-    from attnflow.lab.loading import SEPARATE, find_studies, separate_subjects
-    from attnflow.lab.runs import read_run
-    from attnflow.lab.tables import progress_line
+    from attnflow.lab.finding import SEPARATE, found_files, separate_subjects
+    from attnflow.lab.listing import listing
 
-    store = _store(arguments)
-    for study in find_studies(arguments.studies, subject=arguments.subject):
-        run = read_run(study, store, master_seed=arguments.seed)
-        print(progress_line(run))
-        words = {verdict.id: verdict.verdict for verdict in run.verdicts}
-        for claim in study.all_claims:
-            control = f", control of {claim.control_of}" if claim.control_of else ""
-            derived = ", derivation" if claim.derivation else ""
-            print(f"    {claim.id} ({claim.kind}{derived}{control}): {words.get(claim.id, 'not yet')}")
+    def describe(path: Path) -> dict[str, Any]:  # only where something is new, as it needs JAX
+        from attnflow.lab.loading import load_study
+        from attnflow.lab.runs import read_run
+        from attnflow.lab.tables import lines_of
+
+        run = read_run(load_study(path), _store(arguments), master_seed=arguments.seed)
+        ids = [claim.id for claim in run.study.all_claims]
+        return {"name": run.study.name, "claims": ids, "lines": lines_of(run)}
+
+    files = found_files(arguments.studies, subject=arguments.subject)
+    seed = arguments.seed
+    print(*listing(files, arguments.studies, arguments.out, master_seed=seed, describe=describe), sep="\n")
     for subject in separate_subjects(arguments.studies) if arguments.subject is None else ():
         print(f"{SEPARATE[subject].title}: left out, see `attnflow list --subject {subject}`")
     return 0
@@ -122,6 +131,7 @@ def _show(arguments: Namespace) -> int:
 
 
 def _run(arguments: Namespace) -> int:
+    from attnflow.lab.launchers import Part
     from attnflow.lab.loading import load_study
     from attnflow.precision import enable_x64
 
@@ -132,14 +142,24 @@ def _run(arguments: Namespace) -> int:
     if arguments.set:
         parameters = dict(map(_parameter, arguments.set))
         studies = [study.with_parameters(parameters) for study in studies]
-    store = _store(arguments)
-    store.prepare()
-    summaries = _run_all(studies, store, arguments, quick=arguments.quick)
+    part = Part.read(arguments.part) if arguments.part else None
+    store = _prepared_store(arguments)
+    with _way(arguments) as way:
+        summaries = _run_all(studies, store, arguments, quick=arguments.quick, part=part, way=way)
     computed, reused = (sum(getattr(summary, count) for summary in summaries) for count in ("computed", "reused"))
     failed = sum(len(summary.failures) for summary in summaries)
     print(f"{computed} records computed, {reused} reused, {failed} failed.")
     signal = summaries[-1].signal
     return 128 + signal if signal else 3 if failed else 0
+
+
+def _way(arguments: Namespace) -> AbstractContextManager[Way | None]:
+    """Return how records are measured, for the time of a `with` block: on workers, if some are asked for."""
+    if arguments.workers is None and arguments.scheduler is None:
+        return nullcontext()
+    from attnflow.lab.sweeps import sweep
+
+    return sweep(workers=arguments.workers, scheduler=arguments.scheduler)
 
 
 def _verify(arguments: Namespace) -> int:
@@ -155,8 +175,7 @@ def _verify(arguments: Namespace) -> int:
     studies = _studies_with(arguments.names, arguments)
     chosen = claims_named(arguments.names, studies)
     studies = [study for study in studies if any(claim.id in chosen for claim in study.all_claims)]
-    store = _store(arguments)
-    store.prepare()
+    store = _prepared_store(arguments)
     if arguments.launcher:
         _run_all(in_order_of(arguments.launcher, studies), store, arguments, quick=not arguments.full)
         return 0
@@ -175,7 +194,12 @@ def _verify(arguments: Namespace) -> int:
     failures = sum(len(summary.failures) for summary in summaries)
     colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
     print(verdict_table(verdicts, width=_width(), colour=colour))
-    print(last_line(verdicts, failures=failures))
+    undecided = {verdict.id for verdict in verdicts if verdict.missing}
+    larger = any(
+        not run.study.quick_is_full and undecided & {claim.id for claim in run.study.all_claims} for run in runs
+    )
+    left = len(chosen - {verdict.id for verdict in verdicts})
+    print(last_line(verdicts, failures=failures, left=left, larger=larger and not arguments.full))
     if arguments.json:
         rows = [verdict.row() for verdict in verdicts]
         write_file(arguments.json, (json.dumps(rows, indent=2, allow_nan=False) + "\n").encode())
@@ -269,10 +293,32 @@ def _probe(arguments: Namespace) -> int:
     return probe_file(arguments.file, chosen=chosen, **options)
 
 
+def _doctor(arguments: Namespace) -> int:
+    from attnflow.lab.doctor import examine, report, slow
+    from attnflow.lab.store import write_file
+
+    _check_folder(arguments.json, "--json")
+    facts = examine(arguments.out)
+    print(report(facts, width=_width()))
+    if arguments.json:
+        write_file(arguments.json, (json.dumps({**facts, "slow": slow(facts)}, indent=2) + "\n").encode())
+    return 0
+
+
 def _store(arguments: Namespace) -> Store:
     from attnflow.lab.store import Store
 
     return Store(arguments.out)
+
+
+def _prepared_store(arguments: Namespace) -> Store:
+    """Return the store, ready for a run: from now on an interrupt is for the run to finish what it is at."""
+    import attnflow.lab.running  # noqa: F401
+
+    store = _store(arguments)
+    raise_again()
+    store.prepare()
+    return store
 
 
 def _studies_named(words: Sequence[str], arguments: Namespace) -> list[Study]:
@@ -297,7 +343,10 @@ def _width(most: int | None = None) -> int:
     return columns if most is None else min(columns, most)
 
 
-def _run_all(studies: Iterable[Study], store: Store, arguments: Namespace, *, quick: bool) -> list[RunSummary]:
+def _run_all(
+    studies: Iterable[Study], store: Store, arguments: Namespace, *, quick: bool, part: Part | None = None,
+    way: Way | None = None,
+) -> list[RunSummary]:  # fmt: skip
     """Run studies until a signal stops one; tell failures and files that were set aside on stderr."""
     from attnflow.lab.running import run_study
 
@@ -306,8 +355,11 @@ def _run_all(studies: Iterable[Study], store: Store, arguments: Namespace, *, qu
     for study in studies:
         launcher = getattr(arguments, "launcher", 0)
         summaries.append(
-            run_study(study, store, quick=quick, master_seed=arguments.seed, debug=arguments.debug, launcher=launcher)
-        )
+            run_study(
+                study, store, quick=quick, master_seed=arguments.seed, debug=arguments.debug, launcher=launcher,
+                part=part, way=way,
+            )
+        )  # fmt: skip
         if summaries[-1].signal:
             break
     for path in sorted(set(store.bad_files()) - known):
@@ -355,4 +407,5 @@ COMMANDS = {
     "export": _export,
     "bench": _bench,
     "probe": _probe,
+    "doctor": _doctor,
 }

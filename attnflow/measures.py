@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import jax.numpy as jnp
@@ -80,6 +80,55 @@ class DiscreteMeasure:
     def ambient_dim(self) -> int:
         """The dimension D of the space that holds the points."""
         return self.points.shape[1]
+
+
+class Measures:
+    """A measure for each of several heads, all of as many points with as many coordinates.
+
+    Args:
+        parts: the measures, one for each head.
+
+    Raises:
+        DataError: if they differ in their numbers of points or of coordinates.
+    """
+
+    def __init__(self, parts: Sequence[DiscreteMeasure]) -> None:
+        shapes = [part.points.shape for part in parts]
+        if len(set(shapes)) != 1:
+            raise DataError(
+                f"the heads must have as many points each, got {shapes}. Fill up those that have fewer with points of "
+                "mass 0."
+            )
+        stacked = jnp.stack if is_traced(*[array for part in parts for array in part]) else np.stack
+        self.parts = tuple(parts)
+        self.points = stacked([part.points for part in parts])
+        self.masses = stacked([part.masses for part in parts])
+
+    def __len__(self) -> int:
+        return self.points.shape[1]
+
+    @property
+    def ambient_dim(self) -> int:
+        """The dimension D of the space that holds the points."""
+        return self.points.shape[2]
+
+
+def as_measures(points: object, name: str, *, ambient_dim: int | None = None) -> DiscreteMeasure | Measures:
+    """Return what `as_measure` does, or, of points (H, N, D) and of a list of measures, one for each head.
+
+    Raises:
+        DataError: as `as_measure`, or if heads do not have as many points each.
+    """
+    if isinstance(points, Measures):
+        return points
+    if isinstance(points, list | tuple) and points and all(isinstance(part, DiscreteMeasure) for part in points):
+        return Measures([as_measure(part, name, ambient_dim=ambient_dim) for part in points])
+    if isinstance(points, DiscreteMeasure | Trajectory):
+        return as_measure(points, name, ambient_dim=ambient_dim)
+    array = _numbers(points, name)
+    if array.ndim != 3 or not len(array):
+        return as_measure(array, name, ambient_dim=ambient_dim)
+    return Measures([as_measure(part, name, ambient_dim=ambient_dim) for part in array])
 
 
 def as_measure(points: object, name: str, *, ambient_dim: int | None = None) -> DiscreteMeasure:

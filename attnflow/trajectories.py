@@ -11,7 +11,8 @@ import numpy as np
 
 from attnflow._checks import check_finite, check_points, check_times
 from attnflow._drawing import drawing
-from attnflow._words import TOLD_SINGLY
+from attnflow._html import Table, in_html
+from attnflow._words import TOLD_SINGLY, in_brief
 from attnflow.errors import ConfigError, DataError
 
 
@@ -68,6 +69,14 @@ class Trajectory:
         return (
             f"Trajectory({in_words(self.times)}, {what}, solver_error={self.solver_error:.2g}, method={self.method!r})"
         )
+
+    def _repr_html_(self) -> str:
+        count, dim = self.points.shape
+        facts = {
+            "times": in_words(self.times), "points": f"{count} in R^{dim}", "values": in_brief(self.values),
+            "solver error": self.solver_error, "method": self.method,
+        }  # fmt: skip
+        return in_html(self, facts, draw=self.plot, marks=self.values.size)
 
     def plot(self, ax: Any = None, times: object = None) -> Any:
         """Draw the values: on a line or the unit circle as curves, elsewhere as points coloured by them at one time.
@@ -179,6 +188,13 @@ class TokenTrajectory:
         error = f"solver_error={self.solver_error:.2g}, method={self.method!r}"
         return f"TokenTrajectory({in_words(self.times)}, {what}{merged}, {error})"
 
+    def _repr_html_(self) -> str:
+        facts = {
+            "times": in_words(self.times), "tokens": f"{self.points.shape[1]} in R^{self.points.shape[2]}",
+            "mergings": len(self.events), "solver error": self.solver_error, "method": self.method,
+        }  # fmt: skip
+        return in_html(self, facts, draw=self.plot, marks=self.points.size)
+
     def plot(self, ax: Any = None) -> Any:
         """Draw the paths of the tokens, and dots where they end; return the axes.
 
@@ -214,6 +230,12 @@ class Spectrum(NamedTuple):
         count = len(self.eigenvalues)
         shown += [f"...: {count}"] if count > TOLD_SINGLY else []
         return f"Spectrum([{', '.join(shown)}], solver_error={self.solver_error:.2g})"
+
+    def _repr_html_(self) -> str:
+        zero = abs(self.eigenvalues) <= self.solver_error
+        rows = [(k, f"{value:.6g}") for k, value in enumerate(np.where(zero, 0.0, self.eigenvalues))]
+        table = Table(["k", "eigenvalue"], rows)
+        return in_html(self, {"solver error": float(self.solver_error)}, table=table, draw=self.plot)
 
     def plot(self, ax: Any = None) -> Any:
         """Draw the eigenvalues over their number, with the declared error, and return the axes.

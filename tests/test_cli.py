@@ -1,6 +1,5 @@
 """The command line: what is printed, what is written, and the exit codes."""
 
-import csv
 import json
 import os
 import subprocess
@@ -8,8 +7,6 @@ import sys
 import types
 from pathlib import Path
 
-import h5py
-import numpy as np
 import pytest
 
 from attnflow.cli import main
@@ -66,8 +63,9 @@ def test_verify_runs_what_is_missing_and_prints_the_verdicts(folder, capsys):
         "claim", "verdict", "measured", "predicted", "interval", "margin", "levels", "seconds"
     ]  # fmt: skip
     assert lines[1].split()[:2] == ["toy/rate", "supported"]
-    assert lines[2].split()[:3] == ["toy/half", "refuted", "(control)"]
-    assert lines[3] == "1 control refuted, 1 supported. Exit 0: all as expected."
+    assert lines[2].endswith("supported within 0.05; the interval excludes 1 exactly")  # by what the ladder leaves out
+    assert lines[3].split()[:3] == ["toy/half", "refuted", "(control)"]
+    assert lines[4] == "1 of 1 claim supported; 1 of 1 control refuted. Exit 0: all as expected."
     assert len(list((folder / ".attnflow").glob("records/toy/*.h5"))) == 8
 
 
@@ -85,6 +83,7 @@ def test_json_holds_one_row_per_claim_from_which_its_verdict_follows(folder):
     assert set(rows[0]) == {
         "id", "source", "kind", "control", "control_of", "verdict", "predicted", "measured", "low", "high", "margin",
         "levels", "dropped", "seconds", "reason", "measures", "derivation", "truth", "truth_margin", "gap",
+        "missing", "remark",
     }  # fmt: skip
     assert [verdict_from_row(row) for row in rows] == [row["verdict"] for row in rows] == ["supported", "refuted"]
 
@@ -118,13 +117,13 @@ def test_a_refuted_claim_exits_1(folder, capsys):
 def test_a_control_that_passes_fails_the_whole_report(folder, capsys):
     edit(folder, 'claim("toy/half", 0.5, "toy/rate")', 'claim("toy/half", 1.0, "toy/rate")')
     assert main(["verify"]) == 1
-    assert "1 control supported, 1 supported. Exit 1" in capsys.readouterr().out
+    assert "1 of 1 claim supported; 0 of 1 control refuted, 1 supported. Exit 1" in capsys.readouterr().out
 
 
 def test_a_ladder_of_three_levels_is_invalid_and_exits_1(folder, capsys):
     edit(folder, "quick=8", "quick=3")
     assert main(["verify"]) == 1
-    assert "1 control invalid, 1 invalid. Exit 1" in capsys.readouterr().out
+    assert "0 of 1 claim supported, 1 invalid; 0 of 1 control refuted, 1 invalid. Exit 1" in capsys.readouterr().out
 
 
 def test_a_failed_case_exits_3_and_is_tried_again(folder, capsys, tmp_path):
@@ -216,7 +215,7 @@ def test_debug_lets_the_traceback_through(folder):
 
 def test_an_unexpected_error_is_one_message_that_names_debug(folder, capsys, monkeypatch):
     monkeypatch.setattr(loading, "find_studies", lambda folder, subject: 1 / 0)
-    assert main(["list"]) == 2
+    assert main(["show", "toy"]) == 2
     err = capsys.readouterr().err
     assert "unexpected ZeroDivisionError" in err
     assert "--debug" in err
@@ -251,28 +250,6 @@ def test_an_interrupt_before_the_run_exits_130(folder, capsys, monkeypatch):
     monkeypatch.setattr(loading, "find_studies", interrupted)
     assert main(["verify"]) == 130
     assert "resume" in capsys.readouterr().err
-
-
-def test_export_writes_everything_into_one_hdf5(folder):
-    main(["run", "studies/toy.py"])
-    assert main(["export", "toy"]) == 0
-    with h5py.File("toy.h5") as file:
-        assert len(file) == 10
-        assert file["case_001"].attrs["bandwidth"] == 0.2
-        np.testing.assert_array_equal(file["case_001/seed"], np.arange(40))
-        np.testing.assert_array_equal(file["case_001/field"][:, 0], file["case_001/error"])
-
-
-def test_export_writes_one_number_per_seed_into_csv(folder):
-    main(["run", "studies/toy.py", "--quick"])
-    assert main(["export", "toy", "-o", "toy.csv"]) == 0
-    with open("toy.csv", newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert len(rows) == 8 * 32
-    assert list(rows[0]) == ["bandwidth", "factor", "seed", "error"]
-    main(["export", "toy", "-o", "toy.h5"])
-    with h5py.File("toy.h5") as file:
-        assert [float(row["error"]) for row in rows[:32]] == file["case_000/error"][()].tolist()
 
 
 def test_plot_hands_the_newest_complete_run_to_the_figures(folder, capsys, monkeypatch):
@@ -331,7 +308,9 @@ def test_a_measurement_that_ends_python_has_failed(folder, capsys, statement):
     assert main(["verify"]) == 3
     shown = capsys.readouterr()
     assert "failed: toy bandwidth=0.00625 factor=1.5 seeds 0-31: SystemExit" in shown.err
-    assert shown.out.splitlines()[-1].startswith("1 control invalid, 1 invalid. Exit 3")
+    assert shown.out.splitlines()[-1].startswith(
+        "0 of 1 claim supported, 1 invalid; 0 of 1 control refuted, 1 invalid. Exit 3"
+    )
     with pytest.raises(ConfigError, match=r"a study called sys\.exit"):
         main(["verify", "--debug"])
 

@@ -13,6 +13,7 @@ ORDER = [
         "errors",
         "_face",
         "_words",
+        "_interrupts",
         "_checks",
         "_values",
         "_tracing",
@@ -24,6 +25,7 @@ ORDER = [
         "_lifting",
         "_optional",
         "_drawing",
+        "_html",
         "_extrapolation",
     ],
     *[
@@ -41,7 +43,7 @@ ORDER = [
     *["judge", "lab", "learn", "_parsing", "cli", "__main__"],
 ]
 WINGS = {"sums", "equations"}
-JUDGE_MAY_IMPORT = {"errors", "_words", "_checks", "_values", "_drawing", "judge"}
+JUDGE_MAY_IMPORT = {"errors", "_words", "_checks", "_values", "_drawing", "_html", "judge"}
 WITHOUT_JAX = {
     "errors",
     "_face",
@@ -50,6 +52,7 @@ WITHOUT_JAX = {
     "_values",
     "_xla",
     "_drawing",
+    "_html",
     "_extrapolation",
     "trajectories",
     "integrators",

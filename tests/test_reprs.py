@@ -1,8 +1,11 @@
 """What public objects look like when they are printed: one short line that says what they are, arrays in brief."""
 
 import ast
+import base64
 import inspect
+import re
 from pathlib import Path
+from xml.etree import ElementTree
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +16,9 @@ from instances import Tilted, Weighted
 from surfaces import lopsided as lopsided_surface
 
 import attnflow as af
+from attnflow._html import MOST_MARKS, SHOWN_ROWS, Table, in_html
 from attnflow._words import in_brief
+from attnflow.comparison.error_budget import ErrorBudget, Part
 from attnflow.learn.regime import Regime
 
 LONGEST = 200  # characters: two lines of a terminal
@@ -23,8 +28,8 @@ FACES = {
 }
 # What others derive from, and errors.
 ABSTRACT = {
-    "AttnflowError", "Density", "EmbeddedManifold", "FrequencySpectrum", "Manifold", "Mask", "Normalization",
-    "Profile", "PseudoMetric",
+    "Density", "EmbeddedManifold", "FrequencySpectrum", "Manifold", "Mask", "Normalization", "Profile", "PseudoMetric",
+    *vars(af.errors),
 }  # fmt: skip
 
 RNG = np.random.default_rng(2)
@@ -227,3 +232,81 @@ def test_of_many_eigenvalues_the_smallest_are_told():
 
 def test_measured_numbers_have_four_digits():
     assert "neighbours=0.1235, own_key=0.1235" in repr(Regime(*[0.123456] * len(Regime._fields)))
+
+
+# What a person looks at in a notebook: with a table, and with a figure where it can be drawn unasked.
+RESULTS = {
+    "Trajectory": True, "TokenTrajectory": True, "Spectrum": True, "RateFit": True, "LimitFit": True, "Verdict": False,
+    "BandwidthSuggestion": True, "GaussianTrajectory": False, "Minimizers": False, "LeadingOrder": False,
+}  # fmt: skip
+CLOUD = SPHERE.sample_uniform(60, RNG)
+UNLISTED = {  # results of functions whose classes have no public name
+    "error budget": (lambda: budget(), True),
+    "probe of a head": (lambda: af.probe(CLOUD, queries=CLOUD, keys=CLOUD, bandwidth=0.1), True),
+    "probe of two heads": (lambda: af.probe(CLOUD, queries=[CLOUD] * 2, keys=[CLOUD] * 2, bandwidth=0.1), True),
+    "probe of points": (lambda: af.probe(CLOUD), True),
+    "one head of a probe": (lambda: af.probe(CLOUD, queries=CLOUD, keys=CLOUD, bandwidth=0.1).head, False),
+    "points of a probe": (lambda: af.probe(CLOUD).cloud, False),
+}
+
+
+def budget():
+    parts = [Part(name, 0.1, 0.05, 0.2, 0.1) for name in ("fluctuation", "bias")]
+    whole = Part("total", 0.15, 0.1, 0.2)
+    return ErrorBudget("the generator", 100, tuple(parts), whole, whole, np.full(4, 0.02), ("bias < noise",))
+
+
+def shown_in_html(result):
+    """The HTML of a result, which every browser reads as XML would."""
+    text = result._repr_html_()
+    root = ElementTree.fromstring(re.sub("<(img [^>]*)>", r"<\1/>", text))
+    return text, "".join(root.itertext()), root
+
+
+def check_html(result, *, has_figure):
+    text, words, root = shown_in_html(result)
+    assert words.startswith(type(result).__name__)
+    assert " at 0x" not in words
+    assert "array(" not in words
+    assert len(words) < 3000  # a screen
+    assert not re.search(r"<script|<style|https?:|url\(", text)  # it needs nothing else, and changes nothing else
+    assert not re.search(r"(?<![-\w])color:(?!inherit)", text)  # letters are those of the page, light or dark
+    images = list(root.iter("img"))
+    assert len(images) == has_figure
+    for image in images:
+        assert "background:white" in image.get("style")
+        kind, data = image.get("src").split(",")
+        assert kind == "data:image/png;base64"
+        assert base64.b64decode(data).startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_results_have_a_table_and_a_figure_in_notebooks_and_values_their_line(name):
+    made = SHOWN[name]()
+    assert hasattr(made, "_repr_html_") == (name in RESULTS)
+    if name in RESULTS:
+        check_html(made, has_figure=RESULTS[name])
+
+
+@pytest.mark.parametrize("name", UNLISTED)
+def test_budgets_and_probes_have_a_table_in_notebooks(name):
+    make, has_figure = UNLISTED[name]
+    check_html(make(), has_figure=has_figure)
+
+
+def test_html_is_escaped_and_keeps_to_the_first_rows():
+    table = Table(["<b>"], [("<script>", 1.23456)] * (SHOWN_ROWS + 3))
+    text = in_html(1.0, {"a & b": "<i>", "empty": "", "none": None}, table=table)
+    assert "<script>" not in text
+    assert "<i>" not in text
+    words = "".join(ElementTree.fromstring(text).itertext())
+    assert words.startswith("floata & b<i><b><script>1.235")
+    assert words.endswith(f"the first {SHOWN_ROWS} of {SHOWN_ROWS + 3}")
+    assert "empty" not in words
+
+
+def test_what_cannot_be_drawn_is_shown_without_a_figure_and_says_why():
+    vectors = af.Trajectory(times=[0.0], points=POINTS, values=np.zeros((1, 60, 2)))
+    assert "no figure: `values` must be scalar to be drawn" in shown_in_html(vectors)[1]
+    many = af.Trajectory(times=[0.0], points=np.zeros((MOST_MARKS + 1, 2)), values=np.zeros((1, MOST_MARKS + 1)))
+    assert "too many points: call .plot()" in shown_in_html(many)[1]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from attnflow._drawing import drawing
+from attnflow._html import Table, in_html
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,16 @@ class ErrorBudget:
         columns = f"{'part':<18} {'rms':<8}  {'interval':<22} expected or declared"
         verdict = "it closes" if self.closes else f"it does not close: {'; '.join(self.gaps)}"
         return "\n".join([head, columns, *map(str, (*self.parts, self.together, self.total)), verdict])
+
+    def _repr_html_(self) -> str:
+        facts = {"of": f"{self.what}, N = {self.n}", "closes": "yes" if self.closes else f"no: {'; '.join(self.gaps)}"}
+        rows = [
+            (part.name, f"{part.value:.2e}", f"[{part.low:.2e}, {part.high:.2e}]",
+             "" if math.isnan(part.expected) else f"{part.expected:.2e}")
+            for part in (*self.parts, self.together, self.total)
+        ]  # fmt: skip
+        table = Table(["part", "root mean square", "interval", "expected or declared"], rows)
+        return in_html(self, facts, table=table, draw=self.plot)
 
     def plot(self, ax: Any = None) -> Any:
         """Draw the parts as bars on a logarithmic scale, with their intervals, and the total beside them.

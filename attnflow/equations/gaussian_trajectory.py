@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from attnflow._checks import check_finite
+from attnflow._html import Table, in_html
 from attnflow.errors import DataError
 from attnflow.trajectories import in_words
 
@@ -58,3 +59,11 @@ class GaussianTrajectory:
     def __repr__(self) -> str:
         end = f"blow_up_time={self.blow_up_time:.6g}, solver_error={self.solver_error:.2g}"
         return f"GaussianTrajectory({in_words(self.times)}, in R^{self.means.shape[1]}, {end}, method={self.method!r})"
+
+    def _repr_html_(self) -> str:
+        facts = {
+            "times": in_words(self.times), "in": f"R^{self.means.shape[1]}", "blow-up time": self.blow_up_time,
+            "rank lost at": self.rank_loss_time, "solver error": self.solver_error, "method": self.method,
+        }  # fmt: skip
+        rows = [(float(t), m, S) for t, m, S in zip(self.times, self.means, self.covariances, strict=True)]
+        return in_html(self, facts, table=Table(["time", "mean", "covariance"], rows))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -39,6 +40,8 @@ class Claim(Prediction):
             identity states its tolerance. An ordering of margin 1 - m claims at least m; its default, 1, at least 0.
         floor: exponents only: levels with an RMS under this number (or numbers, one per level) are dropped.
         control_of: id of the claim that this one is the negative control of.
+        covered_by: of a claim without a control of its own, the id of one of its family or study that would notice the
+            same fault, see `covered`.
         truth, truth_margin: of a control, what its measured number comes out as in truth, known beforehand, and within
             which margin; the default margin is that of a prediction. The gap between `predicted` and `truth` is what
             the control must be refuted by.
@@ -73,6 +76,7 @@ class Claim(Prediction):
     truth: float | None = None
     truth_margin: float | None = None
     measures: tuple[str, ...] | None = None
+    covered_by: str | None = None
 
     def __repr__(self) -> str:
         what = f"{self.kind} of {self.quantity} in {self.size}"
@@ -85,6 +89,8 @@ class Claim(Prediction):
                 raise ConfigError(f"`{name}` must be a non-empty string, got {getattr(self, name)!r}.")
         if self.control_of == self.id:
             raise ConfigError(f"`control_of` must name another claim, got {self.id!r} itself.")
+        if self.covered_by is not None and self.control_of is not None:
+            raise ConfigError(f"`covered_by` is for claims, got {self.covered_by!r} in a control. Leave it out.")
         self._check_optional_fields(kind)
         predicted = kind.check_predicted(self.predicted)
         object.__setattr__(self, "predicted", predicted)
@@ -125,6 +131,7 @@ class Claim(Prediction):
             check_choice(name, "changes", [f.name for f in fields(self) if f.name not in ("statement", "control_of")])
         family, slash, place = self.id.partition("/")
         given = {"id": f"{family}-control{slash}{place}", "statement": statement, "control_of": self.id} | changes
+        given["covered_by"] = None
         if self.margin == KINDS[self.kind].default_margin(self.predicted):
             given.setdefault("margin", None)
         made = replace(self, **given)
@@ -175,3 +182,41 @@ class Claim(Prediction):
                 raise ConfigError(
                     f"`{field.name}` applies to {admitting} only, got a claim of kind {kind.name!r}. Leave it out."
                 )
+
+
+def covered(claims: Sequence[Claim], *, by: str | Mapping[str, str]) -> list[Claim]:
+    """Return the claims of a study, those without a control of their own covered by another one.
+
+    Args:
+        claims: with their controls.
+        by: the id of the control that covers all claims without one, or of each of them by its id; of this study or of
+            another. It measures the same lives in the same way, so that a fault which leads such a claim astray shows
+            in the control as well.
+
+    Raises:
+        ConfigError: a claim has no control and none is named, one has its own, or a name is not that of a control.
+
+    Example:
+        >>> import attnflow as af
+        >>> claim = af.Claim(
+        ...     id="noise/circle", source="Si", statement="of order N^(-1/2)", kind="exponent", quantity="error",
+        ...     size="points", hypotheses="independent points", predicted=-0.5)
+        >>> control = claim.control(statement="so is the distance from another limit", quantity="other", truth=0.0)
+        >>> sphere = af.Claim(
+        ...     id="noise/sphere", source="Si", statement="of order N^(-1/2)", kind="exponent", quantity="on_sphere",
+        ...     size="points", hypotheses="independent points", predicted=-0.5)
+        >>> [each.covered_by for each in af.covered([claim, control, sphere], by="noise-control/circle")]
+        [None, None, 'noise-control/circle']
+    """
+    controls = {claim.id: claim for claim in claims if claim.control_of}
+    controlled = {control.control_of for control in controls.values()}
+    ids = {claim.id for claim in claims}
+    bare = [claim.id for claim in claims if claim.control_of is None and claim.id not in controlled]
+    cover = dict.fromkeys(bare, by) if isinstance(by, str) else dict(by)
+    for id in cover:
+        if id not in bare:
+            raise ConfigError(f"`by` must name claims without a control of their own, got {id!r}. Leave it out.")
+    for id in bare:
+        if cover.get(id) is None or cover[id] in ids - controls.keys():
+            raise ConfigError(f"`by` must name a control that covers {id!r}, got {cover.get(id)!r}.")
+    return [replace(claim, covered_by=cover.get(claim.id)) for claim in claims]

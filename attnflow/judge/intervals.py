@@ -7,6 +7,7 @@ scatter about the fitted line: it comes from the jackknife, which deletes one se
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -65,6 +66,17 @@ def median_interval(values: np.ndarray, *, confidence: float) -> tuple[float, fl
         return None
     ordered = np.sort(values)
     return float(ordered[k - 1]), float(ordered[n - k])
+
+
+def least_seeds(confidence: float) -> int:
+    """Return from how many draws on a median has an interval: 2 P(Bin(n, 1/2) < 1) = 2^(1 - n) <= 1 - confidence.
+
+    Example:
+        >>> from attnflow.judge.intervals import least_seeds
+        >>> least_seeds(0.95), least_seeds(1 - 0.05 / 420)
+        (6, 15)
+    """
+    return 1 + math.ceil(-math.log2(1 - confidence))
 
 
 def jackknife(

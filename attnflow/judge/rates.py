@@ -13,6 +13,7 @@ import numpy as np
 
 from attnflow._checks import check_choice, check_finite, check_positive
 from attnflow._drawing import drawing
+from attnflow._html import Table, in_html
 from attnflow.errors import ConfigError, DataError
 from attnflow.judge.intervals import extrapolation_error, jackknife, seed_interval
 
@@ -58,6 +59,22 @@ class RateFit:
             f"RateFit({self.rate:.6g} in [{self.low:.6g}, {self.high:.6g}] at {100 * self.confidence:g} %, "
             f"{len(self.sizes)} levels{dropped}, {level})"
         )
+
+    def _repr_html_(self) -> str:
+        facts = {
+            "rate": f"{self.rate:.4g} in [{self.low:.4g}, {self.high:.4g}] at {100 * self.confidence:g} %",
+            "asymptotic": "yes" if self.asymptotic else "not yet: the correction is above a tenth",
+            "correction": self.correction,
+        }
+        kept = np.ones(len(self.sizes), dtype=bool)
+        kept[list(self.dropped)] = False
+        slopes = iter(["", *map(float, self.local_slopes)])
+        errors = _root_mean_square(self.errors)
+        rows = [
+            (f"{size:g}", float(error), next(slopes) if is_kept else "under the floor")
+            for size, error, is_kept in zip(self.sizes, errors, kept, strict=True)
+        ]
+        return in_html(self, facts, table=Table(["size", "error", "local slope"], rows), draw=self.plot)
 
     def plot(self, ax: Any = None, predicted: float | None = None) -> Any:
         """Draw the levels, the fit with its interval, and a predicted slope beside it, on logarithmic axes.
@@ -132,6 +149,14 @@ class LimitFit:
             f"LimitFit({self.limit:.6g} in [{self.low:.6g}, {self.high:.6g}] at {100 * self.confidence:g} %, "
             f"{len(self.sizes)} levels)"
         )
+
+    def _repr_html_(self) -> str:
+        facts = {
+            "limit": f"{self.limit:.6g} in [{self.low:.6g}, {self.high:.6g}] at {100 * self.confidence:g} %",
+            "correction": self.correction,
+            "levels": len(self.sizes),
+        }
+        return in_html(self, facts, draw=self.plot)
 
     def plot(self, ax: Any = None, predicted: float | None = None) -> Any:
         """Draw the levels, the fit, its limit with the interval, and a predicted limit beside it.

@@ -13,9 +13,11 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from fractions import Fraction
+from functools import partial
 
 import numpy as np
 
+from attnflow._html import in_html
 from attnflow.judge.claims import KINDS, Claim
 from attnflow.judge.kinds.base import Reading
 from attnflow.judge.levels import Level, table_of
@@ -28,6 +30,7 @@ ROWS_READ_TOGETHER = 420
 FAMILY_CONFIDENCE = 1 - 0.05 / ROWS_READ_TOGETHER
 # Shares of a count, or their differences, are told from other numbers: of those one in 10^4 is so near to one.
 LARGEST_COUNT, ROUNDING = 100_000, 1e-14
+VISIBLE = 1e-6  # of the margin: how far an interval is from an exact value that it excludes by more than round-off
 MINIMUM_NEIGHBOURS = 2.0  # with fewer, a softmax is a nearest-neighbour map and no limit theorem speaks about it
 
 
@@ -50,6 +53,8 @@ class Verdict:
         derivation: whether one formula is checked against another, without attention being run.
         truth, truth_margin: as in the claim: what the number of a control is in truth.
         gap: the verdict on that, from the same interval; None where no truth is stated, or nothing was measured.
+        missing: what more would decide a row that is inconclusive, or the gap of a control; None where nothing is open.
+        remark: what a row does not show of itself that is supported: that its interval excludes the exact value.
     """
 
     id: str
@@ -72,12 +77,23 @@ class Verdict:
     truth: float | None = None
     truth_margin: float | None = None
     gap: str | None = None
+    missing: str | None = None
+    remark: str | None = None
 
     def __repr__(self) -> str:
         measured = "nothing measured" if self.measured is None else f"measured {self.measured:.6g}"
         ends = "" if self.low is None or self.high is None else f" in [{self.low:.6g}, {self.high:.6g}]"
         predicted = f"predicted {self.predicted:.6g} +- {self.margin:.3g}"
         return f"Verdict({self.id!r}, {self.verdict}: {measured}{ends}, {predicted}, {self.levels} levels)"
+
+    def _repr_html_(self) -> str:
+        facts = {
+            "claim": f"{self.id} ({self.source})", "sort": self.sort, "verdict": self.verdict,
+            "measured": self.measured_in_words, "predicted": self.predicted_in_words, "in truth": self.truth_in_words,
+            "levels": f"{self.levels}" + (f", {self.dropped} of them dropped" if self.dropped else ""),
+            "reason": self.reason,
+        }  # fmt: skip
+        return in_html(self, facts)
 
     def row(self) -> dict[str, object]:
         """Return the fields as JSON values: null for what is absent or not finite."""
@@ -219,6 +235,8 @@ def examine(claim: Claim, levels: Sequence[Level], *, confidence: float = FAMILY
         truth=claim.truth,
         truth_margin=claim.truth_margin,
         gap=gap,
+        missing=_missing(claim, levels, reading, gap=gap),
+        remark=_remark(claim, reading),
         **numbers,  # type: ignore[arg-type]
     )
     return Judgement(claim=claim, levels=tuple(levels), verdict=verdict, fit=reading.fit)
@@ -277,6 +295,31 @@ def is_expected(verdict: Verdict) -> bool:
     if verdict.control:
         return verdict.verdict == "refuted" and verdict.gap != "refuted"
     return verdict.verdict in ("supported", "inconclusive")
+
+
+def _missing(claim: Claim, levels: Sequence[Level], reading: Reading, *, gap: str | None) -> str | None:
+    """Return what would decide the prediction, and the truth of a control, as far as they are open."""
+    say = partial(KINDS[claim.kind].say_missing, reading, levels, size=claim.size)
+    if reading.measured is None:
+        return None
+    assert claim.margin is not None
+    whole = say(predicted=claim.predicted, margin=claim.margin)
+    if whole is not None or gap != "inconclusive":
+        return whole
+    assert claim.truth is not None
+    assert claim.truth_margin is not None
+    return f"for its gap {say(predicted=claim.truth, margin=claim.truth_margin)}"
+
+
+def _remark(claim: Claim, reading: Reading) -> str | None:
+    """Return that the interval of an estimate excludes the prediction though it lies within the margin, or None."""
+    low, high, margin = reading.low, reading.high, claim.margin
+    if not KINDS[claim.kind].is_ladder or low is None or high is None or margin is None:
+        return None
+    away = max(low - claim.predicted, claim.predicted - high)
+    if away <= VISIBLE * margin or max(high - claim.predicted, claim.predicted - low) > margin:
+        return None
+    return f"supported within {margin:.2g}; the interval excludes {claim.predicted:.5g} exactly"
 
 
 def _flaw(claim: Claim, levels: Sequence[Level]) -> str | None:

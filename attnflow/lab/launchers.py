@@ -13,9 +13,12 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TypeVar
 
 import psutil
+
+from attnflow.errors import ConfigError
 
 T = TypeVar("T")
 MEMORY = 2e9  # bytes that a process of a quick run may come to need
@@ -32,6 +35,40 @@ def in_order_of(launcher: int, items: Sequence[T]) -> list[T]:
     if launcher < 2:
         return list(reversed(items)) if launcher else list(items)
     return random.Random(launcher).sample(items, len(items))
+
+
+@dataclass(frozen=True)
+class Part:
+    """One of several parts into which the records of a study are dealt out, like cards: a ladder grows towards its end.
+
+    Args:
+        index: of the part, from 1.
+        count: of parts.
+
+    Example:
+        >>> Part(1, 3).of("abcdefg"), Part(2, 3).of("abcdefg"), Part(3, 3).of("abcdefg")
+        (['a', 'd', 'g'], ['b', 'e'], ['c', 'f'])
+    """
+
+    index: int
+    count: int
+
+    @classmethod
+    def read(cls, text: str) -> Part:
+        """Return the part that is written "I/N"; raise ConfigError if there is none.
+
+        Example:
+            >>> Part.read("3/16")
+            Part(index=3, count=16)
+        """
+        index, _, count = text.partition("/")
+        if not (index.isdecimal() and count.isdecimal() and 1 <= int(index) <= int(count)):
+            raise ConfigError(f"`--part` must be I/N with I from 1 to N, got {text!r}. Pass 1/4, 2/4, 3/4 and 4/4.")
+        return cls(int(index), int(count))
+
+    def of(self, items: Sequence[T]) -> list[T]:
+        """Return those of the items that belong to the part, in their order."""
+        return list(items[self.index - 1 :: self.count])
 
 
 def default_jobs() -> int:

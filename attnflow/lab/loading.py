@@ -2,36 +2,17 @@
 
 from __future__ import annotations
 
-import ast
 import sys
 import types
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import NamedTuple
 
-from attnflow._checks import check_choice
 from attnflow.errors import ConfigError
-from attnflow.lab.imports import Helpers, text_of
+from attnflow.lab.finding import SEPARATE, check_distinct, found_files, separate_subjects
+from attnflow.lab.finding import study_files as study_files
+from attnflow.lab.imports import Helpers
 from attnflow.lab.study import Study
-
-
-class Subject(NamedTuple):
-    """A folder of studies that are loaded and run only when they are named: they need an extra, or much more time.
-
-    Each has a table, and a family of intervals, of its own.
-
-    Args:
-        title: of its table.
-        needs: the module that its studies cannot do without, which says what is missing before anything is measured.
-    """
-
-    title: str
-    needs: str | None = None
-
-
-SEPARATE = {"learned": Subject("Learned metrics", needs="attnflow.learn"), "questions": Subject("Open questions")}
 
 
 def load_study(path: Path | str) -> Study:
@@ -77,6 +58,7 @@ def load_study(path: Path | str) -> Study:
         raise ConfigError(f"{path} defines no `study`. End it with `study = af.Study(...)`.")
     object.__setattr__(study, "source", source)
     object.__setattr__(study, "helpers", helpers.texts)
+    object.__setattr__(study, "path", path)
     object.__setattr__(study, "measure", helpers.reaching(study.measure))
     object.__setattr__(study, "figures", tuple(map(helpers.reaching, study.figures)))
     return study
@@ -92,15 +74,8 @@ def find_studies(folder: Path | str, *, subject: str | None = None) -> list[Stud
     Raises:
         ConfigError: no such folder, no study in it, a file that is no study, or two studies or claims of one name.
     """
-    folder = Path(folder)
-    paths = study_files(folder, subject=subject)
-    if not paths:
-        others = separate_subjects(folder)
-        remedy = f"a subject with `--subject {others[0]}`" if others else "the folder of the studies with `--studies`"
-        raise ConfigError(f"no study in {folder}. Pass {remedy}.")
-    helpers = {file.resolve() for path in paths for file in Helpers(path, text_of(path)).files}
-    studies = [load_study(path) for path in paths if path.resolve() not in helpers or _defines_study(text_of(path))]
-    _check_names(studies, folder=folder)
+    studies = [load_study(file.path) for file in found_files(folder, subject=subject)]
+    _check_names(studies, folder=Path(folder))
     return studies
 
 
@@ -135,44 +110,6 @@ def find_named(
     return studies
 
 
-def study_files(folder: Path | str, *, subject: str | None = None) -> list[Path]:
-    """Return the files of studies in a folder, or of one subject in it; the separate ones only if they are asked for.
-
-    Raises:
-        ConfigError: there are studies, but no such subject.
-    """
-    folder = Path(folder)
-    paths = sorted(
-        path for path in folder.rglob("*.py") if not any(part[0] in "._" for part in path.relative_to(folder).parts)
-    )
-    subjects = {path: path.relative_to(folder).parts[0] for path in paths if path.parent != folder}
-    if subject is not None and paths:
-        check_choice(subject, "--subject", dict.fromkeys(subjects.values()))
-    return [
-        path for path in paths if (subjects.get(path) == subject if subject else subjects.get(path) not in SEPARATE)
-    ]
-
-
-def separate_subjects(folder: Path | str) -> list[str]:
-    """Return those of the separate subjects that a folder of studies has."""
-    return [name for name in SEPARATE if any((Path(folder) / name).rglob("*.py"))]
-
-
 def _check_names(studies: Sequence[Study], *, folder: Path) -> None:
-    names = [study.name for study in studies]
     ids = [claim.id for study in studies for claim in study.all_claims]
-    for kind, words in (("studies", names), ("claims", ids)):
-        for word, count in Counter(words).items():
-            if count > 1:
-                raise ConfigError(f"{folder} holds {count} {kind} with the name {word!r}. Rename one.")
-
-
-def _defines_study(source: str) -> bool:
-    """Return whether a module assigns to `study`, or cannot be parsed, so that loading it says why."""
-    try:
-        nodes = ast.parse(source).body
-    except (SyntaxError, ValueError):
-        return True
-    targets = [target for node in nodes if isinstance(node, ast.Assign) for target in node.targets]
-    targets += [node.target for node in nodes if isinstance(node, ast.AnnAssign)]
-    return any(isinstance(target, ast.Name) and target.id == "study" for target in targets)
+    check_distinct([study.name for study in studies], ids, folder=folder)

@@ -34,7 +34,9 @@ def check_words(words: Iterable[str], studies: Sequence[Study]) -> None:
 
 
 def claims_named(words: Sequence[str], studies: Sequence[Study]) -> set[str]:
-    """Return the ids of the claims that some words name, and of their controls; without words those of all.
+    """Return the ids of the claims that some words name, and of the controls of them; without words those of all.
+
+    The control of a claim may be one that covers it, of the same study.
 
     Args:
         words: ids, families, or names of studies, which name all their claims.
@@ -46,7 +48,8 @@ def claims_named(words: Sequence[str], studies: Sequence[Study]) -> set[str]:
     check_words(words, studies)
     claims = [(study, claim) for study in studies for claim in study.all_claims]
     named = {claim.id for study, claim in claims if not words or {study.name, *_words(claim)} & set(words)}
-    return named | {claim.id for _, claim in claims if claim.control_of in named}
+    covering = {(study, claim.covered_by) for study, claim in claims if claim.id in named}
+    return named | {claim.id for study, claim in claims if claim.control_of in named or (study, claim.id) in covering}
 
 
 def studies_named(words: Sequence[str], studies: Sequence[Study]) -> list[Study]:

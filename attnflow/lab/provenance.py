@@ -33,7 +33,7 @@ def provenance(*, seconds: float) -> dict[str, Any]:
         ['blas_threads', 'code', 'cores', 'device']
     """
     return {
-        "versions": {"python": platform.python_version()} | {name: _version(name) for name in PACKAGES},
+        "versions": versions(),
         "code": code_digest(),
         "system": f"{platform.system()} {platform.machine()}",
         "device": jax.devices()[0].device_kind,
@@ -43,6 +43,11 @@ def provenance(*, seconds: float) -> dict[str, Any]:
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "seconds": round(seconds, 3),
     }
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages on which the numbers of a record depend."""
+    return {"python": platform.python_version()} | {name: _version(name) for name in PACKAGES}
 
 
 def different_code(records: Sequence[Record]) -> str | None:

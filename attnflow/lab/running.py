@@ -6,21 +6,18 @@ import os
 import signal
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import numpy as np
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from attnflow.errors import AttnflowError
-from attnflow.lab.launchers import in_order_of
-from attnflow.lab.provenance import provenance
+from attnflow.lab.launchers import Part, in_order_of
+from attnflow.lab.measuring import Here, Way
 from attnflow.lab.runs import Run
-from attnflow.lab.scratch import keeping_scratch, sweep_scratch
-from attnflow.lab.store import Record, Store, check_arrays
+from attnflow.lab.scratch import sweep_scratch
+from attnflow.lab.store import Record, Store
 from attnflow.lab.study import Study, Task
 from attnflow.precision import require_x64
 
@@ -44,8 +41,9 @@ class RunSummary:
 
 
 def run_study(
-    study: Study, store: Store, *, quick: bool, master_seed: int = 0, debug: bool = False, launcher: int = 0
-) -> RunSummary:
+    study: Study, store: Store, *, quick: bool, master_seed: int = 0, debug: bool = False, launcher: int = 0,
+    part: Part | None = None, way: Way | None = None,
+) -> RunSummary:  # fmt: skip
     """Measure what is missing of a study, record by record, and reuse what is on the disk already.
 
     An exception in one case becomes a failed record and the run goes on; a rerun tries it again. The first Ctrl-C or
@@ -58,16 +56,26 @@ def run_study(
         master_seed: from which all seeds are folded.
         debug: let exceptions through.
         launcher: which of several processes this is; each takes the records in an order of its own.
+        part: only this part of the records; all of them unless given.
+        way: how they are measured; one by one in this process unless given.
 
     Raises:
         PrecisionError: float64 is off.
         ResultFileError: a record cannot be written.
+        WorkerError: those who measure are gone for good; what they have measured is kept.
     """
     require_x64()
     tasks = study.tasks(quick=quick, master_seed=master_seed)
+    tasks = tasks if part is None else part.of(tasks)
     records = {task.digest: store.find(task) for task in tasks}
     missing = in_order_of(launcher, [task for task in tasks if not _is_done(records[task.digest])])
     sweep_scratch(store, [task for task in tasks if _is_done(records[task.digest])])
+
+    def found(task: Task) -> Record | None:
+        """Return what another launcher has measured meanwhile."""
+        record = store.find(task) if records[task.digest] is None else None
+        return record if _is_done(record) else None
+
     failures: list[str] = []
     computed = 0
     terminal = sys.stderr.isatty()
@@ -76,15 +84,7 @@ def run_study(
         _first_signal() as received,
         tqdm(total=len(missing), desc=study.name, unit="record", disable=not terminal) as bar,
     ):
-        for task in missing:
-            if received:
-                break
-            was_absent = records[task.digest] is None
-            record = store.find(task) if was_absent else None  # another launcher may have measured it meanwhile
-            if record is None or record.failed:
-                with keeping_scratch(store, task):
-                    record = _measure(study, task, debug=debug)
-                    store.save(record)
+        for task, record in (way or Here()).records(study, store, _until(missing, received), found=found, debug=debug):
             records[task.digest] = record
             computed += 1
             line = f"{study.name} {computed}/{len(missing)} {_label(task)}: {record.provenance['seconds']:.1f} s"
@@ -94,27 +94,21 @@ def run_study(
             bar.update()
             if not terminal:
                 print(line, file=sys.stderr, flush=True)
-    found = [record for record in records.values() if record is not None]
-    run = Run.of(study, found, settings=("quick" if quick else "full",), master_seed=master_seed)
+    kept = [record for record in records.values() if record is not None]
+    run = Run.of(study, kept, settings=("quick" if quick else "full",), master_seed=master_seed)
     return RunSummary(run, computed, len(tasks) - len(missing), tuple(failures), received[0] if received else None)
+
+
+def _until(tasks: list[Task], received: list[int]) -> Iterator[Task]:
+    """Yield the tasks until a signal has been received."""
+    for task in tasks:
+        if received:
+            return
+        yield task
 
 
 def _is_done(record: Record | None) -> bool:
     return record is not None and record.failed is None
-
-
-def _measure(study: Study, task: Task, *, debug: bool) -> Record:
-    start = time.perf_counter()
-    arrays: dict[str, np.ndarray] = {}
-    failed = None
-    try:
-        arrays = check_arrays(study.measure(dict(task.case), task.seed_keys()), rows=len(task.seeds))
-    except (Exception, SystemExit) as error:  # a measurement that fails is data, and the sweep goes on
-        if debug:
-            raise
-        name = "" if isinstance(error, AttnflowError) else f"{type(error).__name__}: "
-        failed = f"{name}{error}"
-    return Record(task=task, arrays=arrays, provenance=provenance(seconds=time.perf_counter() - start), failed=failed)
 
 
 def _label(task: Task) -> str:

@@ -52,6 +52,7 @@ class Study:
         labels: what the axes of figures call the quantities of the claims; their names unless given.
         source: text of the file that defines the study, filled in by `load_study`.
         helpers: texts of the modules beside it that it imports, filled in by `load_study`.
+        path: of that file, filled in by `load_study`.
 
     Raises:
         ConfigError: a name that is no plain folder name, duplicate cases or claims, a `quick` outside the ladder, a
@@ -80,6 +81,7 @@ class Study:
     labels: Mapping[str, str] = field(default_factory=dict)
     source: str = ""
     helpers: tuple[str, ...] = ()
+    path: Path | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not re.fullmatch(r"[a-z0-9_-]+", self.name):
@@ -125,6 +127,11 @@ class Study:
     def deterministic(self) -> bool:
         """Whether nothing in the study is random: it has one seed."""
         return self.seeds == 1
+
+    @property
+    def room(self) -> str:
+        """Name of the folder that holds the file, under which reports list the study; empty without a file."""
+        return self.path.resolve().parent.name if self.path else ""
 
     @property
     def quick_is_full(self) -> bool:
@@ -174,6 +181,7 @@ class Study:
         return Study(
             name=self.name, measure=self.measure, ladder=distinct, quick=quick, claims=(),
             seeds=self.seeds, quick_seeds=self.quick_seeds, source=self.source, helpers=self.helpers,
+            path=self.path,
         )  # fmt: skip
 
     @cached_property

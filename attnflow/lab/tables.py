@@ -10,6 +10,9 @@ from attnflow.judge.verdicts import Verdict, exit_code, is_expected
 from attnflow.lab.runs import Run
 
 GREEN, YELLOW, RED = 32, 33, 31
+SORTS = {"claim": "supported", "derivation": "supported", "control": "refuted"}  # what each must come out as
+OPEN = {"inconclusive": "undecided"}
+GAPS = {"inconclusive": "a gap that is undecided", "refuted": "another gap"}
 EXIT_MEANING = {
     0: "{}",
     1: "a claim is refuted or invalid, or a control is not refuted by its gap",
@@ -20,7 +23,7 @@ EXIT_MEANING = {
 def verdict_table(verdicts: Sequence[Verdict], *, width: int, colour: bool = False) -> str:
     """Return one aligned line per verdict; columns are dropped from the right until the table fits.
 
-    Verdicts that are not plainly as expected are followed by their reason.
+    Verdicts that are not plainly as expected are followed by their reason and by what is missing for a decision.
 
     Args:
         verdicts: the rows.
@@ -38,7 +41,7 @@ def verdict_table(verdicts: Sequence[Verdict], *, width: int, colour: bool = Fal
         claim  verdict    measured  predicted
         rows   supported  1         1
         >>> print(last_line(verdicts))
-        1 supported. Exit 0: all as expected.
+        1 of 1 claim supported. Exit 0: all as expected.
     """
     rows = [_cells(verdict) for verdict in verdicts]
     headers = list(_cells(verdicts[0])) if verdicts else ["claim", "verdict"]
@@ -51,9 +54,16 @@ def verdict_table(verdicts: Sequence[Verdict], *, width: int, colour: bool = Fal
         if colour:
             cells["verdict"] = f"\033[{_colour(verdict)}m{cells['verdict']}\033[0m"
         lines.append("  ".join(cells.values()).rstrip())
-        if verdict.verdict == "inconclusive" or not is_expected(verdict):
-            lines += textwrap.wrap(verdict.reason, width=width, initial_indent="    ", subsequent_indent="    ")
+        below = remark(verdict)
+        lines += textwrap.wrap(below, width=width, initial_indent="    ", subsequent_indent="    ")
     return "\n".join(lines)
+
+
+def remark(verdict: Verdict) -> str:
+    """Return what must be said of a row besides its numbers: why it is not as expected or open; mostly nothing."""
+    told = verdict.verdict == "inconclusive" or not is_expected(verdict)
+    said = [verdict.reason] * told + [f"missing: {verdict.missing}"] * bool(verdict.missing)
+    return "; ".join([*said, *([verdict.remark] if verdict.remark else [])])
 
 
 def progress_line(run: Run) -> str:
@@ -63,32 +73,65 @@ def progress_line(run: Run) -> str:
     return f"{run.study.name}: {done} of {len(all_tasks)} records, {run.setting or 'no'} run complete"
 
 
-def last_line(verdicts: Sequence[Verdict], *, failures: int = 0) -> str:
-    """Return how many verdicts of each sort there are, and what the exit code means."""
-    counts = Counter((_noun(verdict), verdict.verdict) for verdict in verdicts)
+def lines_of(run: Run) -> list[str]:
+    """Return what `attnflow list` says of a study: how far its run is, and of each claim the verdict that there is."""
+    words = {verdict.id: verdict.verdict for verdict in run.verdicts}
+    lines = [progress_line(run)]
+    for claim in run.study.all_claims:
+        control = f", control of {claim.control_of}" if claim.control_of else ""
+        derived = ", derivation" if claim.derivation else ""
+        lines.append(f"    {claim.id} ({claim.kind}{derived}{control}): {words.get(claim.id, 'not yet')}")
+    return lines
+
+
+def last_line(verdicts: Sequence[Verdict], *, failures: int = 0, left: int = 0, larger: bool = False) -> str:
+    """Return how many verdicts of each sort there are, and what the exit code means.
+
+    Args:
+        verdicts: the rows.
+        failures: how many cases have failed.
+        left: how many claims were asked for that only a full run decides.
+        larger: whether a full run of what is undecided has more to go by.
+    """
+    sorts = {sort: [verdict for verdict in verdicts if _sort(verdict) == sort] for sort in SORTS}
+    counts = "; ".join(_count(sort, rows) for sort, rows in sorts.items() if rows)
     code = 3 if failures else exit_code(verdicts)
-    order = ["control", "", "derivation"]
-    listed = [
-        f"{count} {noun and noun + 's' * (count > 1) + ' '}{verdict}"
-        for (noun, verdict), count in sorted(counts.items(), key=lambda item: (order.index(item[0][0]), item[0][1]))
-    ]
-    return f"{', '.join(listed) or 'no claims'}. Exit {code}: {EXIT_MEANING[code].format(conclusion(verdicts))}."
+    meaning = EXIT_MEANING[code].format(conclusion(verdicts, left=left, larger=larger))
+    return f"{counts or 'no claims'}. Exit {code}: {meaning}."
 
 
-def conclusion(verdicts: Sequence[Verdict]) -> str:
+def conclusion(verdicts: Sequence[Verdict], *, left: int = 0, larger: bool = False) -> str:
     """Return what can be said where nothing came out other than expected: how much of it is undecided.
 
     A control is undecided also if it is refuted, but not by a gap that is told to be the predicted one.
+
+    Args:
+        verdicts: none of them other than expected.
+        left: how many claims were asked for that only a full run decides.
+        larger: whether a full run of what is undecided has more to go by.
     """
     undecided = sum("inconclusive" in (verdict.verdict, verdict.gap) for verdict in verdicts)
-    if not verdicts:
+    where = " at quick size" if larger and undecided else ""
+    open_ones = [f"{undecided} undecided{where}"] * bool(undecided) + [f"{left} not judged"] * bool(left)
+    if not verdicts and not left:
         return "nothing was judged"
-    return f"nothing other than expected, {undecided} undecided" if undecided else "all as expected"
+    said = f"nothing other than expected, {', '.join(open_ones)}" if open_ones else "all as expected"
+    return f"{said}: verify --full" if where or left else said
 
 
-def _noun(verdict: Verdict) -> str:
+def _sort(verdict: Verdict) -> str:
     """Return how a row is counted: controls and derivations apart from claims that measure."""
-    return "control" if verdict.control else "derivation" if verdict.derivation else ""
+    return "control" if verdict.control else "derivation" if verdict.derivation else "claim"
+
+
+def _count(sort: str, verdicts: Sequence[Verdict]) -> str:
+    """Return how many of a sort are as they must be, and how many are something else."""
+    counts = Counter(verdict.verdict for verdict in verdicts)
+    good = SORTS[sort]
+    others = [f"{count} {OPEN.get(word, word)}" for word, count in sorted(counts.items()) if word != good]
+    gaps = Counter(verdict.gap for verdict in verdicts if verdict.verdict == good)
+    others += [f"{gaps[gap]} by {words}" for gap, words in GAPS.items() if gaps[gap]]
+    return ", ".join([f"{counts[good]} of {len(verdicts)} {sort}{'s' * (len(verdicts) > 1)} {good}", *others])
 
 
 def _cells(verdict: Verdict) -> dict[str, str]:

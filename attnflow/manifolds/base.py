@@ -13,6 +13,7 @@ import numpy as np
 
 from attnflow._checks import check_points
 from attnflow._lifting import evaluate
+from attnflow._tracing import register_fixed
 from attnflow.errors import ConfigError, ConvergenceError, DataError, PrecisionError
 from attnflow.measures import DiscreteMeasure
 
@@ -51,7 +52,8 @@ class Manifold(ABC):
 
     A manifold of your own is a subclass that says `dim`, `ambient_dim`, `volume`, `is_compact` and `has_boundary` and
     writes `retract` and `quadrature`: densities, LaplaceExpansion, PopulationAttention and DriftDiffusion.generator
-    then serve it. Whatever it holds, JAX never looks into it. The rest is optional and brings:
+    then serve it. JAX takes it as an argument of what it compiles, and never looks into it. The rest is optional and
+    brings:
 
         sample_uniform    samples of every density, by rejection
         along             curves: samples of every density by inversion, without rejection
@@ -120,6 +122,7 @@ class Manifold(ABC):
                 f"`{cls.__name__}` lacks {' and '.join(f'`{name}`' for name in missing)}, which every manifold must "
                 "offer. Write it in this class; af.Manifold says what it returns."
             )
+        register_fixed(cls)
         return super().__new__(cls)
 
     def __repr__(self) -> str:

@@ -50,7 +50,8 @@ class Mask(Traceable, ABC):
 
     Attributes:
         is_symmetric: whether j is a key of i where i is one of j, which a spectrum needs.
-        is_by_position: whether positions in the sample decide, so that other queries have no keys.
+        is_by_position: whether positions in the sample decide, so that queries are as many as keys, each at the place
+            of one.
 
     Example:
         >>> import numpy as np, attnflow as af

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import numpy as np
@@ -14,10 +15,10 @@ from attnflow._lifting import evaluate
 from attnflow._tracing import is_traced
 from attnflow.attention import Attending, check_attention
 from attnflow.errors import ConfigError, DataError, PrecisionError
-from attnflow.measures import DiscreteMeasure, as_measure
+from attnflow.measures import DiscreteMeasure, as_measure, as_measures
 from attnflow.precision import require_device, require_x64
 from attnflow.sums.kernel_sums.devices import choose_devices
-from attnflow.sums.operators.kinds import operator_of
+from attnflow.sums.operators.stacked import operator_over
 from attnflow.sums.planning.planner import METHODS
 from attnflow.trajectories import Spectrum, Trajectory, count_layers
 
@@ -51,13 +52,21 @@ class EmpiricalAttention:
     without an N x N array. Sums over all pairs, of any cost, admit every transformation of JAX, any number of times.
     The other methods admit one grad, vjp or jvp; under jit and vmap "auto" sums all pairs.
 
+    A head of a trained model has keys K (N, d), values V (N, c) and queries Q (M, d): softmax(Q K' / sqrt(d)) V is
+    `EmpiricalAttention(Attention(DotProduct(), math.sqrt(d)), K).layer(V, at=Q)`, and of several heads K (H, N, d),
+    V (H, N, c) and Q (H, M, d) it is the same line. Heads are taken one after another. Keys that only fill up have mass
+    0. A mask of positions takes as many queries as keys: the i-th query is at the place of the i-th key.
+
     Args:
         attention: the cost, the bandwidth and what is done with rows; or several heads, a MultiHead.
-        points: the tokens X_j, shape (N, D), all with mass 1, or a DiscreteMeasure.
+        points: the tokens X_j, shape (N, D), all with mass 1, or a DiscreteMeasure; of heads with keys of their own
+            (H, N, D), or a list of measures of as many points. What follows then has a leading axis of heads as well,
+            and `evolve`, `spectrum` and `stationary` are refused.
         rtol: tolerance on max |error| / max |values|; a dtype that cannot promise it is refused.
         method: "auto", "dense", "cutoff", "fourier" or "gpu".
-        include_self: whether a token attends to itself; without it only its own points can be asked for. A token
-            given once with mass 2 is then left out with both its copies.
+        include_self: whether a token attends to itself; without it only its own points can be asked for: a query
+            elsewhere is no token, and one that coincides with a key need not be it. A token given once with mass 2 is
+            then left out with both its copies.
         dtype: "float64" (None) or, for speed, "float32"; a warning tells where that does not reach `rtol`, and
             float64 is taken.
         devices: how many of JAX's devices, or which, share a dense sum; None for all cores of this processor.
@@ -78,6 +87,9 @@ class EmpiricalAttention:
         (500,)
         >>> layer.solver_error < 1e-8
         True
+        >>> Q, K, V = np.random.default_rng(0).normal(size=(3, 12, 100, 64))  # twelve heads
+        >>> af.EmpiricalAttention(af.Attention(af.DotProduct(), bandwidth=8.0), K).layer(V, at=Q).shape
+        (12, 100, 64)
     """
 
     def __init__(
@@ -98,7 +110,7 @@ class EmpiricalAttention:
             require_x64()
         if check_tolerance(rtol, "rtol") < BEST_RTOL[dtype]:
             raise PrecisionError(f"{dtype} cannot promise `rtol` = {rtol:g}. Pass rtol={BEST_RTOL[dtype]:g} or more.")
-        measure = as_measure(points, "points")
+        measure = as_measures(points, "points")
         if len(measure) < 2:
             raise ConfigError(f"`points` must hold at least 2 points, got {len(measure)}.")
         if not isinstance(points, DiscreteMeasure) and len(measure) <= 8 and measure.ambient_dim >= 32:
@@ -112,14 +124,15 @@ class EmpiricalAttention:
         self._summed = functools.partial(
             EmpiricalAttention, rtol=rtol, method=method, include_self=include_self, dtype=dtype, devices=devices
         )
-        self._operator = operator_of(
+        self._operator = operator_over(
             attention, measure, include_self=self.include_self, dtype=dtype, method=method, rtol=rtol,
             promise=rtol, devices=None if devices is None else choose_devices(devices),
         )  # fmt: skip
 
     def __repr__(self) -> str:
-        count, dim = self.measure.points.shape
-        return f"EmpiricalAttention({self.attention!r}, N={count}, D={dim})"
+        *heads, count, dim = self.measure.points.shape
+        of_heads = "".join(f"{number} heads, " for number in heads)
+        return f"EmpiricalAttention({self.attention!r}, {of_heads}N={count}, D={dim})"
 
     def at_bandwidth(self, bandwidth: float) -> EmpiricalAttention:
         """Return the same attention over the same points at another bandwidth."""
@@ -151,6 +164,7 @@ class EmpiricalAttention:
 
         Raises:
             ConfigError: if `at` is given without self-attention.
+            DataError: if values or queries do not fit the points, or have other heads.
         """
         queries = self._queries(at)  # what is cheap to refuse comes first: f compiles
         return self._operator(self._own_values(f), queries)
@@ -166,7 +180,8 @@ class EmpiricalAttention:
             (Q,) or (Q, c).
 
         Raises:
-            ConfigError: if `at` is given without self-attention, or with values in place of a function.
+            ConfigError: if `at` is given without self-attention, or with values in place of a function: what is to be
+                subtracted are the values at the queries, which those at the own points do not tell.
         """
         queries = self._queries(at)
         values = self._own_values(f)
@@ -187,8 +202,13 @@ class EmpiricalAttention:
 
         Raises:
             ConfigError: if a time is not a whole number of layers (the two nearest are named), or there are more than
-                ten million; else as `generator`.
+                ten million, or several heads; else as `generator`.
         """
+        if not isinstance(self.measure, DiscreteMeasure):
+            raise ConfigError(
+                f"`evolve` of {len(self.measure.parts)} heads is no single trajectory. Make an EmpiricalAttention of "
+                "the keys of each head."
+            )
         if is_traced(self.attention, self.measure.points, self.measure.masses, f, getattr(at, "points", at)):
             raise ConfigError("`evolve` cannot be traced by JAX. Apply `layer` as often as needed under jit or grad.")
         counts = count_layers(times, self.attention.bandwidth)
@@ -252,18 +272,34 @@ class EmpiricalAttention:
             return None
         if not self.include_self:
             raise ConfigError(
-                "`at` needs `include_self=True`: at other points there is no self-term to leave out. Drop `at`."
+                "`at` needs `include_self=True`: a query elsewhere is no token, even where it coincides with a key, "
+                "and has no self-term to leave out. Drop `at`. Queries and keys of the same tokens side by side, "
+                "np.hstack([Q, K]), are points of the cost QueryKey(np.eye(d, 2 * d), np.eye(d, 2 * d, k=d))."
             )
-        return as_measure(at, "at", ambient_dim=self.measure.ambient_dim).points
+        queries: Any = as_measures(at, "at", ambient_dim=self.measure.ambient_dim).points
+        heads = self._shape[:-1]
+        if queries.shape[:-2] != heads:
+            dim = queries.shape[-1]
+            wanted, remedy = f"(Q, {dim})", "Keys of several heads have the shape (H, N, D)."
+            if heads:
+                wanted = f"({heads[0]}, Q, {dim})"
+                remedy = f"Pass queries for each of the {heads[0]} heads of the points."
+            raise DataError(f"`at` must have shape {wanted}, got {queries.shape}. {remedy}")
+        return queries
+
+    @property
+    def _shape(self) -> tuple[int, ...]:
+        """The leading axes of values at the own points: (N,), or (H, N) of several heads."""
+        return self.measure.points.shape[:-1]
 
     def _own_values(self, f: Function) -> np.ndarray:
         if callable(f):
-            return evaluate(f, self.measure.points)
-        values = f if is_traced(f) else check_finite(f, "f")
-        if values.ndim not in (1, 2) or len(values) != len(self.measure):
-            raise DataError(
-                f"`f` must have shape ({len(self.measure)},) or ({len(self.measure)}, c), got {values.shape}."
-            )
+            return _evaluated(f, self.measure.points)
+        values, shape = f if is_traced(f) else check_finite(f, "f"), self._shape
+        if values.ndim not in (len(shape), len(shape) + 1) or values.shape[: len(shape)] != shape:
+            words = ", ".join(map(str, shape))
+            scalar = f"({words})" if len(shape) > 1 else f"({words},)"
+            raise DataError(f"`f` must have shape {scalar} or ({words}, c), got {values.shape}.")
         return values
 
     def _values_at(self, f: Function, own: np.ndarray, queries: np.ndarray | None) -> np.ndarray:
@@ -271,9 +307,16 @@ class EmpiricalAttention:
             return own
         if not callable(f):
             raise ConfigError(
-                "`f` must be a function where its values at `at` are needed, got an array. Pass a function."
+                "`f` must be a function where its values at `at` are needed, got an array of those at the own points. "
+                "Pass a function; or, of values v at `at`, compute (life.layer(f, at=at) - v) / bandwidth."
             )
-        return evaluate(f, queries)
+        return _evaluated(f, queries)
+
+
+def _evaluated(f: Callable, points: Any) -> np.ndarray:
+    """Return f at points (..., D), shape (...) or (..., c)."""
+    found = evaluate(f, points.reshape(-1, points.shape[-1]))
+    return found.reshape(*points.shape[:-1], *found.shape[1:])
 
 
 def _dtype_name(dtype: DTypeLike | None) -> str:

@@ -238,7 +238,18 @@ study = af.Study(
     measure=measure,
     ladder=[{"bandwidth": eps} for eps in BANDWIDTHS] + [{"layers": n} for n in (8, 10, 12, 14, 16, 18, 20, 22)],
     quick=18,
-    claims=[claim for name in PROBLEMS for claim in claims_on(name)],
+    claims=af.covered(
+        [claim for name in PROBLEMS for claim in claims_on(name)],
+        by={
+            "bias/product": "RZ3-control/product",
+            "bias/knot": "RZ3-control/knot",
+            "depth/knot": "depth-control/circle",
+            "bias/ring": "RZ3-control/ring",
+            "depth/ring": "depth-control/circle",
+            "bias/ellipsoid": "RZ3-control/ellipsoid",
+            "depth/ellipsoid": "depth-control/circle",
+        },
+    ),
     labels={
         claim.quantity: {
             "distance": f"RMS distance of {QUOTIENT} from $L f$",

@@ -72,8 +72,8 @@ study = af.Study(
     quick=1,
     seeds=30,
     quick_seeds=10,
-    claims=claims("digits", ""),
-    full_claims=claims("digits-apart", "_apart"),
+    claims=af.covered(claims("digits", ""), by="L-digits-control/metric"),
+    full_claims=af.covered(claims("digits-apart", "_apart"), by="L-digits-apart-control/metric"),
     figures=[accuracies, spreads],
     labels=labels_of(KINDS, ("self", "l2", "mlp_dot", "linear"), level=LEVEL),
 )

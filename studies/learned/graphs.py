@@ -71,7 +71,7 @@ study = af.Study(
     measure=measure,
     ladder=[{"steps": 200}],
     quick=1,
-    claims=[
+    claims=af.covered([
         over_additive,
         over_additive.control(
             statement="metric-attention does so after training on labels that were dealt out anew",
@@ -81,7 +81,7 @@ study = af.Study(
             id="L-graphs/metric-over-scaled", quantity="metric_over_scaled",
             statement="metric-attention tells at least as many graphs as scaled dot products, on average", **COMMON,
         ),
-    ],
+    ], by="L-graphs-control/metric-over-additive"),
     seeds=30,
     quick_seeds=10,
     figures=[graphs],

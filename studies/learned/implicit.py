@@ -105,7 +105,7 @@ study = af.Study(
     quick=2,
     seeds=30,
     quick_seeds=10,
-    claims=[
+    claims=af.covered([
         over_self,
         over_self.control(
             statement="it does so after training on shuffled labels", quantity="shuffled_over_self",
@@ -137,7 +137,13 @@ study = af.Study(
             id="S-implicit/numbers-self", quantity="numbers_over_self",
             statement="a stationary kernel that is learned guesses numbers better than dot products", **OF_NUMBERS,
         ),
-    ],
+    ], by={
+        "S-implicit/digits-pairs": "S-implicit-control/digits",
+        "S-implicit/digits-plain-pairs": "S-implicit-control/digits",
+        "S-implicit/digits-metric": "S-implicit-control/digits",
+        "S-implicit/numbers-pairs": "S-implicit-control/numbers",
+        "S-implicit/numbers-self": "S-implicit-control/numbers",
+    }),
     figures=[accuracies],
     labels={
         "implicit_over_self": "more digits told rightly by the kernel than by dot products",

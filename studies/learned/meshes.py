@@ -120,14 +120,14 @@ study = af.Study(
     measure=measure,
     ladder=[{"steps": 300}],
     quick=1,
-    claims=[
+    claims=af.covered([
         over_self,
         over_self.control(
             statement="metric-attention does so after training on labels that were dealt out anew",
             quantity="shuffled_over_self", truth=-0.45, truth_margin=0.4,
         ),
         *others,
-    ],
+    ], by="L-meshes-control/metric-over-self"),
     seeds=30,
     quick_seeds=10,
     figures=[meshes, parts],

@@ -92,8 +92,8 @@ study = af.Study(
     quick=1,
     seeds=30,
     quick_seeds=10,
-    claims=claims("moons", ""),
-    full_claims=claims("moons-apart", "_apart"),
+    claims=af.covered(claims("moons", ""), by="L-moons-control/metric"),
+    full_claims=af.covered(claims("moons-apart", "_apart"), by="L-moons-apart-control/metric"),
     figures=[accuracies, spreads],
     labels=labels_of(KINDS[:-1], ("self", "l2", "frozen", "mlp_dot", "mlp"), level=LEVEL),
 )

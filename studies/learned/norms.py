@@ -53,7 +53,7 @@ study = af.Study(
     quick=1,
     seeds=30,
     quick_seeds=10,
-    claims=[
+    claims=af.covered([
         without,
         without.control(
             statement="it does so after training on shuffled labels", quantity="shuffled_over_two",
@@ -67,7 +67,7 @@ study = af.Study(
             id="S-norms/three", source="S", quantity="three_over_two",
             statement="the norm of keys with $P = 3$ tells more digits rightly than with $P = 2$", **COMMON,
         ),
-    ],
+    ], by="S-norms-control/none"),
     figures=[accuracies],
     labels={
         "none_over_two": "more digits told rightly without norms than with $P = 2$",

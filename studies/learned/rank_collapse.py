@@ -72,7 +72,7 @@ study = af.Study(
     quick=1,
     seeds=30,
     quick_seeds=10,
-    claims=[
+    claims=af.covered([
         by_self,
         by_self.control(
             statement="four blocks of self-attention with residual still guess after training",
@@ -83,7 +83,7 @@ study = af.Study(
             id="L-collapse/metric", quantity="metric_4",
             statement="four blocks of metric-attention without residual still guess after training", **COMMON,
         ),
-    ],
+    ], by="L-collapse-control/self"),
     figures=[collapsed],
     labels={
         "self_4": "self-attention still guesses",

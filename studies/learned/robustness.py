@@ -167,7 +167,17 @@ study = af.Study(
     quick=1,
     seeds=30,
     quick_seeds=10,
-    claims=[*more_accurate, *stiffer, *controls],
+    claims=af.covered(
+        [*more_accurate, *stiffer, *controls],
+        by={
+            "L-robust/noise-self": "L-robust-control/noise-mlp_dot",
+            "L-robust/noise-l2": "L-robust-control/noise-mlp_dot",
+            "L-robust/attack-l2": "L-robust-control/attack-self",
+            "L-robust/attack-mlp_dot": "L-robust-control/attack-self",
+            "L-stretch/self": "L-stretch-control/l2",
+            "L-stretch/mlp_dot": "L-stretch-control/l2",
+        },
+    ),
     figures=[robust_accuracy, local_lipschitz],
     labels={
         **{claim.quantity: "more labels found by metric-attention" for claim in more_accurate},

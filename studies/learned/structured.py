@@ -56,7 +56,7 @@ study = af.Study(
     quick=1,
     seeds=30,
     quick_seeds=10,
-    claims=[
+    claims=af.covered([
         ahead,
         ahead.control(
             statement="they do so after training on shuffled labels", quantity="shuffled_over_independent",
@@ -67,7 +67,7 @@ study = af.Study(
             statement="both have the same number of parameters", hypotheses="hidden units as above",
             predicted=0.0, margin=0.0, measures=(),
         ),
-    ],
+    ], by="S-structured-control/digits"),
     figures=[accuracies],
     labels={
         "structured_over_independent": "more digits told rightly by structured heads than by independent ones",

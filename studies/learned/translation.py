@@ -109,14 +109,14 @@ study = af.Study(
     measure=measure,
     ladder=[{"steps": 250}],
     quick=1,
-    claims=[
+    claims=af.covered([
         *metric,
         metric[0].control(
             statement="metric-attention does so after training on translations that were dealt out anew",
             quantity="shuffled_over_scaled", truth=-0.75, truth_margin=0.25,
         ),
         *ahead("implicit", "an implicit kernel", "S"),
-    ],
+    ], by="L-translation-control/metric-bleu"),
     seeds=30,
     quick_seeds=10,
     figures=[translations],

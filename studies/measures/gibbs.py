@@ -67,7 +67,7 @@ study = af.Study(
     measure=measure,
     ladder=[{"points": count} for count in COUNTS],
     quick=len(COUNTS),
-    claims=[
+    claims=af.covered([
         value,
         value.control(
             statement="the expected logit of a row of softmax is its log normaliser, without the entropy",
@@ -79,7 +79,7 @@ study = af.Study(
             id="V-gibbs/deficit", kind="identity", quantity="deficit",
             statement="what another law misses of the log normaliser is its divergence from the row", **COMMON,
         ),
-    ],
+    ], by="V-gibbs-control/value"),
     labels={
         "value": r"$|G_i(a_i) - \log Z_i|$",
         "energy": r"$\log Z_i$ less the expected logit",

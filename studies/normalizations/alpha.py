@@ -113,7 +113,13 @@ study = af.Study(
     measure=measure,
     ladder=[{"bandwidth": 0.05 * 2 ** (-k / 2)} for k in range(10)],
     quick=8,
-    claims=[claim for name, alpha in POWERS.items() for claim in claims_of(name, alpha)],
+    claims=af.covered(
+        [claim for name, alpha in POWERS.items() for claim in claims_of(name, alpha)],
+        by={
+            "CL-alpha-gap/half": "CL-alpha-control/half",
+            "CL-alpha-gap/one": "CL-alpha-control/one",
+        },
+    ),
     labels={
         f"{name}.{quantity}": label
         for name in POWERS

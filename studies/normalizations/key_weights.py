@@ -94,7 +94,7 @@ study = af.Study(
     measure=measure,
     ladder=[{"bandwidth": 0.1 * 2 ** (-k / 2)} for k in range(10)],
     quick=7,
-    claims=[
+    claims=af.covered([
         rate,
         rate.control(
             statement=(
@@ -109,7 +109,7 @@ study = af.Study(
             statement=r"without the weights the limit is off by $|\langle\nabla b, \nabla f\rangle|$, at its largest",
             kind="constant", quantity="gap", predicted=missed, margin=0.03 * missed, **common,
         ),
-    ],
+    ], by="key-weights-control/sphere"),
     labels={
         "distance": r"distance of $(A f - f)/\varepsilon$ from $L f$",
         "control": r"distance from the limit without weights",

@@ -75,16 +75,22 @@ study = af.Study(
     measure=measure,
     ladder=[{"frame": number} for number in range(1, 9)],
     quick=6,
-    claims=[
-        softmax,
-        softmax.control(
-            statement=r"equiangular tokens under softmax have the cosine of the unnormalised equation, to $10^{-8}$",
-            quantity="swapped",
-            truth=cosine("softmax") - cosine("unnormalized"),
-            truth_margin=1e-8,
-        ),
-        equation("unnormalized", "unnormalised attention"),
-    ],
+    claims=af.covered(
+        [
+            softmax,
+            softmax.control(
+                statement=(
+                    r"equiangular tokens under softmax have the cosine of the unnormalised "
+                    r"equation, to $10^{-8}$"
+                ),
+                quantity="swapped",
+                truth=cosine("softmax") - cosine("unnormalized"),
+                truth_margin=1e-8,
+            ),
+            equation("unnormalized", "unnormalised attention"),
+        ],
+        by="G-equi-control/softmax",
+    ),
     labels={
         "softmax": r"$\rho$ less that of its equation, softmax",
         "swapped": r"$\rho$ of softmax less that of the other equation",

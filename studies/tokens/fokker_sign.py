@@ -89,7 +89,7 @@ study = af.Study(
     measure=measure,
     ladder=[{"mode": mode} for mode in MODES],
     quick=len(MODES),
-    claims=[
+    claims=af.covered([
         signs,
         signs.control(
             statement=r"they grow at the rate of the printed equation, $k^2 (\kappa - I_k(\beta)/(\beta I_0(\beta)))$",
@@ -101,7 +101,7 @@ study = af.Study(
             id="fokker-sign/fading", kind="exponent", quantity="fades", predicted=2.0,
             statement=r"high waves fade at a rate of order $k^2$", **common,
         ),
-    ],
+    ], by="fokker-sign-control/rates"),
     labels={
         "fades": "rate at which a wave fades",
         "own": "rate over its formula",

@@ -97,7 +97,7 @@ study = af.Study(
     measure=measure,
     ladder=[{"layers": n} for n in LAYERS] + [{"bandwidth": eps} for eps in BANDWIDTHS],
     quick=16,
-    claims=[
+    claims=af.covered([
         depth,
         depth.control(
             statement=r"after $n$ layers weights of one layer before are off by the order of $n^2$",
@@ -117,7 +117,7 @@ study = af.Study(
             kind="identity", quantity="bandwidth.one", size="bandwidth", predicted=0.0, margin=1e-6, hypotheses=curve,
             measures=("tokens", "empirical"),
         ),
-    ],
+    ], by="frozen-control/depth"),
     labels={
         "depth.frozen": "distance of tokens from those with frozen weights",
         "depth.late": "distance of tokens from those with weights one layer late",

@@ -121,7 +121,7 @@ study = af.Study(
     measure=measure,
     ladder=[{"dt": 1 / steps} for steps in STEPS],
     quick=8,
-    claims=[
+    claims=af.covered([
         order("layer", "a layer", 1.0),
         order("post-norm", "a layer with normalisation after the sum", 1.0),
         midpoint,
@@ -140,7 +140,7 @@ study = af.Study(
             hypotheses=r"two tokens on $S^2$, $V = I$, $\beta = 2$, from $\varphi = 2.2$, $t = 2$",
             measures=("tokens",),
         ),
-    ],
+    ], by="layers-control/midpoint"),
     labels={
         "layer": "error of a layer",
         "post-norm": "error of a layer with normalisation after the sum",

@@ -94,7 +94,7 @@ study = af.Study(
     measure=measure,
     ladder=[{"tokens": round(32 * 2 ** (k / 2))} for k in range(9)],
     quick=8,
-    claims=[
+    claims=af.covered([
         near,
         near.control(
             statement=r"so is their distance from the mean field of the logit $.3\langle x, y\rangle$",
@@ -106,7 +106,7 @@ study = af.Study(
             id="V-meanfield/constant", kind="constant", quantity="scaled", predicted=np.pi / 2,
             statement=r"tokens at quantiles have $N W_1(\mu^N_t, \mu_t) \to \pi/2$", **common,
         ),
-    ],
+    ], by="V-meanfield-control/quantiles"),
     labels={
         "quantiles": r"$W_1$ of tokens at quantiles",
         "wrong": r"$W_1$ from the mean field of another $\beta$",

@@ -135,7 +135,7 @@ study = af.Study(
     measure=measure,
     ladder=[{"bandwidth": FIRST}, *({"bandwidth": 0.1 * 2 ** (-k / 2)} for k in range(9))],
     quick=8,
-    claims=[
+    claims=af.covered([
         circle,
         circle.control(
             statement=r"so they do where rows are not divided, with the kernel $e^{-\beta|x-y|^2/2}$",
@@ -161,7 +161,7 @@ study = af.Study(
             truth=0.0,
             truth_margin=0.1,
         ),
-    ],
+    ], by="B-modes-control/circle"),
     labels={
         "circle": "rate over its prediction, circle",
         "undivided": "rate over its prediction, rows not divided",

@@ -115,17 +115,20 @@ study = af.Study(
     measure=measure,
     ladder=[{"dt": TIME / steps} for steps in STEPS],
     quick=8,
-    claims=[
-        *(claim_of(scheme) for scheme in PREDICTED if scheme != "ngpt"),
-        ngpt,
-        ngpt.control(
-            statement=(
-                r"under nGPT normalisation with the scale $1/\alpha$ the variance falls like $e^{-2 \int \alpha}$"
+    claims=af.covered(
+        [
+            *(claim_of(scheme) for scheme in PREDICTED if scheme != "ngpt"),
+            ngpt,
+            ngpt.control(
+                statement=(
+                    r"under nGPT normalisation with the scale $1/\alpha$ the variance falls like $e^{-2 \int \alpha}$"
+                ),
+                quantity="ngpt_inverse",
+                truth=1 / ALPHA**2,
             ),
-            quantity="ngpt_inverse",
-            truth=1 / ALPHA**2,
-        ),
-    ],
+        ],
+        by="norm-schemes-control/ngpt",
+    ),
     labels={
         **{scheme: f"{NAMES[scheme]} normalisation: logarithm of the variance, over its rate" for scheme in PREDICTED},
         "ngpt_inverse": r"nGPT normalisation with $1/\alpha$: logarithm of the variance, over that rate",

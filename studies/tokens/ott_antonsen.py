@@ -96,7 +96,7 @@ study = af.Study(
     measure=measure,
     ladder=[{"time": time} for time in TIMES],
     quick=len(TIMES),
-    claims=[
+    claims=af.covered([
         af.Claim(
             id="Ott-Antonsen/size", quantity="size", hypotheses=start,
             statement=r"$|Z|^2 = 1/(1 + (|Z_0|^{-2} - 1) e^{-t})$", **common,
@@ -108,7 +108,7 @@ study = af.Study(
             truth=expected_difference(TIMES[0]),
             truth_margin=1e-6,
         ),
-    ],
+    ], by="Ott-Antonsen-control/third"),
     labels={
         "size": "$|Z|^2$ less its formula",
         "third": "$Z_3 - Z^3$",

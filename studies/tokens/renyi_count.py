@@ -79,18 +79,22 @@ study = af.Study(
     quick=16,
     seeds=100,
     quick_seeds=12,
-    claims=[
-        claim_of("circle", "angle", r"$\pi/\delta$"),
-        sphere,
-        sphere.control(
-            statement=(
-                r"the expected number of tokens that no earlier one is within $\delta$ of is $1/(3\sin^2(\delta/2))$"
+    claims=af.covered(
+        [
+            claim_of("circle", "angle", r"$\pi/\delta$"),
+            sphere,
+            sphere.control(
+                statement=(
+                    r"the expected number of tokens that no earlier one is within $\delta$ of is "
+                    r"$1/(3\sin^2(\delta/2))$"
+                ),
+                quantity="printed",
+                truth=3.0,
+                truth_margin=0.3,
             ),
-            quantity="printed",
-            truth=3.0,
-            truth_margin=0.3,
-        ),
-    ],
+        ],
+        by="renyi-count-control/sphere",
+    ),
     labels={
         "circle": r"tokens at rest, over $\pi/\delta$",
         "sphere": r"tokens at rest, over $1/\sin^2(\delta/2)$",

@@ -8,6 +8,7 @@ import pytest
 from judged_ladders import make_claim
 
 from attnflow.errors import ConfigError
+from attnflow.judge.claims import covered
 
 
 def test_margins_default_by_kind() -> None:
@@ -148,3 +149,34 @@ def test_a_claim_that_measures_no_life_is_a_derivation_and_one_that_says_nothing
 def test_lives_that_there_are_none_of_are_refused(measures, message) -> None:
     with pytest.raises(ConfigError, match=message):
         make_claim(measures=measures)
+
+
+# Claims that another control covers
+
+
+def test_claims_without_a_control_are_covered_by_the_one_that_is_named() -> None:
+    claim, other, third = make_claim(), make_claim(id="bias/sphere"), make_claim(id="bias/torus")
+    control = claim.control(statement="s", quantity="other")
+    made = covered([claim, control, other, third], by={"bias/sphere": control.id, "bias/torus": "noise-control/circle"})
+    assert [each.covered_by for each in made] == [None, None, control.id, "noise-control/circle"]
+    assert made[2].control(statement="s", quantity="other").covered_by is None
+
+
+@pytest.mark.parametrize(
+    ("by", "message"),
+    [
+        ({}, "a control that covers 'bias/sphere', got None"),
+        ("bias/circle", "a control that covers 'bias/sphere', got 'bias/circle'"),
+        ({"bias/circle": "bias-control/circle"}, "claims without a control of their own, got 'bias/circle'"),
+        ({"bias/sphre": "bias-control/circle"}, "claims without a control of their own, got 'bias/sphre'"),
+    ],
+)
+def test_a_cover_that_is_none_is_refused(by, message) -> None:
+    claim = make_claim()
+    with pytest.raises(ConfigError, match=message):
+        covered([claim, claim.control(statement="s", quantity="other"), make_claim(id="bias/sphere")], by=by)
+
+
+def test_a_control_is_not_covered() -> None:
+    with pytest.raises(ConfigError, match="`covered_by` is for claims"):
+        make_claim(control_of="noise", covered_by="bias-control/circle")

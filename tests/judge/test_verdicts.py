@@ -226,6 +226,7 @@ def test_a_row_has_the_agreed_fields_and_is_json() -> None:
     assert list(row) == [
         "id", "source", "kind", "control", "control_of", "verdict", "predicted", "measured", "low", "high", "margin",
         "levels", "dropped", "seconds", "reason", "measures", "derivation", "truth", "truth_margin", "gap",
+        "missing", "remark",
     ]  # fmt: skip
     assert (row["control"], row["control_of"], row["seconds"], row["levels"]) == (True, "RZ3/circle", 4.0, 8)
     assert [field.name for field in fields(Verdict)] == list(row)

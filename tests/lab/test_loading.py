@@ -208,4 +208,4 @@ def test_a_study_without_modules_beside_it_keeps_its_digest(tmp_path):
     path = tmp_path / "one.py"
     path.write_text(FILE.replace("NAME", "one"))
     loaded = load_study(path)
-    assert (loaded.helpers, loaded.digest) == ((), source_digest(path.read_text()))
+    assert (loaded.helpers, loaded.digest, loaded.room) == ((), source_digest(path.read_text()), tmp_path.name)

@@ -61,6 +61,15 @@ def test_a_claim_is_named_by_its_id_its_family_or_its_study(folder, words, ids):
     assert claims_named(words, find_studies("studies")) == ids
 
 
+def test_with_a_claim_comes_the_control_that_covers_it(folder):
+    text = (folder / "studies" / "bias.py").read_text()
+    text = text.replace(
+        '"bias/circle"), claim("spread")', '"bias/circle"), replace(claim("spread"), covered_by="bias-control/circle")'
+    )
+    (folder / "studies" / "bias.py").write_text("from dataclasses import replace\n" + text)
+    assert claims_named(["spread"], find_studies("studies")) == {"spread", "bias-control/circle"}
+
+
 def test_without_words_every_claim_is_meant(folder):
     assert len(claims_named([], find_studies("studies"))) == 5
 

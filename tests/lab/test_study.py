@@ -236,10 +236,10 @@ def test_overriding_an_unknown_parameter_is_told_the_nearest_one():
 
 
 def test_overriding_a_parameter_keeps_the_seeds_and_the_source_and_drops_the_claims():
-    whole = study(seeds=40, quick_seeds=7, source="x = 1", helpers=("y = 2",))
+    whole = study(seeds=40, quick_seeds=7, source="x = 1", helpers=("y = 2",), path=Path("toys", "one.py"))
     changed = whole.with_parameters({"manifold": "sphere"})
     assert (changed.seeds, changed.quick_seeds, changed.quick, changed.claims) == (40, 7, 6, ())
-    assert (changed.source, changed.helpers) == ("x = 1", ("y = 2",))
+    assert (changed.source, changed.helpers, changed.room) == ("x = 1", ("y = 2",), "toys")
     assert changed.digest == whole.digest != study(source="x = 1").digest
 
 

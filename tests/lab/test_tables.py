@@ -1,6 +1,7 @@
 """The table of verdicts as text: what it keeps on a narrow terminal, its colours, and its last line."""
 
 import dataclasses
+import itertools
 
 import pytest
 
@@ -48,15 +49,46 @@ def test_colour_is_green_as_expected_yellow_inconclusive_and_red_otherwise():
 
 
 def test_the_last_line_counts_and_says_what_the_exit_code_means():
-    assert last_line(VERDICTS).startswith("1 control refuted, 1 inconclusive, 1 invalid, 1 supported. Exit 1:")
-    assert last_line([*VERDICTS, *VERDICTS]).startswith("2 controls refuted, 2 inconclusive,")
-    derived = verdict(derivation=True, measures=())
-    assert last_line([*VERDICTS, derived]).startswith(
-        "1 control refuted, 1 inconclusive, 1 invalid, 1 supported, 1 der"
+    assert last_line(VERDICTS) == (
+        "1 of 3 claims supported, 1 undecided, 1 invalid; 1 of 1 control refuted. "
+        "Exit 1: a claim is refuted or invalid, or a control is not refuted by its gap."
     )
-    assert "2 derivations supported. Exit 0" in last_line([derived, derived])
+    derived = verdict(derivation=True, measures=())
+    assert "; 2 of 2 derivations supported; 2 of 2 controls refuted. " in last_line(
+        [*VERDICTS, *VERDICTS, *[derived] * 2]
+    )
+    assert last_line([derived, derived]) == "2 of 2 derivations supported. Exit 0: all as expected."
     assert "Exit 3: partial" in last_line(VERDICTS, failures=2)
     assert last_line(VERDICTS[:3]).endswith("Exit 0: nothing other than expected, 1 undecided.")
+
+
+SUPPORTED, CONTROL, OPEN = VERDICTS[:3]
+OPEN_GAP = dataclasses.replace(CONTROL, truth=0.5, truth_margin=0.1, gap="inconclusive")
+
+
+@pytest.mark.parametrize("larger", [False, True])
+@pytest.mark.parametrize("left", [0, 2])
+@pytest.mark.parametrize("failures", [0, 1])
+@pytest.mark.parametrize(
+    "rows", [each for count in range(4) for each in itertools.combinations([*VERDICTS, OPEN_GAP], count)]
+)
+def test_all_is_as_expected_only_where_something_was_judged_and_nothing_is_open(rows, failures, left, larger):
+    words = last_line(rows, failures=failures, left=left, larger=larger)
+    whole = bool(rows) and all(row in (SUPPORTED, CONTROL) for row in rows) and not failures and not left
+    assert ("all as expected" in words) == whole
+    undecided = sum(row in (OPEN, OPEN_GAP) for row in rows)
+    if "nothing other than expected" in words:
+        assert (f"{undecided} undecided" in words) == (undecided > 0)
+        assert words.endswith(": verify --full.") == (left > 0 or (larger and undecided > 0))
+
+
+def test_what_a_quick_run_leaves_open_is_told_with_what_decides_it():
+    rows = [*[SUPPORTED] * 65, *[OPEN] * 11, *[CONTROL] * 39, OPEN_GAP]
+    assert last_line(rows, larger=True) == (
+        "65 of 76 claims supported, 11 undecided; 40 of 40 controls refuted, 1 by a gap that is undecided. "
+        "Exit 0: nothing other than expected, 12 undecided at quick size: verify --full."
+    )
+    assert last_line([], left=2) == "no claims. Exit 0: nothing other than expected, 2 not judged: verify --full."
 
 
 def test_a_derivation_and_a_control_with_another_gap_are_told_in_the_table():
@@ -121,11 +153,26 @@ def test_the_last_line_word_by_word():
     assert last_line([]) == "no claims. Exit 0: nothing was judged."
     derived = verdict(derivation=True, measures=())
     assert last_line([derived, VERDICTS[1], verdict(), verdict()]) == (
-        "1 control refuted, 2 supported, 1 derivation supported. Exit 0: all as expected."
+        "2 of 2 claims supported; 1 of 1 derivation supported; 1 of 1 control refuted. Exit 0: all as expected."
     )
     assert last_line([VERDICTS[3]]) == (
-        "1 invalid. Exit 1: a claim is refuted or invalid, or a control is not refuted by its gap."
+        "0 of 1 claim supported, 1 invalid. "
+        "Exit 1: a claim is refuted or invalid, or a control is not refuted by its gap."
     )
     assert last_line([verdict()], failures=1) == (
-        "1 supported. Exit 3: partial, some cases failed; the same command tries them again."
+        "1 of 1 claim supported. Exit 3: partial, some cases failed; the same command tries them again."
     )
+    missed = dataclasses.replace(OPEN_GAP, gap="refuted")
+    assert last_line([missed]).startswith("1 of 1 control refuted, 1 by another gap. Exit 1: ")
+
+
+def test_what_is_missing_and_what_an_interval_excludes_stand_below_their_rows():
+    rows = [
+        dataclasses.replace(OPEN, reason="slope of 8 levels", missing="about 1.8 times the seeds"),
+        dataclasses.replace(OPEN_GAP, missing="for its gap about 3 times the seeds"),
+        dataclasses.replace(SUPPORTED, remark="supported within 0.05; the interval excludes 1 exactly"),
+    ]
+    lines = verdict_table(rows, width=120).splitlines()
+    assert lines[2] == "    slope of 8 levels; missing: about 1.8 times the seeds"
+    assert lines[4] == "    missing: for its gap about 3 times the seeds"
+    assert lines[6] == "    supported within 0.05; the interval excludes 1 exactly"

@@ -176,6 +176,22 @@ def test_every_claim_family_has_a_control(table):
     assert families - gaps - {"maximum-principle"} <= {name.split("/")[0] for name in controlled}
 
 
+# What is measured of them no control measures: the sums are those of the population, whose control covers them.
+BY_OTHER_LIVES = {"maximum-principle/sphere", "clusters/particles"}
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_every_claim_has_a_control_or_names_one_that_covers_it(table):
+    claims = [claim for study in studies_of(table) for claim in study.all_claims]
+    controls = {claim.id: claim for claim in claims if claim.control_of}
+    controlled = {control.control_of for control in controls.values()}
+    bare = [claim for claim in claims if claim.control_of is None and claim.id not in controlled]
+    assert [claim.id for claim in bare if claim.covered_by not in controls] == []
+    # What leads a life astray shows in a control that measures it too.
+    other = {claim.id for claim in bare if not set(claim.measures) <= set(controls[claim.covered_by].measures)}
+    assert other <= BY_OTHER_LIVES
+
+
 def test_the_quick_run_stays_within_its_budget_of_compilations(quick_run):
     (line,) = [line for line in quick_run[1].splitlines() if line.startswith("compilations:")]
     assert int(line.split()[1]) <= MAXIMUM_COMPILATIONS

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from attnflow._drawing import drawing
+from attnflow._html import in_html
 
 
 class Prediction(NamedTuple):
@@ -79,6 +80,14 @@ class BandwidthSuggestion:
             f"{self.predicted_error:.3g} within a factor {self.confidence:g}, bias {self.bias:.3g}, noise "
             f"{self.noise:.3g}, {self.neighbours:.3g} neighbours at least)"
         )
+
+    def _repr_html_(self) -> str:
+        facts = {
+            "bandwidth": self.bandwidth, "for": f"the {self.target} of {self.count} points",
+            "predicted error": f"{self.predicted_error:.3g} within a factor {self.confidence:g}", "bias": self.bias,
+            "noise": self.noise, "neighbours": f"{self.neighbours:.3g} at least", "reason": self.reason,
+        }  # fmt: skip
+        return in_html(self, facts, draw=self.plot)
 
     def plot(self, ax: Any = None) -> Any:
         """Draw the predicted error, the bias and the noise against the bandwidth, the choice marked; return the axes.

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from attnflow._checks import check_tolerance
+from attnflow._html import Table, in_html
 from attnflow.densities.base import Density
 from attnflow.equations.expansions.minimizers import SAME_POINT, TIE, Candidates, Cover, Lowest
 from attnflow.equations.expansions.refusals import REGULAR, Refusal
@@ -50,6 +51,13 @@ class Minimizers(NamedTuple):
         """
         reach = -math.log(check_tolerance(tolerance, "tolerance"))
         return np.where(self.kinds == REGULAR, self.gaps / reach, 0.0)
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (str(kind), point, float(gap), float(curvature))
+            for kind, point, gap, curvature in zip(self.kinds, self.points, self.gaps, self.curvatures, strict=True)
+        ]
+        return in_html(self, {}, table=Table(["minimiser", "at", "gap", "curvature"], rows))
 
     def __repr__(self) -> str:
         kinds, counts = np.unique(self.kinds, return_counts=True)

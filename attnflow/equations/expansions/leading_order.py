@@ -20,6 +20,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from attnflow._compiling import compile_roughly
+from attnflow._html import Table, in_html
 from attnflow._lifting import evaluate, map_blocks, shown
 from attnflow.attention import Attention
 from attnflow.densities.base import Density
@@ -52,6 +53,12 @@ class LeadingOrder(NamedTuple):
     counts: np.ndarray
     gaps: np.ndarray
     error: float
+
+    def _repr_html_(self) -> str:
+        columns = zip(self.values, self.dimensions, self.counts, self.gaps, strict=True)
+        rows = [(value, int(dimension), int(count), float(gap)) for value, dimension, count, gap in columns]
+        table = Table(["limit", "dimension of the minimisers", "pieces", "gap"], rows)
+        return in_html(self, {"error": self.error}, table=table)
 
     def __repr__(self) -> str:
         queries = f"{len(self.values)} queries, dimensions {np.unique(self.dimensions).tolist()}"

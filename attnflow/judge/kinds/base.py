@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from attnflow._checks import check_real
 from attnflow.errors import ConfigError
 from attnflow.judge.levels import Level
+from attnflow.judge.missing import narrowing, times
 from attnflow.judge.rates import LimitFit, RateFit
 from attnflow.judge.words import interval, number
 
@@ -33,6 +35,8 @@ class Reading:
         measured, low, high: the number and its interval, None where there is none.
         dropped: how many levels lie under the declared floor.
         fit: the fit that gave the number, None where none was made.
+        solver_error: the part of the interval, to either side, that the declared solver errors make.
+        missing: what more would give an interval, where there is none.
     """
 
     reason: str
@@ -41,6 +45,8 @@ class Reading:
     high: float | None = None
     dropped: int = 0
     fit: RateFit | LimitFit | None = None
+    solver_error: float = 0.0
+    missing: str | None = None
 
 
 class Kind(ABC):
@@ -82,6 +88,37 @@ class Kind(ABC):
         if margin is None or margin <= 0:
             raise ConfigError(f"`{name}` must be positive, got {margin!r}. It is absolute, in units of `predicted`.")
         return margin
+
+    def say_missing(
+        self, reading: Reading, levels: Sequence[Level], *, size: str, predicted: float, margin: float
+    ) -> str | None:
+        """Return what more would decide whether a number is predicted +- margin, should it stay the same; or None.
+
+        An interval over s seeds is shortened by s^(-1/2), that of a deterministic ladder by levels that are finer or by
+        the next term of the correction.
+
+        Args:
+            reading: the number with its interval, if it has one.
+            levels: from which it was read.
+            size: the case parameter that the ladder varies.
+            predicted: the number.
+            margin: that it may be off by.
+        """
+        measured, low, high, error = reading.measured, reading.low, reading.high, reading.solver_error
+        if measured is None or low is None or high is None:
+            return reading.missing
+        part = narrowing(measured, low=low, high=high, predicted=predicted, margin=margin)
+        if part is None:
+            return None
+        now, needed = part
+        if error > 0 and error >= needed:
+            return f"solver errors smaller by {times(error / needed if needed else math.inf)}"
+        factor = (now - error) / (needed - error) if needed > error else math.inf
+        if not levels[0].deterministic:
+            return f"{times(factor**2)} the seeds"
+        finer = "smaller" if reading.fit is not None and reading.fit.orientation == 1 else "more"
+        narrower = times(factor).removeprefix("about ")
+        return f"an interval {narrower} narrower: {finer} {size}, or another correction"
 
     def say_predicted(self, predicted: float, *, margin: float) -> str:
         """Return the prediction with its margin as text."""

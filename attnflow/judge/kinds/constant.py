@@ -36,16 +36,17 @@ class Constant(Kind):
             measured, half_width = float(table[0]), 0.0
         elif np.ptp(table) == 0:
             reason = f"all {table.size} seeds give the same: no interval; an identity claims what every seed has"
-            return Reading(reason, measured=float(table[0, 0]))
+            return Reading(reason, measured=float(table[0, 0]), missing="a claim of kind identity")
         else:
             one = np.ones(1)
             measured, half_width = seed_interval(table, statistic=claim.statistic, weights=one, confidence=confidence)
         weights = (1.0,) if fit is None else fit.weights  # extrapolation magnifies errors: sum |w| > 1
-        half_width += sum(abs(w) * (level.solver_error or 0.0) for w, level in zip(weights, levels, strict=True))
+        error = sum(abs(w) * (level.solver_error or 0.0) for w, level in zip(weights, levels, strict=True))
+        half_width += error
         how = "value of one level" if fit is None else f"limit of {len(levels)} levels"
         return Reading(
             f"{how}, {seeds_in_words(levels)}",
-            measured=measured, low=measured - half_width, high=measured + half_width, fit=fit,
+            measured=measured, low=measured - half_width, high=measured + half_width, fit=fit, solver_error=error,
         )  # fmt: skip
 
 

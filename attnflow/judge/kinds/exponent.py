@@ -43,7 +43,9 @@ class Exponent(Kind):
         firm = FIRM_LEVELS_DETERMINISTIC if levels[0].deterministic else FIRM_LEVELS
         if usable < firm:
             reason = f"{usable} usable levels of the {firm} needed; the fit gives [{fit.low:.4g}, {fit.high:.4g}]"
-            return Reading(reason, measured=fit.rate, dropped=dropped, fit=fit)
+            resolved = f": only {usable} are resolved, {dropped} under the floor" if dropped else ""
+            missing = f"{firm - usable} more level{'s' * (firm - usable > 1)}{resolved}"
+            return Reading(reason, measured=fit.rate, dropped=dropped, fit=fit, missing=missing)
         caveat = "" if fit.asymptotic else "; the correction is still above 10 % on the finer half"
         return Reading(
             f"slope of {usable} levels, {seeds_in_words(levels)}{caveat}",

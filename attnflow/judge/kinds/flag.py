@@ -42,6 +42,12 @@ class Flag(Kind):
         """Return the value farthest from the prediction: a false one, if there is any that is known."""
         return worst_value(claim, [replace(level, solver_error=_doubt(level)) for level in levels])
 
+    def say_missing(
+        self, reading: Reading, levels: Sequence[Level], *, size: str, predicted: float, margin: float
+    ) -> str | None:
+        """Return how small solver errors must be for a truth value to be known; None if it is."""
+        return "solver errors under a half" if reading.solver_error else None
+
     def say_predicted(self, predicted: float, *, margin: float) -> str:
         """Return "true" or "false"."""
         return "true" if predicted else "false"

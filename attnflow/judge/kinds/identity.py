@@ -50,4 +50,4 @@ def worst_value(claim: Prediction, levels: Sequence[Level]) -> Reading:
     size = f"{values.size} value{'s' if values.size > 1 else ''}"
     reason = f"{missed} of {size} off" if missed else f"the worst of {size}"
     known = f", known up to the solver error {error:.2g}" if error else ""
-    return Reading(reason + known, measured=worst, low=worst - error, high=worst + error)
+    return Reading(reason + known, measured=worst, low=worst - error, high=worst + error, solver_error=error)

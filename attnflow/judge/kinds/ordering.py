@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from attnflow.errors import ConfigError
-from attnflow.judge.intervals import median_interval, seed_interval
+from attnflow.judge.intervals import least_seeds, median_interval, seed_interval
 from attnflow.judge.kinds.base import Kind, Prediction, Reading
 from attnflow.judge.levels import Level
 from attnflow.judge.words import interval, number
@@ -74,10 +74,10 @@ class Ordering(Kind):
             return Reading("one seed gives no interval")
         found = _Advantage.of(level, statistic=claim.statistic, confidence=confidence)
         if found.ends is None:
-            return Reading(found.how, measured=found.value)
+            return Reading(found.how, measured=found.value, missing=found.missing)
         error = level.solver_error or 0.0
-        low, high = found.ends[0] - error, found.ends[1] + error
-        return Reading(found.how, measured=found.value, low=max(low, -MOST), high=min(high, MOST))
+        low, high = max(found.ends[0] - error, -MOST), min(found.ends[1] + error, MOST)
+        return Reading(found.how, measured=found.value, low=low, high=high, solver_error=error)
 
     def say_predicted(self, predicted: float, *, margin: float) -> str:
         """Return "at least" the least advantage that is claimed, or the advantage with its margin."""
@@ -95,11 +95,12 @@ class Ordering(Kind):
 
 
 class _Advantage(NamedTuple):
-    """A summary over seeds, the ends of its interval if it has one, and how it was found."""
+    """A summary over seeds, the ends of its interval if it has one, how it was found, and what an interval needs."""
 
     value: float
     ends: tuple[float, float] | None
     how: str
+    missing: str | None = None
 
     @classmethod
     def of(cls, level: Level, *, statistic: str, confidence: float) -> _Advantage:
@@ -109,9 +110,12 @@ class _Advantage(NamedTuple):
         how = f"{statistic} of {values.size} seeds, {np.count_nonzero(values > 0)} of them ahead"
         if statistic == "median":
             ends = median_interval(values, confidence=confidence)
-            return cls(float(np.median(values)), ends, how + ("" if ends else "; too few for an interval"))
+            needed = f"{least_seeds(confidence)} seeds in all"
+            how += "" if ends else "; too few for an interval"
+            return cls(float(np.median(values)), ends, how, None if ends else needed)
         if np.ptp(values) == 0:
-            return cls(float(values[0]), None, f"{how}; all are equal, which gives no interval")
+            how += "; all are equal, which gives no interval"
+            return cls(float(values[0]), None, how, "seeds that differ, or a claim of the median")
         mean, half = seed_interval(values[None], statistic=statistic, weights=np.ones(1), confidence=confidence)
         return cls(mean, (mean - half, mean + half), how)
 

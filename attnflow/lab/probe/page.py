@@ -30,7 +30,7 @@ from attnflow.lab.probe.report import (
     written,
 )
 from attnflow.lab.probe.results import CloudProbe, HeadProbe, ReversibleSpectrum
-from attnflow.lab.report.page import inline_svg
+from attnflow.lab.report.inline import inline_svg
 
 MOST_FIGURES = 8  # heads at most that are each drawn on a page of many
 MOST_PICTURES = 144  # heads at most in one picture of all

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from attnflow._html import Table, in_html
 from attnflow._optional import optional
 from attnflow.errors import ConfigError
 from attnflow.lab.probe.definitions import DEFINITIONS, Definition
@@ -231,6 +232,10 @@ class HeadProbe:
         """Return the exact parts of the logits, matrices (N, N)."""
         return split(self.logits())
 
+    def _repr_html_(self) -> str:
+        facts = {"head": self.name, "verdict": self.reading.words, "rule": self.reading.rule, "logits": self.scale}
+        return in_html(self, facts, table=_table_of(self.numbers))
+
     def __repr__(self) -> str:
         return f"HeadProbe({self.name!r}, {self.count} tokens, {self.reading.words!r})"
 
@@ -270,6 +275,10 @@ class CloudProbe:
     def weights(self) -> np.ndarray:
         """Return A, shape (N, N), of plain attention."""
         return softmax(self.source.matrix())
+
+    def _repr_html_(self) -> str:
+        facts = {"points": self.count, "bandwidth": f"{self.bandwidth:.3g}, {self.chosen_by}"}
+        return in_html(self, facts, table=_table_of(self.numbers))
 
     def __repr__(self) -> str:
         return f"CloudProbe({self.count} points, dimension {self['dimension']:.3g}, bandwidth {self.bandwidth:.3g})"
@@ -321,6 +330,18 @@ class Probe:
             raise ConfigError("`plot` needs matplotlib, which cannot be imported. Run pip install attnflow.")
         return figures.draw_probe(self, ax)
 
+    def _repr_html_(self) -> str:
+        notes = " ".join(self.notes)
+        if self.cloud is not None:
+            facts = {"points": self.count, "bandwidth": f"{self.cloud.bandwidth:.3g}, {self.cloud.chosen_by}"}
+            return in_html(self, facts | {"notes": notes}, table=_table_of(self.cloud.numbers), draw=self.plot)
+        facts = {"tokens": self.count, "notes": notes}
+        table = Table(["head", "verdict"], [(head.name, head.reading.words) for head in self.heads])
+        if len(self.heads) == 1:
+            facts |= {"verdict": self.head.reading.words}
+            table = _table_of(self.head.numbers)
+        return in_html(self, facts, table=table, draw=self.plot)
+
     def __repr__(self) -> str:
         if self.cloud is not None:
             return f"Probe({self.cloud!r})"
@@ -329,3 +350,18 @@ class Probe:
         kinds = [head.reading.kind for head in self.heads]
         told = ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds))
         return f"Probe({len(self.heads)} heads of {self.count} tokens: {told})"
+
+
+def _table_of(numbers: Mapping[str, Number]) -> Table:
+    """Return the numbers that there are, each with its interval and its most telling null."""
+    rows = [
+        (
+            number.definition.title,
+            number.value,
+            "" if number.low is None else f"[{number.low:.3g}, {number.high:.3g}]",
+            "" if number.null is None else f"{number.null.value:.3g} of {number.null.name}",
+        )
+        for number in numbers.values()
+        if number.value is not None
+    ]
+    return Table(["number", "value", "interval", "where there is nothing"], rows)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import ast
 import re
 import textwrap
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from attnflow.lab.plots.drawing import records_digest
+from attnflow.lab.report.table import Table
+from attnflow.lab.revision import git_revision
 from attnflow.lab.runs import Run
 from attnflow.lab.study import Scalar
 
@@ -77,6 +79,38 @@ def provenance(run: Run) -> list[tuple[str, str]]:
         ("Finished", " to ".join(dict.fromkeys(finished[:1] + finished[-1:])) or "unknown"),
     ]
     return rows
+
+
+def how_to_repeat(tables: Sequence[Table], *, master_seed: int) -> list[tuple[str, str]]:
+    """Return how the verdicts of tables are computed anew, of which code they are, and when they were computed."""
+    runs = [[run for run in table.runs if run.setting] for table in tables]
+    found: list[Mapping[str, Any]] = [record.provenance for each in runs for run in each for record in run.records]
+    seed = f" --seed {master_seed}" if master_seed else ""
+    commands = [
+        f"attnflow verify --{'full' if any(map(_is_longer, each)) else 'quick'}"
+        + (f" --subject {table.subject}" if table.subject else "")
+        for table, each in zip(tables, runs, strict=True)
+    ]
+    versions = [f"{name} {version}" for each in found for name, version in each.get("versions", {}).items()]
+    finished = sorted(str(each["finished"]) for each in found if "finished" in each)
+    when = " to ".join(dict.fromkeys(finished[:1] + finished[-1:])) or "unknown"
+    return [
+        ("Reproduce", " && ".join(f"{command}{seed}" for command in [*commands, "attnflow report"])),
+        ("Revision", git_revision() or "unknown: no git repository"),
+        ("Versions", _distinct(versions)),
+        ("Computed", f"{when}: {len(found)} records in {_duration(found)}"),
+    ]
+
+
+def _is_longer(run: Run) -> bool:
+    """Return whether a run holds more than the quick one."""
+    return run.setting == "full" and not run.study.quick_is_full
+
+
+def _duration(found: Sequence[Mapping[str, Any]]) -> str:
+    """Return for how long the records were computed."""
+    seconds = sum(each.get("seconds", 0.0) for each in found)
+    return f"{seconds / 3600:.1f} h" if seconds >= 3600 else f"{seconds / 60:.1f} min"
 
 
 def _distinct(values: Iterable[object]) -> str:

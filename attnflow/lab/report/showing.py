@@ -121,6 +121,8 @@ def _of_claim(claim: Claim, run: Run, *, above: Claim | None, figures: Path) -> 
     assert claim.margin is not None
     if claim.control_of:
         yield "control of", claim.control_of
+    if claim.covered_by:
+        yield "covered by", f"the control {claim.covered_by}"
     yield "statement", claim.statement
     if above is None or above.hypotheses != claim.hypotheses:
         yield "hypotheses", claim.hypotheses
@@ -142,6 +144,10 @@ def _of_claim(claim: Claim, run: Run, *, above: Claim | None, figures: Path) -> 
     yield "measured", f"{verdict.measured_in_words}, from {levels} in {verdict.seconds:.1f} s"
     yield "verdict", f"{SYMBOLS[verdict.verdict]} {verdict_in_words(verdict)} ({run.setting} run)"
     yield "reason", verdict.reason
+    if verdict.missing:
+        yield "missing", verdict.missing
+    if verdict.remark:
+        yield "remark", verdict.remark
     drawn = _files(run, figure_name(claim), figures)
     if drawn:
         yield "figures", ", ".join(map(str, drawn))

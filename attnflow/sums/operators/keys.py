@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from attnflow._lifting import evaluate
+from attnflow._lifting import evaluate, evaluate_traced
 from attnflow._tracing import is_known, is_traced, primal
 from attnflow.errors import ConfigError, ConvergenceError, DataError
 from attnflow.normalizations.base import Keys, Normalization
@@ -102,6 +102,9 @@ class MeasureKeys(Keys):
 
 class TracedKeys(MeasureKeys):
     """All keys of a measure, of which JAX traces the points, the masses or the attention."""
+
+    def evaluate(self, potential: Callable) -> Any:
+        return evaluate_traced(potential, self._points, name="log_weight")
 
     def _solve(self, update: Callable, start: np.ndarray, *, rtol: float, max_sweeps: int) -> tuple[Any, float]:
         if not self.is_symmetric:

@@ -114,16 +114,13 @@ def this_machine() -> Machine:
 
     Those of a machine on which readings disagree serve this process alone.
     """
-    path = cache_file()
-    try:
-        known = json.loads(path.read_text(encoding="utf-8"))
-        if known.pop("signature") == _signature():
-            return Machine(**known)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        pass  # no file, or one that another version wrote: measured anew
+    known = known_machine()
+    if known is not None:
+        return known
     machine, steady = calibrate()
     if not steady:
         return machine
+    path = cache_file()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(f".{os.getpid()}")
@@ -132,6 +129,15 @@ def this_machine() -> Machine:
     except OSError:
         pass  # a cache folder that cannot be written costs a second in the next process, nothing else
     return machine
+
+
+def known_machine() -> Machine | None:
+    """Return the constants of this machine from the cache folder, or None where they have yet to be measured."""
+    try:
+        known = json.loads(cache_file().read_text(encoding="utf-8"))
+        return Machine(**known) if known.pop("signature") == _signature() else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None  # no file, or one that another version wrote
 
 
 def cache_file() -> Path:

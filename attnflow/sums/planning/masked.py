@@ -31,7 +31,7 @@ class MaskedSum(KernelSum):
 
     Args:
         attention: the cost, the bandwidth and the mask.
-        points: the keys y_j, shape (N, D), of which the queries are some, unless the mask serves others.
+        points: the keys y_j, shape (N, D); of a mask of positions, queries are as many and at the same places.
         log_weights: log w_j, shape (N,); -inf for a point without mass.
         dtype: of the arithmetic over ranges; lists are summed in double precision.
         rtol: tolerance on max |error| / max |values| of the averages.
@@ -75,10 +75,11 @@ class MaskedSum(KernelSum):
         """Return None: no matrix is formed."""
 
     def of_rows(self, values: np.ndarray, rows: Rows) -> RowSums:
-        if self._mask.is_by_position and rows.points is not self.points:
+        if self._mask.is_by_position and len(rows.points) != len(self.points):
             raise ConfigError(
-                f"`mask` = {self._mask!r} goes by the positions of queries in the sample, which others have not. Drop "
-                "`at`, or take Neighbours(k)."
+                f"`mask` = {self._mask!r} goes by the positions of queries in the sample: they must be as many as "
+                f"keys, {len(self.points)}, each at the place of one, got {len(rows.points)}. Drop `at`, pass all of "
+                "them, or take Neighbours(k)."
             )
         if self._ranges is None:
             lists = self._lists(rows)

@@ -14,4 +14,4 @@ def folder(tmp_path, monkeypatch):
 @pytest.fixture
 def no_figures(monkeypatch):
     """Drawing takes a second, and what these tests are about is text."""
-    monkeypatch.setattr("attnflow.lab.report.page.study_figures", lambda *arguments: {})
+    monkeypatch.setattr("attnflow.lab.report.sections.study_figures", lambda run: {})

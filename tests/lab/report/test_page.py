@@ -1,13 +1,18 @@
 """The page says what was claimed, run and seen, escapes everything, and points nowhere outside itself."""
 
 import re
+from html import unescape
+from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 from reported_study import SOURCE, ran, words_of, written
 
-from attnflow.lab.loading import load_study
-from attnflow.lab.plots.drawing import records_digest
+from attnflow.lab.loading import find_studies, load_study
+from attnflow.lab.plots.drawing import figure_name, records_digest
+from attnflow.lab.report import front
 from attnflow.lab.report.files import write
+from attnflow.lab.report.front import Picture
 from attnflow.lab.running import run_study
 from attnflow.lab.runs import read_run
 
@@ -29,12 +34,14 @@ def test_the_page_is_complete_in_itself_and_its_ids_are_unique(folder):
     assert not re.search(r"\bsrc=|@import|<link|<iframe|\bon\w+=", html)
     ids = re.findall(r'\bid="([^"]+)"', html)
     assert len(ids) == len(set(ids))
-    references = set(re.findall(r'(?:url\(#|href="#)([^")]+)', html))
+    references = set(re.findall(r"url\(#([^)]+)\)", html)) | {
+        unquote(end) for end in re.findall(r'href="#([^"]+)"', html)
+    }
     assert references
-    assert references <= set(ids)
-    assert (
-        html.count("<svg") == html.count("</svg>") == 3
-    )  # of a claim with its control, of a limit, and one of its own
+    assert references <= set(map(unescape, ids))
+    assert html.count("<svg") == html.count("</svg>")
+    assert html.count('aria-label="toy-') == 2  # of a claim with its control, and of a limit
+    assert html.count('aria-label="figure_of_its_own"') == 1
     assert len(html) < 5e6
 
 
@@ -100,3 +107,67 @@ def test_records_of_other_code_are_told(folder, no_figures, monkeypatch):
     study, store = ran()
     monkeypatch.setattr("attnflow.lab.provenance.code_digest", lambda: "another")
     assert "computed by another version of attnflow's code" in words_of(written(study, store))
+
+
+def rows_of(html):
+    """The rows of claims: their filters and their texts."""
+    found = re.findall(r'<tr class="claim (\w+)">(.*?)</tr>', html, flags=re.DOTALL)
+    return {words_of(row).split()[0]: sort for sort, row in found}
+
+
+def test_every_claim_has_a_row_and_its_control_is_folded_into_it(folder, no_figures):
+    html = written(*ran())
+    assert rows_of(html) == {"toy/rate": "supported", "toy/limit|zero": "supported", "toy/holds": "supported"}
+    assert len(re.findall(r'<g class="mark control pale">', html)) == 1
+    assert re.search(r'<details class="of-claim"><summary><h5>Control: toy/', html)
+    assert '<article id="toy/rate" class="supported bare">' in html
+
+
+def test_a_claim_is_filtered_by_the_worst_of_itself_and_its_controls(folder, no_figures):
+    inside, undecided = 'kind="constant", predicted=0.0, margin=0.1', 'kind="constant", predicted=0.0, margin=0.0119'
+    html = written(*ran(SOURCE.replace("predicted=2.0", "predicted=1.0").replace(inside, undecided)))
+    assert rows_of(html) == {"toy/rate": "refuted", "toy/limit|zero": "undecided", "toy/holds": "supported"}
+    assert '<section class="study supported undecided refuted">' in html
+    for sort in ("supported", "undecided", "refuted"):
+        assert f'id="show/{sort}"' in html
+        assert f"body:has(#show\\/{sort}:checked)" in html
+
+
+def test_all_but_the_contents_and_the_forest_is_folded(folder, no_figures):
+    html = written(*ran())
+    folded = re.sub(r"<details.*</details>", "", html, flags=re.DOTALL)
+    assert "Hypotheses" not in folded
+    assert "<details open" not in html
+    assert html.count("<details") == html.count("</details>")
+
+
+def test_the_page_says_how_to_repeat_it(folder, no_figures, monkeypatch):
+    monkeypatch.setattr("attnflow.lab.report.describing.git_revision", lambda: "1234abcd")
+    shown = words_of(written(*ran(master_seed=3), master_seed=3))
+    assert "Reproduce attnflow verify --quick --seed 3 && attnflow report --seed 3" in shown
+    assert "Revision 1234abcd" in shown
+    assert "8 records in 0.0 min" in shown
+    assert "Reproduce attnflow verify --full && " in words_of(written(*ran(quick=False)))
+
+
+def test_the_main_theorem_and_pictures_come_first_where_they_are_among_the_studies(folder, monkeypatch):
+    study, store = ran()
+    assert "The main theorem" not in words_of(written(study, store))
+    monkeypatch.setattr("attnflow.lab.report.front.MAIN", ("toy/rate", "no/such"))
+    pictures = (("toy", "figure_of_its_own", "Falls <b>"), ("toy", "toy-rate", "As well"), ("toy", "none", "Lost"))
+    monkeypatch.setattr("attnflow.lab.report.front.PICTURES", tuple(Picture(*each) for each in pictures))
+    html = written(study, store)
+    shown = words_of(html)
+    assert shown.index("The main theorem") < shown.index("toy/rate") < shown.index("Falls <b>") < shown.index("As well")
+    assert "Lost" not in shown
+    ids = re.findall(r' id="([^"]+)"', html)
+    assert len(ids) == len(set(ids))
+
+
+def test_what_the_page_begins_with_is_among_our_studies():
+    studies = {study.name: study for study in find_studies(Path(__file__).parents[3] / "studies")}
+    assert set(front.MAIN) <= {claim.id for study in studies.values() for claim in study.all_claims}
+    for picture in front.PICTURES:
+        study = studies[picture.study]
+        names = [figure_name(claim) for claim in study.claims] + [figure.__name__ for figure in study.figures]
+        assert picture.figure in names
