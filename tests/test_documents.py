@@ -3,6 +3,7 @@
 import doctest
 import importlib
 import re
+import shlex
 from pathlib import Path
 
 import jax
@@ -12,6 +13,9 @@ from mkdocs.config import load_config
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import get_files
 from mkdocs.structure.nav import get_navigation
+
+from attnflow._parsing import parse
+from attnflow.errors import ConfigError
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = ROOT / "docs"
@@ -42,7 +46,8 @@ def site(monkeypatch):
 @pytest.mark.parametrize("page", [page for page in PAGES if ">>>" in page.read_text(encoding="utf-8")], ids=name_of)
 def test_the_examples_of_a_document_print_what_it_says(page, plain_errors, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # figures and films go there
-    failed, tried = doctest.testfile(str(page), module_relative=False)
+    # Of a number that no machine can know it says "...", as of the frames of an error.
+    failed, tried = doctest.testfile(str(page), module_relative=False, optionflags=doctest.ELLIPSIS)
     assert tried > 2
     assert failed == 0
 
@@ -54,6 +59,30 @@ def test_code_in_a_document_is_an_example_that_runs(page):
         assert language != "python", block  # pycon, and the answers with it
         assert (language == "pycon") == block.startswith(">>>"), block
         assert language != "pycon" or block.endswith("\n\n"), "the empty line ends the answer"
+
+
+def commands_of(text):
+    """What stands after `attnflow` where a document shows commands, in fences for shells or four spaces in."""
+    shown = "\n".join(re.findall(r"^```sh\n(.*?)^```", text, re.M | re.S)) + re.sub(r"```.*?```", "", text, flags=re.S)
+    lines = re.findall(r"^(?: {4}(?:exec )?)?attnflow ([a-z].*)$", shown, re.M)
+    return [shlex.split(line, comments=True) for line in lines]
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if commands_of(page.read_text(encoding="utf-8"))], ids=name_of)
+def test_commands_in_a_document_are_understood(page):
+    for words in commands_of(page.read_text(encoding="utf-8")):
+        known = [re.sub(r"\$\w+(?:/\$\w+)?", "1/16", word) for word in words]  # a queue fills these in
+        assert parse(known).command == words[0]
+
+
+def test_the_table_of_commands_has_every_command():
+    table = re.search(
+        r"^## Commands\n\n```\n(.*?)```", (DOCUMENTS / "studies.md").read_text(encoding="utf-8"), re.M | re.S
+    )
+    told = set(re.findall(r"^attnflow (\w+)", table[1], re.M))
+    with pytest.raises(ConfigError) as refused:
+        parse(["nothing"])
+    assert told == set(re.findall(r"'(\w+)'", str(refused.value))) - {"nothing"}
 
 
 def anchors_of(text):

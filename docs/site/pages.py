@@ -22,7 +22,12 @@ ROOMS = {  # of the public face, in the order in which a reader meets them
     "Precision, processes, errors": ("precision", "distributed", "errors"),
 }
 TOKENS = {"TokenFlow", "MeanFieldFlow", "GaussianClosure", "GaussianTrajectory", "TokenTrajectory"}
-SUBJECTS = {"generator": "One layer", "depth": "Many layers", "learned": "Learned metrics", "questions": "Open questions"}
+SUBJECTS = {
+    "generator": "One layer",
+    "depth": "Many layers",
+    "learned": "Learned metrics",
+    "questions": "Open questions",
+}
 
 
 def on_files(files, *, config):
