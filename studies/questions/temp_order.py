@@ -57,6 +57,6 @@ study = af.Study(
             truth=0.0,
             truth_margin=0.2,  # it tends to its constant like n^{-2/7}, which no power of log n fits
         ),
-    ],  # fmt: skip
+    ],
     labels=dict.fromkeys(("growing", "eight"), r"mean of $\sum_j w_j^2$ less $1 - \beta^*/\beta$"),
 )
