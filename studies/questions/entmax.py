@@ -38,7 +38,8 @@ import attnflow as af
 from attnflow.lab import plots
 
 BANDWIDTH, TIME = 0.5, 0.5
-KINDS = {"sparsemax": 1, "1.5-entmax": 2, "4/3-entmax": 3}  # n
+KINDS = {"sparsemax": 1, "three_halves": 2, "four_thirds": 3}  # n
+LABELS = {"sparsemax": "sparsemax", "three_halves": "1.5-entmax", "four_thirds": "4/3-entmax", "softmax": "softmax"}
 DIMS = {"circle": 1, "sphere": 2}
 PADDED = (2048, 8192, 65536)  # one of these many points is summed, the others having no mass: compiled once
 QUERIES = 64
@@ -121,7 +122,7 @@ def speeds(records: list) -> Figure:
         for index, (name, n) in enumerate({**KINDS, "softmax": 0}.items()):
             values = np.array([np.sqrt(np.mean(a[f"{name}.circle.{quantity}"] ** 2)) for _, a in rows])
             rate = predicted(quantity, n, 1)
-            ax.loglog(sizes, values, "o", ms=3.5, color=f"C{index}", label=f"{name}, slope {rate:.3g}")
+            ax.loglog(sizes, values, "o", ms=3.5, color=f"C{index}", label=f"{LABELS[name]}, slope {rate:.3g}")
             ax.loglog(sizes, values[-1] * (sizes / sizes[-1]) ** rate, color=f"C{index}", lw=0.9)
         ax.set(xlabel="number of points $N$", ylabel=ylabel)
         ax.legend(fontsize=7, frameon=False)
@@ -141,22 +142,21 @@ def claims_of(name: str, place: str) -> list[af.Claim]:
     common: dict[str, Any] = dict(
         source="derived", size={"circle": "points", "sphere": "spherical"}[place], measures=("empirical",),
         correction_power=2 / (m + 2 * n),
-        hypotheses=rf"{place}, uniform density, {name.replace('/', ' over ')}, $\varepsilon = 1/2$",
+        hypotheses=rf"{place}, uniform density, $\alpha = 1 + 1/{n}$, $\varepsilon = 1/2$",
     )  # fmt: skip
-    short = name.replace("/", "-")
     speed = af.Claim(
-        id=f"entmax-speed/{short}-{place}", kind="exponent", quantity=f"{name}.{place}.speed",
+        id=f"entmax-speed/{name}-{place}", kind="exponent", quantity=f"{name}.{place}.speed",
         statement=rf"the effective bandwidth of entmax with $\alpha = 1 + 1/{n}$ is of order $N^{{-2/(m + {2 * n})}}$",
         predicted=predicted("speed", n, m), margin=0.03, **common,
     )  # fmt: skip
     noise = af.Claim(
-        id=f"entmax-noise/{short}-{place}", kind="exponent", quantity=f"{name}.{place}.noise",
+        id=f"entmax-noise/{name}-{place}", kind="exponent", quantity=f"{name}.{place}.noise",
         statement=r"the noise of a layer over $\varepsilon_{eff}$ is of order "
         rf"$N^{{-1/2 + (1 + m/2)/(m + {2 * n})}}$",
         predicted=predicted("noise", n, m), **common,
     )  # fmt: skip
     constant = af.Claim(
-        id=f"entmax-constant/{short}-{place}", kind="constant", quantity=f"{name}.{place}.constant",
+        id=f"entmax-constant/{name}-{place}", kind="constant", quantity=f"{name}.{place}.constant",
         statement=rf"the effective bandwidth over $R^2 / ({2 * n + 2} + m)$ tends to 1", predicted=1.0, **common,
     )  # fmt: skip
     flat = (m + 2) / (2 * n + 2 + m)
@@ -164,12 +164,12 @@ def claims_of(name: str, place: str) -> list[af.Claim]:
         speed,
         speed.control(
             statement="the effective bandwidth of softmax is of that order", quantity=f"softmax.{place}.speed",
-            id=f"entmax-speed-control/{short}-{place}", truth=0.0, truth_margin=0.03,
+            id=f"entmax-speed-control/{name}-{place}", truth=0.0, truth_margin=0.03,
         ),
         noise,
         noise.control(
             statement=r"the noise of a layer of softmax over $\varepsilon$ is of that order",
-            quantity=f"softmax.{place}.noise", id=f"entmax-noise-control/{short}-{place}", truth=-0.5,
+            quantity=f"softmax.{place}.noise", id=f"entmax-noise-control/{name}-{place}", truth=-0.5,
         ),
         constant,
         constant.control(

@@ -28,9 +28,9 @@ import numpy as np
 import attnflow as af
 
 BANDWIDTH = 0.5
-KINDS = {"sparsemax": 1, "1.5-entmax": 2, "4/3-entmax": 3}  # n
-NODES = {1: 160_000, 2: 6000, 3: 3000}  # what is left after the threshold's kink falls like (h/R)^{n+1}/R
-STATIONARY = {"1.5-entmax": 2, "4/3-entmax": 3}  # of which the nodes of a matrix are enough
+KINDS = {"sparsemax": 1, "three_halves": 2, "four_thirds": 3}  # n
+NODES = {1: 100_000, 2: 6000, 3: 3000}  # what is left after the threshold's kink falls like (h/R)^{n+1}/R
+STATIONARY = {"three_halves": 2, "four_thirds": 3}  # of which the nodes of a matrix are enough
 NODES_OF_MATRIX = 600
 MARGIN = 0.15  # of the controls, whose distances still have eps_eff in them
 ANGLES = 2 * np.pi * (np.arange(32) + 0.3) / 32
@@ -120,15 +120,15 @@ def measure(case: dict, key: jax.Array) -> dict[str, float]:
 
 def claims_of(name: str) -> list[af.Claim]:
     """Return what is claimed of one entmax, with controls."""
-    n, short = KINDS[name], name.replace("/", "-")
+    n = KINDS[name]
     rate = -2 / (1 + 2 * n)
     common: dict[str, Any] = dict(
         source="derived", kind="exponent", size="tokens", predicted=rate, measures=("empirical",),
         correction_power=-rate,
-        hypotheses=rf"circle, $p > 0$ smooth, quadrature of $p$ of mass $N$, {name.replace('/', ' over ')}",
+        hypotheses=rf"circle, $p > 0$ smooth, quadrature of $p$ of mass $N$, $\alpha = 1 + 1/{n}$",
     )  # fmt: skip
     claim = af.Claim(
-        id=f"entmax-generator/{short}",
+        id=f"entmax-generator/{name}",
         statement=r"$(A f - f)/\varepsilon_{eff}(x) - L f$ is of order $\varepsilon_{eff}$, "
         rf"$N^{{-2/{1 + 2 * n}}}$",
         quantity=f"{name}.generator", **common,
@@ -142,7 +142,7 @@ def claims_of(name: str) -> list[af.Claim]:
     ]  # fmt: skip
     if name in STATIONARY:
         law = af.Claim(
-            id=f"entmax-stationary/{short}",
+            id=f"entmax-stationary/{name}",
             statement=r"the stationary law less $p^{2 + 2/" + rf"{1 + 2 * n}" + r"}$ is of order $\varepsilon_{eff}$, "
             rf"$N^{{-2/{1 + 2 * n}}}$",
             quantity=f"{name}.stationary", **common,
