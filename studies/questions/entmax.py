@@ -12,19 +12,21 @@ so the attention is that of the compact profile (1 - s)_+^n at the effective ban
 
 whatever eps. Sparsemax, n = 1, so has the bandwidth N^{-2/(m+2)} that is best for many layers; 1.5-entmax, n = 2,
 N^{-2/(m+4)}, best for first eigenvalues; 4/3-entmax, n = 3, N^{-2/(m+6)}, best for the generator, at which the noise of
-one layer over eps_eff, N^{-1/2} eps_eff^{-1/2 - m/4}, has the order of the bias [Si]. The noise has the exponents
+one layer over eps_eff has the order of the bias [Si]: where f is odd about the query the threshold does not matter, and
 
-    -1/2 + (1 + m/2)/(m + 2n):    0, -1/5, -2/7 on the circle,    0, -1/6, -1/4 on S^2.
+    N Var[A_N f] -> |grad f|^2 K R^{2-m} / p,    K = int (1 - |z|^2)^{2n} z_1^2 dz / C^2,
+
+so that over eps_eff the noise has the exponent -1/2 + (1 + m/2)/(m + 2n): 0, -1/5, -2/7 on the circle.
 
 With p constant many layers of sparsemax on the circle follow e^{tL}, t the number of layers times eps_eff, with an
 error of the order N^{-1/2}, that of frozen points (see the study `depth_noise_limit`), whose next term is N^{-1/3}.
 
 Measured with the uniform density at eps = 1/2, at 64 queries x: the speed 2/m (1 - x.A_N y(x)), y the position, that is
 eps_eff to leading order (entmax-speed), also over its formula (entmax-constant); the root mean square of the tangential
-part of A_N y(x), over eps_eff and m^{1/2} (entmax-noise); and at the tokens that of A_N^L y - e^{-L eps_eff / 2} y on
+part of A_N y(x) over its formula (entmax-noise); and at the tokens that of A_N^L y - e^{-L eps_eff / 2} y on
 the circle, L eps_eff about 1/2 (entmax-depth). The controls are softmax at the same eps, which stays biased: in truth
-its speed has the exponent 0, its noise -1/2 and the distance of its layers, one being the time eps, 0; and the speed
-of a flat profile, R^2 / (m + 2), for which the constant is (m + 2)/(2n + 2 + m).
+its speed has the exponent 0 and the distance of its layers, one being the time eps, 0; and speed and noise of a flat
+profile, n = 0, of the same R.
 """
 
 from math import factorial, gamma
@@ -33,6 +35,7 @@ from typing import Any
 import jax
 import numpy as np
 from matplotlib.figure import Figure
+from scipy.special import beta
 
 import attnflow as af
 from attnflow.lab import plots
@@ -55,6 +58,18 @@ def reach(n: int, m: int, count: int) -> float:
 def effective(n: int, m: int, count: int) -> float:
     """Return eps_eff."""
     return reach(n, m, count) / (2 * n + 2 + m)
+
+
+def scatter(n: int, m: int) -> float:
+    """Return K; that of a flat profile for n = 0."""
+    total = np.pi ** (m / 2) * factorial(n) / gamma(n + 1 + m / 2)
+    return float(np.pi ** (m / 2) / gamma(m / 2) * beta(m / 2 + 1, 2 * n + 1) / m / total**2)
+
+
+def noise_of(n: int, m: int, count: int, *, profile: int) -> float:
+    """Return the standard deviation of a tangential coordinate of A_N y(x)."""
+    area = 2 * np.pi ** ((m + 1) / 2) / gamma((m + 1) / 2)
+    return float(np.sqrt(scatter(profile, m) * reach(n, m, count) ** (1 - m / 2) * area / count))
 
 
 def attention(n: int) -> af.Attention:
@@ -101,11 +116,13 @@ def measure(case: dict, key: jax.Array) -> dict[str, float]:
     points = af.Uniform(af.Sphere(m)).sample(count, key=key)
     for name, n in {**KINDS, "softmax": 0}.items():
         speed, noise = one_layer(n, m, points)
-        known = effective(n, m, count) if n else BANDWIDTH
-        row |= {f"{name}.{place}.speed": speed, f"{name}.{place}.noise": noise / known}
+        row[f"{name}.{place}.speed"] = speed
+        row[f"{name}.{place}.scatter"] = noise / (effective(n, m, count) if n else BANDWIDTH)
         if n:
-            row[f"{name}.{place}.constant"] = speed / known
+            row[f"{name}.{place}.constant"] = speed / effective(n, m, count)
             row[f"{name}.{place}.flat"] = speed / (reach(n, m, count) / (m + 2))
+            row[f"{name}.{place}.noise"] = noise / noise_of(n, m, count, profile=n)
+            row[f"{name}.{place}.flat_noise"] = noise / noise_of(n, m, count, profile=0)
     return row
 
 
@@ -116,7 +133,7 @@ def speeds(records: list) -> Figure:
     drawn = plots.figure(width=7.0, height=3.1)
     ylabels = {
         "speed": r"effective bandwidth $\varepsilon_{eff}$",
-        "noise": r"noise of a layer over $\varepsilon_{eff}$",
+        "scatter": r"noise of a layer over $\varepsilon_{eff}$",
     }
     for ax, (quantity, ylabel) in zip(drawn.subplots(1, 2), ylabels.items(), strict=True):
         for index, (name, n) in enumerate({**KINDS, "softmax": 0}.items()):
@@ -130,7 +147,7 @@ def speeds(records: list) -> Figure:
 
 
 def predicted(quantity: str, n: int, m: int) -> float:
-    """Return the exponent of the speed or of the noise in N."""
+    """Return the exponent in N of the speed, or of the noise over it."""
     if quantity == "speed":
         return -2 / (m + 2 * n) if n else 0.0
     return -1 / 2 + (1 + m / 2) / (m + 2 * n) if n else -0.5
@@ -150,10 +167,8 @@ def claims_of(name: str, place: str) -> list[af.Claim]:
         predicted=predicted("speed", n, m), margin=0.03, **common,
     )  # fmt: skip
     noise = af.Claim(
-        id=f"entmax-noise/{name}-{place}", kind="exponent", quantity=f"{name}.{place}.noise",
-        statement=r"the noise of a layer over $\varepsilon_{eff}$ is of order "
-        rf"$N^{{-1/2 + (1 + m/2)/(m + {2 * n})}}$",
-        predicted=predicted("noise", n, m), **common,
+        id=f"entmax-noise/{name}-{place}", kind="constant", quantity=f"{name}.{place}.noise", predicted=1.0,
+        statement=r"the noise of a layer over $(K R^{2-m} / N p)^{1/2}$ tends to 1", statistic="rms", **common,
     )  # fmt: skip
     constant = af.Claim(
         id=f"entmax-constant/{name}-{place}", kind="constant", quantity=f"{name}.{place}.constant",
@@ -164,12 +179,12 @@ def claims_of(name: str, place: str) -> list[af.Claim]:
         speed,
         speed.control(
             statement="the effective bandwidth of softmax is of that order", quantity=f"softmax.{place}.speed",
-            id=f"entmax-speed-control/{name}-{place}", truth=0.0, truth_margin=0.03,
+            truth=0.0, truth_margin=0.03,
         ),
         noise,
         noise.control(
-            statement=r"the noise of a layer of softmax over $\varepsilon$ is of that order",
-            quantity=f"softmax.{place}.noise", id=f"entmax-noise-control/{name}-{place}", truth=-0.5,
+            statement=r"the noise of a layer over that of equal weights as far as $R$ tends to 1",
+            quantity=f"{name}.{place}.flat_noise", truth=float(np.sqrt(scatter(n, m) / scatter(0, m))),
         ),
         constant,
         constant.control(
@@ -209,7 +224,8 @@ study = af.Study(
     figures=[speeds],
     labels={
         **{f"{name}.{place}.speed": r"effective bandwidth" for name in (*KINDS, "softmax") for place in DIMS},
-        **{f"{name}.{place}.noise": "noise over its bandwidth" for name in (*KINDS, "softmax") for place in DIMS},
+        **{f"{name}.{place}.noise": "noise over its formula" for name in KINDS for place in DIMS},
+        **{f"{name}.{place}.flat_noise": "noise over that of equal weights" for name in KINDS for place in DIMS},
         **{f"{name}.{place}.constant": r"$\varepsilon_{eff}$ over its formula" for name in KINDS for place in DIMS},
         **{f"{name}.{place}.flat": r"$\varepsilon_{eff}$ over $R^2/(2 + m)$" for name in KINDS for place in DIMS},
         "sparsemax.depth": r"RMS of $A_N^L y - e^{-t/2} y$",
