@@ -244,7 +244,7 @@ of_density = af.Claim(
 study = af.Study(
     name="heavy_tail",
     measure=measure,
-    ladder=[{"bandwidth": 10 ** (-2 - 0.75 * k)} for k in range(10)],
+    ladder=[{"bandwidth": 10 ** (-2 - 0.75 * k)} for k in range(12)],
     quick=8,
     claims=[
         *(claim for name in DEGREES for place in PLACES for claim in claims_of(name, place)),
