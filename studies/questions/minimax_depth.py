@@ -1,7 +1,7 @@
 """How fast can many layers of N frozen points approach their limit?
 
 N points leave in n = t/eps layers a bias, a slow-down and a noise (see the studies `depth_noise_limit` and
-`depth_noise`). The bias is of order eps^k, k = 1 for plain layers and 2 for Richardson's 2 A_{eps/2}^{2n} - A_eps^n, and
+`depth_noise`). The bias is of order eps^k, k = 1 for plain layers and 2 for Richardson's 2 A_{eps/2}^{2n} - A_eps^n,
 the noise N^{-1/2} {1, log(1/eps)^{1/2}, eps^{-(m-2)/4}} for m = 1, 2, >= 3, so the smallest error is of order
 
     N^{-1/2},    (log N / N)^{1/2},    N^{-2k/(4k + m - 2)}    at    eps ~ N^{-2/(4k + m - 2)},    m >= 3,
