@@ -18,7 +18,7 @@ from scipy.special import ive
 
 WAVES = 32
 NODES = 192
-SETTLED = 1e-13
+SETTLED, AT_REST = 1e-13, 1e-10
 
 
 @dataclass(frozen=True)
@@ -80,9 +80,10 @@ def branch(dim: int, beta: float, sizes: np.ndarray) -> list[Ordered]:
             slopes[:, 0] = -by_noise  # kappa takes the place of m_1, which is given
             step = np.linalg.solve(slopes, means - moments)
             noise, moments[1:] = noise + step[0], moments[1:] + step[1:]
-            if np.abs(step / [noise, *np.ones(WAVES - 1)]).max() < SETTLED / min(size, 1.0):
+            small = np.abs(step / [noise, *np.ones(WAVES - 1)]).max() < SETTLED / min(size, 1.0)
+            if small or noise < 0:
                 break
-        else:
+        if not small or noise < 0 or np.abs(means - moments).max() > AT_REST:
             raise ArithmeticError(f"no law at rest was found with r = {size:g}. Take closer sizes.")
         found.append(Ordered(float(noise), moments.copy(), a * moments / noise))
     return found
