@@ -189,7 +189,7 @@ triangle = af.Claim(
 stay = af.Claim(
     id="sync-gap/starts", quantity="stay", predicted=0.0, margin=SHARE,
     statement="no start is kept from one point",
-    hypotheses=CIRCLE + r"3 tokens, $-.65 \leq \beta \leq -.18$, steps of 1/2 until $t = 800$", **common,
+    hypotheses=CIRCLE + r"3 tokens, $-.65 \leq \beta \leq -.18$, steps of $1/2$ until $t = 800$", **common,
 )  # fmt: skip
 study = af.Study(
     name="sync_gap",
@@ -230,7 +230,7 @@ study = af.Study(
         af.Claim(
             id="sync-gap/starts-nine", quantity="stay_nine", predicted=0.0, margin=SHARE,
             statement="no start is kept from one point",
-            hypotheses=CIRCLE + r"9 tokens, $-.65 \leq \beta \leq -.18$, steps of 1/2 until $t = 800$", **common,
+            hypotheses=CIRCLE + r"9 tokens, $-.65 \leq \beta \leq -.18$, steps of $1/2$ until $t = 800$", **common,
         ),
     ],
     figures=[least_rates],
