@@ -160,6 +160,8 @@ def winners(records: list) -> Figure:
         axes.errorbar([count for count, _ in rows], shares, errors, fmt="o", markersize=3, color=f"C{mode}")
         axes.plot(fine, theory[:, mode - 1], color=f"C{mode}", linewidth=0.9, label=f"$k = {mode}$")
     axes.set(xscale="log", xlabel="tokens", ylabel="share of draws that the mode wins", ylim=(0, None))
+    axes.set_xticks(marks := ON_CIRCLE[::2], labels=map(str, marks))
+    axes.minorticks_off()
     axes.legend(fontsize=6)
     return drawn
 

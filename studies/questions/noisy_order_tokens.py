@@ -145,6 +145,8 @@ def memory(records: list) -> Figure:
     axes.plot(counts, gaussian, color="0.4", linewidth=0.8, label="Gaussian fluctuations")
     axes.axhline(1, color="0.4", linewidth=0.8, linestyle="--", label="branch of the mean field")
     axes.set(xscale="log", xlabel="tokens", ylabel="order over that of the branch")
+    axes.set_xticks(marks := COUNTS[::2], labels=map(str, marks))
+    axes.minorticks_off()
     axes.legend(fontsize=6)
     return drawn
 
