@@ -4,7 +4,7 @@ BIN := .venv/bin
 # One BLAS thread: the time of a run depends less on what else the machine does.
 export OPENBLAS_NUM_THREADS := 1
 
-.PHONY: verify verify-full verify-learned verify-learned-full wrong-lives mutate test lint types figures films report gpu-measure gpu-compile clean
+.PHONY: verify verify-full verify-learned verify-learned-full wrong-lives mutate test lint types wheel oldest newest figures films report gpu-measure gpu-compile clean
 
 verify: .venv/installed  ## the main job: run every study at quick size and print the verdicts
 	$(BIN)/attnflow verify --quick
@@ -36,6 +36,15 @@ lint: .venv/installed
 types: .venv/installed
 	$(BIN)/mypy
 
+wheel: .venv/installed  ## build the wheel, install it in an empty environment, and go from `new` to `report` there
+	.ci/wheel $(BIN)/python
+
+oldest: .venv/installed  ## a selection of the tests with the oldest JAX that pyproject.toml allows
+	.ci/jax oldest $(BIN)/python
+
+newest: .venv/installed  ## the same with the newest that there is
+	.ci/jax newest $(BIN)/python
+
 figures: .venv/installed  ## redraw figures/ from the records
 	$(BIN)/attnflow plot --all
 
@@ -52,7 +61,7 @@ report: .venv/installed  ## one HTML page with every claim, the summary in the R
 	touch $@
 
 clean:
-	rm -rf .venv .venv-gpu .attnflow mutants
+	rm -rf .venv .venv-gpu .venv-jax .attnflow mutants
 
 gpu-measure: .venv/installed  ## time the GPU sums on a GPU that is here, with their errors; the table in docs/gpu.md
 	$(BIN)/python tests/gpu_measure.py
