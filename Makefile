@@ -4,7 +4,7 @@ BIN := .venv/bin
 # One BLAS thread: the time of a run depends less on what else the machine does.
 export OPENBLAS_NUM_THREADS := 1
 
-.PHONY: clean docs figures films gpu-compile gpu-measure lint mutate notebooks report test types verify verify-full verify-learned verify-learned-full verify-questions verify-questions-full wrong-lives
+.PHONY: clean docs figures films gpu-compile gpu-measure lint mutate newest notebooks oldest report test types verify verify-full verify-learned verify-learned-full verify-questions verify-questions-full wheel wrong-lives
 
 verify: .venv/installed  ## the main job: run every study at quick size and print the verdicts
 	$(BIN)/attnflow verify --quick
@@ -42,6 +42,15 @@ lint: .venv/installed
 types: .venv/installed
 	$(BIN)/mypy
 
+wheel: .venv/installed  ## build the wheel, install it in an empty environment, and go from `new` to `report` there
+	.ci/wheel $(BIN)/python
+
+oldest: .venv/installed  ## a selection of the tests with the oldest JAX that pyproject.toml allows
+	.ci/jax oldest $(BIN)/python
+
+newest: .venv/installed  ## the same with the newest that there is
+	.ci/jax newest $(BIN)/python
+
 figures: .venv/installed  ## redraw figures/ from the records
 	$(BIN)/attnflow plot --all
 
@@ -64,7 +73,7 @@ docs: .venv/installed  ## the documentation as a site in site/, to be read from 
 	touch $@
 
 clean:
-	rm -rf .venv .venv-gpu .attnflow mutants site
+	rm -rf .venv .venv-gpu .venv-jax .attnflow mutants site
 
 gpu-measure: .venv/installed  ## time the GPU sums on a GPU that is here, with their errors; the table in docs/gpu.md
 	$(BIN)/python tests/gpu_measure.py

@@ -80,9 +80,6 @@ class Checkpoint:
             self._path.unlink(missing_ok=True)
 
 
-NOTHING_KEPT = Checkpoint(None, tuple)
-
-
 def _digest(given: Iterable[Any]) -> str:
     """Return a sha256 of arrays, of words, and of the versions of what computes with them."""
     digest = hashlib.sha256(repr([_version(package) for package in PACKAGES]).encode())

@@ -25,9 +25,9 @@ def join_processes(address: str, *, count: int, index: int, timeout: float = 30.
     JAX itself aborts a process whose peers stay away. So they first meet at the address: the process of index 0 waits
     there until all others have come.
 
-    A process that is lost later, killed or cut off from the network, would leave the others waiting in a sum. So each
-    of them writes to stderr who is gone and ends at once with the exit code 3, whatever it is doing. Start all of them
-    again: an evolution with a `checkpoint` goes on where it was.
+    A process that is lost later, killed, ended by an exception or cut off from the network, would leave the others
+    waiting in a sum. So each of them writes to stderr who is gone and ends at once with the exit code 3, whatever it is
+    doing. Start all of them again: an evolution with a `checkpoint` goes on where it was.
 
     Args:
         address: host:port of the process of index 0, free there.
@@ -70,11 +70,18 @@ def _watch(met: dict[int, socket.socket], *, address: str, count: int) -> None:
     """
 
     def leave() -> None:
+        # An exception has ended this process, and Python has shown it; where someone types they go on after one.
+        failed = hasattr(sys, "last_type") and not hasattr(sys, "ps1")
         for peer in met.values():
             with suppress(OSError):
-                if not hasattr(sys, "last_type"):  # no exception has ended this process
+                if failed:
+                    peer.shutdown(socket.SHUT_WR)  # heard at once; closing waits for the thread that reads
+                else:
                     peer.sendall(BYE)
-                peer.close()
+        if failed:  # JAX would wait for the others, which end now
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(1)
 
     def watch(index: int, peer: socket.socket) -> None:
         words = b""

@@ -14,7 +14,7 @@ from scipy.spatial import cKDTree
 from attnflow._checks import check_positive, check_times, check_tolerance
 from attnflow._values import freeze, value
 from attnflow.errors import ConfigError, ConvergenceError
-from attnflow.integrators.base import Integrator, Kept, Motion, Record, State, check_velocities
+from attnflow.integrators.base import NOWHERE, Integrator, Kept, Motion, Record, State, check_velocities
 from attnflow.trajectories import Merging, TokenTrajectory
 
 TIGHTER = 0.1  # the tolerance of the second solution, from which the error of the first is read
@@ -62,7 +62,7 @@ class Adaptive(Integrator):
         merge = None if self.merge is None else check_positive(self.merge, "merge")
         freeze(self, rtol=check_tolerance(self.rtol, "rtol"), merge=merge)
 
-    def solve(self, motion: Motion, start: np.ndarray, times: object, kept: Kept) -> TokenTrajectory:
+    def solve(self, motion: Motion, start: np.ndarray, times: object, kept: Kept = NOWHERE) -> TokenTrajectory:
         asked = check_times(times)
         if self.merge is not None and not motion.is_reordered:
             raise ConfigError(

@@ -25,6 +25,20 @@ class Kept(Protocol):
         """Keep a state, or let it go by."""
 
 
+class Nowhere:
+    """Nothing is kept."""
+
+    def load(self) -> State:
+        """Return that there is nothing."""
+        return {}
+
+    def keep(self, state: Callable[[], State]) -> None:
+        """Let it go by."""
+
+
+NOWHERE = Nowhere()
+
+
 class Motion(Protocol):
     """Tokens x (N, D) that move by dx/dt = v(x), on a manifold or in space.
 
@@ -71,7 +85,7 @@ class Integrator(ABC):
     order: int
 
     @abstractmethod
-    def solve(self, motion: Motion, start: np.ndarray, times: object, kept: Kept) -> TokenTrajectory:
+    def solve(self, motion: Motion, start: np.ndarray, times: object, kept: Kept = NOWHERE) -> TokenTrajectory:
         """Return where tokens (N, D) are at the times, from time 0, or from the state that was kept last.
 
         Raises:

@@ -9,7 +9,7 @@ import numpy as np
 from attnflow._checks import check_positive
 from attnflow._values import freeze, value
 from attnflow.errors import ConfigError, ConvergenceError
-from attnflow.integrators.base import Integrator, Kept, Motion, Record, State, check_velocities
+from attnflow.integrators.base import NOWHERE, Integrator, Kept, Motion, Record, State, check_velocities
 from attnflow.trajectories import TokenTrajectory, count_layers
 
 MAX_STEPS = 10_000_000
@@ -41,7 +41,7 @@ class FixedStep(Integrator):
     def check(self, motion: Motion) -> None:
         """Raise ConfigError if the step means nothing for such tokens."""
 
-    def solve(self, motion: Motion, start: np.ndarray, times: object, kept: Kept) -> TokenTrajectory:
+    def solve(self, motion: Motion, start: np.ndarray, times: object, kept: Kept = NOWHERE) -> TokenTrajectory:
         self.check(motion)
         counts = count_layers(times, self.dt, name="dt")
         if counts.max() > MAX_STEPS:

@@ -201,7 +201,7 @@ def _tell_who_listens(client: Any, address: str) -> None:
     open_ones = [each for each in listening if not _is_local(urlsplit(each).hostname or "")]
     if open_ones:
         print(
-            f"attnflow: {', '.join(open_ones)} listen beyond this machine; whoever reaches them can run code there",
+            f"attnflow: other machines can reach {', '.join(open_ones)}, and whoever does can run code there",
             file=sys.stderr,
         )
 

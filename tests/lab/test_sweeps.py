@@ -143,7 +143,7 @@ def test_a_scheduler_that_dies_is_told_and_a_rerun_resumes(folder, scheduler, ca
     told = capsys.readouterr().err
     assert f"the scheduler at {scheduler.address} has gone" in told
     assert "it resumes" in told
-    assert "listen beyond" not in told
+    assert "other machines" not in told
     assert sum(payload is not None for payload in payloads(folder, "far")) == 3
     assert main(["run", "halving.py", "--out", "far"]) == 0
     assert "3 records computed, 3 reused" in capsys.readouterr().out
@@ -188,8 +188,8 @@ def test_a_scheduler_that_others_can_reach_is_said_to_be_so(capsys):
         return capsys.readouterr().err
 
     assert told("tcp://127.0.0.1:1", "tcp://[::1]:2", "tcp://localhost:3") == ""
-    assert "tcp://10.0.0.7:8786 listen beyond" in told("tcp://127.0.0.1:1", address="tcp://10.0.0.7:8786")
-    assert "tcp://0.0.0.0:3, tcp://node:4 listen beyond" in told("tcp://0.0.0.0:3", "tcp://node:4")
+    assert "can reach tcp://10.0.0.7:8786, and" in told("tcp://127.0.0.1:1", address="tcp://10.0.0.7:8786")
+    assert "can reach tcp://0.0.0.0:3, tcp://node:4, and" in told("tcp://0.0.0.0:3", "tcp://node:4")
 
 
 def client_without_workers(**more):

@@ -12,8 +12,8 @@ from typing import Any, NoReturn
 import jax
 import numpy as np
 
-from attnflow._checkpoints import NOTHING_KEPT, Checkpoint
 from attnflow.errors import ConfigError, PrecisionError
+from attnflow.integrators.base import NOWHERE, Kept
 from attnflow.measures import DiscreteMeasure
 from attnflow.sums.operators.spectra import Eigenpairs
 from attnflow.trajectories import Spectrum
@@ -91,7 +91,7 @@ class RowOperator(ABC):
 
     def iterate(
         self, values: np.ndarray, *, counts: Sequence[int], at: np.ndarray | None, at_zero: np.ndarray | None,
-        kept: Checkpoint = NOTHING_KEPT,
+        kept: Kept = NOWHERE,
     ) -> np.ndarray:  # fmt: skip
         """Return A^n v for several n, the points frozen, in one sweep over the layers: (len(counts), Q, ...).
 
