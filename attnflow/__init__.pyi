@@ -126,5 +126,4 @@ from attnflow.trajectories import Trajectory as Trajectory
 
 from . import learn as learn
 
-__all__: list[str]
 __version__: str
