@@ -86,10 +86,14 @@ def _of_rows(rows: Sequence[Sequence[object]], *, top: str = "", heads: bool = F
 
 def _figure(draw: Callable[[], Any]) -> str:
     try:
-        figure = draw().figure
-        data = base64.b64encode(drawing("style").image(figure, "png")).decode()
+        return figure_in_html(draw().figure)
     except AttnflowError as error:
         return _note(f"no figure: {error}")
+
+
+def figure_in_html(figure: Any) -> str:
+    """Return a figure of matplotlib as an image on a white ground, as wide as it is in inches."""
+    data = base64.b64encode(drawing("style").image(figure, "png")).decode()
     width = round(PIXELS * figure.get_size_inches()[0])
     look = "background:white;border-radius:4px;padding:6px;max-width:100%;box-sizing:content-box"
     return f'<img alt="" width="{width}" style="{look}" src="data:image/png;base64,{data}">'

@@ -127,6 +127,10 @@ def _add_commands(parser: _Parser) -> dict[str, argparse.ArgumentParser]:
     report.add_argument(
         "--check", action="store_true", help="only compare the README and the claims in docs with the records"
     )
+    report.add_argument("--pages", type=Path, metavar="DIR", help="also write an index with a page for each claim")
+    report.add_argument(
+        "--bundle", type=Path, metavar="FILE", help="also write an archive of the page, its records and their digests"
+    )
     gather = "gather the records of a study into one file: .h5 for xarray (engine h5netcdf) and h5py, .csv for pandas"
     export = command("export", gather, *records, setting)
     export.add_argument("name", metavar="NAME", help=A_NAME)
@@ -160,6 +164,9 @@ def _add_verify_options(verify: argparse.ArgumentParser) -> None:
     verify.add_argument("--json", type=Path, metavar="FILE", help="also write the rows as JSON")
     verify.add_argument("--jobs", type=int, metavar="J", help="run in so many processes; default the cores")
     verify.add_argument("--strict", action="store_true", help="records of other code are an error, not a warning")
+    verify.add_argument(
+        "--bundle", type=Path, metavar="FILE", help="run nothing: check the archive of a report and judge its records"
+    )
     verify.add_argument("--launcher", type=int, default=0, help=argparse.SUPPRESS)  # what `--jobs` starts
 
 

@@ -163,6 +163,8 @@ def _verify(arguments: Namespace) -> int:
 
     enable_x64()
     check_folder(arguments.json, "--json")
+    if arguments.bundle:
+        return _verify_bundle(arguments)
     studies = _studies_with(arguments.names, arguments)
     chosen = claims_named(arguments.names, studies)
     studies = [study for study in studies if any(claim.id in chosen for claim in study.all_claims)]
@@ -195,6 +197,27 @@ def _verify(arguments: Namespace) -> int:
         rows = [verdict.row() for verdict in verdicts]
         write_file(arguments.json, (json.dumps(rows, indent=2, allow_nan=False) + "\n").encode())
     return 3 if failures else exit_code(verdicts)
+
+
+def _verify_bundle(arguments: Namespace) -> int:
+    from attnflow.judge.verdicts import exit_code
+    from attnflow.lab.bundle import read_bundle
+    from attnflow.lab.tables import last_line, verdict_table
+
+    if arguments.names or arguments.full or arguments.quick or arguments.jobs or arguments.json:
+        raise ConfigError("`--bundle` judges all that the archive holds. Leave the names and the other options out.")
+    bundle = read_bundle(arguments.bundle)
+    print(
+        verdict_table(
+            bundle.verdicts, width=terminal_width(), colour=sys.stdout.isatty() and "NO_COLOR" not in os.environ
+        )
+    )
+    print(
+        f"{bundle.files} files as they were written, of revision {bundle.revision}, master seed {bundle.master_seed}."
+    )
+    print(*bundle.differing or ["All verdicts of the manifest follow from the records."], sep="\n")
+    print(last_line(bundle.verdicts))
+    return 1 if bundle.differing else exit_code(bundle.verdicts)
 
 
 def _plot(arguments: Namespace) -> int:
@@ -235,7 +258,10 @@ def _report(arguments: Namespace) -> int:
         check_choice(arguments.subject, "--subject", SEPARATE)  # the others are parts of one table
     studies = {subject: find_studies(arguments.studies, subject=subject) for subject in subjects}
     if not arguments.check:
-        print(*write(studies, store, arguments.o, master_seed=master_seed), sep="\n")
+        also = {"bundle": arguments.bundle, "pages": arguments.pages}
+        for name, path in also.items():
+            check_folder(path, f"--{name}")
+        print(*write(studies, store, arguments.o, master_seed=master_seed, **also), sep="\n")
         return 0
     differing = check(studies, store, master_seed=master_seed)
     found = [study for each in studies.values() for study in each if differing]

@@ -12,6 +12,7 @@ import numpy as np
 from attnflow._checks import check_finite, check_points, check_times
 from attnflow._drawing import drawing
 from attnflow._html import Table, in_html
+from attnflow._labelled import labelled, places
 from attnflow._words import TOLD_SINGLY, in_brief
 from attnflow.errors import ConfigError, DataError
 
@@ -103,6 +104,27 @@ class Trajectory:
             2
         """
         return drawing("evolutions").trajectory(self, ax, times=times)
+
+    def to_xarray(self) -> Any:
+        """Return the values as an xarray.DataArray u with dims time, point and, of vectors, value.
+
+        Its coordinates are the times, x_1, ..., x_D of the points and, where points have them, weights; its attributes
+        the solver error and the method.
+
+        Raises:
+            ConfigError: if xarray is not installed.
+
+        Example:
+            >>> import attnflow as af
+            >>> flow = af.Trajectory(times=[0.0, 0.5], points=[[0.0], [1.0], [3.0]], values=[[1, 4, 1], [2, 3, 1.5]])
+            >>> flow.to_xarray().sel(time=0.5).max().item()
+            3.0
+        """
+        coordinates = {"time": ("time", self.times), **places(self.points)}
+        coordinates |= {} if self.weights is None else {"weight": ("point", self.weights)}
+        dims = ("time", "point", "value")[: self.values.ndim]
+        facts = {"solver_error": float(self.solver_error), "method": self.method}
+        return labelled(self.values, dims, name="u", coordinates=coordinates, facts=facts)
 
     def animate(self, path: str | Path, beside: Trajectory | None = None) -> Path:
         """Write a film of the values, one frame for each time, and return its path.
@@ -211,6 +233,21 @@ class TokenTrajectory:
         """
         return drawing("evolutions").tokens(self, ax)
 
+    def to_xarray(self) -> Any:
+        """Return the tokens as an xarray.DataArray x with dims time, token and coordinate.
+
+        Its coordinates are the times and, where tokens have them, weights; its attributes the solver error and the
+        method.
+
+        Raises:
+            ConfigError: if xarray is not installed.
+        """
+        coordinates = {"time": ("time", self.times)}
+        coordinates |= {} if self.weights is None else {"weight": ("token", self.weights)}
+        facts = {"solver_error": float(self.solver_error), "method": self.method}
+        dims = ("time", "token", "coordinate")
+        return labelled(self.points, dims, name="x", coordinates=coordinates, facts=facts)
+
 
 class Spectrum(NamedTuple):
     """The k smallest eigenvalues, with multiplicity, and their eigenfunctions.
@@ -252,6 +289,24 @@ class Spectrum(NamedTuple):
             '$k$'
         """
         return drawing("evolutions").spectrum(self, ax)
+
+    def to_xarray(self, at: object) -> Any:
+        """Return the eigenfunctions at points (Q, D) as an xarray.DataArray phi with dims point and k.
+
+        Its coordinates are x_1, ..., x_D of the points and the eigenvalues along k; its attribute the solver error of
+        these.
+
+        Args:
+            at: points (Q, D).
+
+        Raises:
+            ConfigError: if xarray is not installed.
+            DataError: if the points are not of that shape.
+        """
+        points = check_points(at, "at")
+        coordinates = {"eigenvalue": ("k", np.asarray(self.eigenvalues)), **places(points)}
+        values, facts = np.asarray(self.eigenfunctions(points)), {"solver_error": float(self.solver_error)}
+        return labelled(values, ("point", "k"), name="phi", coordinates=coordinates, facts=facts)
 
     def plot_functions(self, at: object, ax: Any = None, which: int | None = None) -> Any:
         """Draw eigenfunctions: on a line or the unit circle as curves, elsewhere one, as points coloured by it.

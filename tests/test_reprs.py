@@ -3,6 +3,7 @@
 import ast
 import base64
 import inspect
+import pickle
 import re
 from pathlib import Path
 from xml.etree import ElementTree
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 from embeddings import knot
 from instances import Tilted, Weighted
+from matplotlib.figure import Figure
 from surfaces import lopsided as lopsided_surface
 
 import attnflow as af
@@ -310,3 +312,15 @@ def test_what_cannot_be_drawn_is_shown_without_a_figure_and_says_why():
     assert "no figure: `values` must be scalar to be drawn" in shown_in_html(vectors)[1]
     many = af.Trajectory(times=[0.0], points=np.zeros((MOST_MARKS + 1, 2)), values=np.zeros((1, MOST_MARKS + 1)))
     assert "too many points: call .plot()" in shown_in_html(many)[1]
+
+
+def test_axes_of_a_figure_of_their_own_show_it_in_a_notebook_with_all_that_is_drawn_on_it():
+    found = af.Spectrum(np.arange(3.0), lambda points: points, 1e-9)
+    ax = found.plot()
+    alone = ax._repr_html_()
+    assert found.plot(ax) is ax
+    assert ax._repr_html_().startswith('<img alt="" width="403" ')  # 4.2 inches
+    ax.set_title("both")
+    assert ax._repr_html_() != alone
+    assert not hasattr(Figure().subplots(), "_repr_html_")  # those of others are left alone
+    assert pickle.loads(pickle.dumps(ax))._repr_html_().startswith("<img ")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from attnflow._html import figure_in_html
 from attnflow.errors import ConfigError
 from attnflow.lab.plots.style import style
 
@@ -34,6 +36,8 @@ def draw_on(
             made = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
             ax = made.subplots(subplot_kw={"projection": "3d"} if three_dim else None)
             draw(ax)
+        # The last line of a cell shows the figure: pyplot, which would show it, knows nothing of it.
+        ax._repr_html_ = functools.partial(figure_in_html, made)
         return ax
     if not isinstance(ax, Axes):
         raise ConfigError(f"`ax` must be axes of matplotlib, got {type(ax).__name__}. Leave it out for a new figure.")

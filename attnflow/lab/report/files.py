@@ -1,4 +1,4 @@
-"""What `attnflow report` writes: the page, and for each table its summary in the README and the page of its claims."""
+"""What `attnflow report` writes: a page, its badge, and for each table a summary in the README and a page of claims."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from attnflow.errors import ConfigError
+from attnflow.lab.bundle import write_bundle
 from attnflow.lab.imports import text_of
 from attnflow.lab.loading import separate_subjects, study_files
 from attnflow.lab.plots.drawing import README
+from attnflow.lab.report import badge
 from attnflow.lab.report.markdown import claims_markdown, summary_markdown, without_measured
-from attnflow.lab.report.page import page
+from attnflow.lab.report.page import CLAIMS as CLAIM_PAGES
+from attnflow.lab.report.page import Report
 from attnflow.lab.report.table import Table
 from attnflow.lab.runs import read_run
 from attnflow.lab.store import Store, write_file
@@ -23,9 +26,16 @@ Studies = Mapping[str | None, Sequence[Study]]  # by their subject, None for the
 
 
 def write(
-    studies: Studies, store: Store, path: Path | str, *, master_seed: int = 0, readme: Path = README
+    studies: Studies,
+    store: Store,
+    path: Path | str,
+    *,
+    master_seed: int = 0,
+    readme: Path = README,
+    bundle: Path | None = None,
+    pages: Path | None = None,
 ) -> list[Path]:
-    """Write the page and, of each table for which the README has a place, its summary there and the page of its claims.
+    """Write the page with its badge, and of each table for which the README has a place a summary and a page of claims.
 
     Args:
         studies: of each table that the page is about; nothing is said of one of which nothing has been run.
@@ -34,6 +44,8 @@ def write(
         master_seed: of the runs.
         readme: the file that may hold the lines `<!-- claims -->` and `<!-- /claims -->`, or `<!-- claims SUBJECT -->`
             and `<!-- /claims SUBJECT -->`.
+        bundle: where an archive of the page and its records is written as well, see `write_bundle`.
+        pages: a folder into which the report is written as well, as an index with a page for each claim.
 
     Returns:
         The files that were written, the page first.
@@ -46,13 +58,23 @@ def write(
     if not path.absolute().parent.is_dir():
         raise ConfigError(f"`-o` is {path}, but its folder does not exist. Create it first.")
     tables = _tables(studies, store, master_seed=master_seed)
-    texts = {path: page(tables, bad_files=store.bad_files(), master_seed=master_seed)}
+    report = Report(tuple(tables), tuple(store.bad_files()), master_seed)
+    texts = {
+        path: report.page(),
+        path.with_name(badge.NAME): badge.badge(tables[0].verdicts),
+    }
+    if pages:
+        texts |= {pages / name: text for name, text in report.pages().items()}
     placed = [table for table in tables if _has_place(readme, table.subject)]
     texts |= _committed(placed, master_seed=master_seed, readme=readme)
     for file, text in texts.items():
-        file.parent.mkdir(exist_ok=True)
+        file.parent.mkdir(parents=True, exist_ok=True)
         write_file(file, text.encode())
-    return list(texts)
+    if bundle:
+        runs = [run for table in tables for run in table.runs]
+        write_bundle(bundle, runs, store, page=texts[path], master_seed=master_seed)
+    single = [file for file in texts if not pages or file.parent != pages / CLAIM_PAGES]  # one line for all of them
+    return [*single, *([bundle] if bundle else [])]
 
 
 def check(studies: Studies, store: Store, *, master_seed: int = 0, readme: Path = README) -> list[Path]:

@@ -31,18 +31,25 @@ def place(folder):
 
 def test_every_claim_stands_in_docs_with_its_statement_in_tex_and_its_numbers(place, no_figures):
     study, store = ran()
-    assert write({None: [study]}, store, "page.html")[1:] == [README, CLAIMS]
-    rate, control, limit, holds = rows_of(CLAIMS.read_text(encoding="utf-8"))
-    verdict, *_ = read_run(study, store, setting="quick").verdicts
+    assert write({None: [study]}, store, "page.html")[2:] == [README, CLAIMS]
+    rate, limit, holds = rows_of(CLAIMS.read_text(encoding="utf-8"))
+    first, second, *_ = read_run(study, store, setting="quick").verdicts
     assert rate == [
         "[toy/rate](../figures/toy/toy-rate.svg)",
         r"of order $`\varepsilon`$ &lt;script>alert('statement')&lt;/script>",
-        "RZ", "1 ± 0.05", verdict.measured_in_words, "● supported",
+        "RZ", "1 ± 0.05", f"{first.measured_in_words}; {first.remark}<br>control: {second.measured_in_words}",
+        "● supported", "toy/&lt;script>alert('id')&lt;/script>, ✕ refuted (control): of order eps^2; 2 ± 0.05",
     ]  # fmt: skip
-    assert control[0] == "[toy/&lt;script>alert('id')&lt;/script>](../figures/toy/toy-rate.svg)"
-    assert control[-1] == "✕ refuted (control)"
     assert limit[0] == "[toy/limit\\|zero](../figures/toy/toy-limit-zero.svg)"
-    assert holds == ["toy/holds", "holds", "RZ", "true", "true", "● supported"]  # a flag has no figure
+    assert holds == ["toy/holds", "holds", "RZ", "true", "true", "● supported", "–"]  # a flag has no figure
+
+
+def test_a_study_leads_to_its_code_and_a_claim_to_the_control_that_covers_it(place, no_figures):
+    study, store = ran(SOURCE.replace('statement="holds"', 'statement="holds", covered_by="toy/other-control"'))
+    write({None: [study]}, store, "page.html")
+    text = CLAIMS.read_text(encoding="utf-8")
+    assert "([toy.py](../toy.py))" in text
+    assert rows_of(text)[-1][-1] == "covered by toy/other-control"
 
 
 def test_the_readme_gets_the_sums_and_one_line_for_each_study(place, no_figures):
@@ -55,14 +62,20 @@ def test_the_readme_gets_the_sums_and_one_line_for_each_study(place, no_figures)
     assert text.endswith(f"{END}\n\nAfter\n")
     question = 'How small is a toy\'s error? &lt;script>alert("title")&lt;/script>'
     assert rows_of(text) == [
-        ["[toy](docs/claims.md#toy)", question, "● 3 supported", "1 of 1"],
-        ["[other](docs/claims.md#other)", question, "not run", "–"],
+        [
+            "[toy](docs/claims.md#toy)",
+            question,
+            "[figure](figures/toy/figure_of_its_own.svg)",
+            "● 3 supported",
+            "1 of 1",
+        ],
+        ["[other](docs/claims.md#other)", question, "–", "not run", "–"],
     ]
     page = CLAIMS.read_text(encoding="utf-8")
     assert page.startswith("# Every claim\n\n")
     toy, other = re.split("^## ", page, flags=re.MULTILINE)[1:]  # both stand there, in order
-    assert toy.startswith(f"toy\n\n{question}\n\n| claim |")
-    assert other == f"other\n\n{question}\n\nNot run.\n"
+    assert toy.startswith(f"toy\n\n{question} ([toy.py](../toy.py))\n\n| claim |")
+    assert other == f"other\n\n{question} ([other.py](../other.py))\n\nNot run.\n"
 
 
 def test_the_readme_and_the_claims_name_the_master_seed_of_the_run(place, no_figures):
@@ -99,14 +112,14 @@ def test_a_measured_number_may_differ_and_a_predicted_one_may_not(place, no_figu
         assert check({None: [study]}, store) == differing
 
 
-@pytest.mark.parametrize("cells", [1, 4, 5, 6, 7])
-def test_only_the_fifth_of_six_cells_is_a_measured_number(cells):
+@pytest.mark.parametrize("cells", [1, 5, 6, 7, 8])
+def test_only_the_fifth_of_seven_cells_is_a_measured_number(cells):
     def page(differing=None):
         row = [f"{'new' if cell == differing else 'old'} {cell}" for cell in range(cells)]
         return f"# Head\n\n| {' | '.join(row)} |\n"
 
     free = [cell for cell in range(cells) if without_measured(page(cell)) == without_measured(page())]
-    assert free == ([4] if cells == 6 else [])
+    assert free == ([4] if cells == 7 else [])
 
 
 def test_claims_whose_verdict_turned_are_named(place, no_figures):
@@ -170,18 +183,18 @@ def test_derivations_are_counted_apart_and_controls_say_their_gap(place, no_figu
     summary = README.read_text(encoding="utf-8")
     assert "2 claims measured: 2 supported, 0 refuted, 0 inconclusive, 0 invalid. 1 derivations," in summary
     assert "Negative controls refuted, as they must be: 1 of 1, by the predicted gap 1 of 1." in summary
-    assert rows_of(summary)[0][2] == "● 2 supported, ● 1 derivations supported"
-    _, control, limit, _ = rows_of(CLAIMS.read_text(encoding="utf-8"))
-    assert (control[3], control[-1]) == ("2 ± 0.05; in truth 1 ± 0.05", "✕ refuted (control)")
-    assert limit[-1] == "● supported (derivation)"
+    assert rows_of(summary)[0][3] == "● 2 supported, ● 1 derivations supported"
+    rate, limit, _ = rows_of(CLAIMS.read_text(encoding="utf-8"))
+    assert rate[-1].endswith(", ✕ refuted (control): of order eps^2; 2 ± 0.05, in truth 1 ± 0.05")
+    assert limit[-2] == "● supported (derivation)"
 
 
 @pytest.mark.parametrize(("truth", "sort"), [(1.0, "control"), (0.5, "control, gap missed")])
 def test_a_control_that_is_refuted_by_another_gap_is_not_as_expected(place, no_figures, truth, sort):
     study, store = ran(SOURCE.replace('control_of="toy/rate",', f'control_of="toy/rate", truth={truth},'))
     write({None: [study]}, store, "page.html")
-    _, control, *_ = rows_of(CLAIMS.read_text(encoding="utf-8"))
-    assert control[-1] == f"✕ refuted ({sort})"
+    rate, *_ = rows_of(CLAIMS.read_text(encoding="utf-8"))
+    assert f", ✕ refuted ({sort}): of order eps^2;" in rate[-1]
     assert ("Not as expected: toy/&lt;script>" in README.read_text(encoding="utf-8")) == (truth != 1.0)
     page = words_of((place.parent / "page.html").read_text(encoding="utf-8"))
     assert ("refuted, by another gap" in page) == (truth != 1.0)

@@ -48,7 +48,13 @@ def block(subject):
 
 def test_report_writes_one_table_for_each(ran, capsys):
     assert main(["report"]) == 0
-    assert capsys.readouterr().out.split() == ["report.html", "README.md", "docs/claims.md", "docs/claims_learned.md"]
+    assert capsys.readouterr().out.split() == [
+        "report.html",
+        "badge.svg",
+        "README.md",
+        "docs/claims.md",
+        "docs/claims_learned.md",
+    ]
     assert "[toy](docs/claims.md#toy)" in block("claims")
     assert "trained" not in block("claims")
     assert "[trained](docs/claims_learned.md#trained)" in block("claims learned")
@@ -98,7 +104,7 @@ def test_check_needs_neither_records_nor_packages_of_a_separate_subject(ran):
 
 def test_one_subject_alone_is_reported_alone(ran, capsys):
     assert main(["report", "--subject", "learned"]) == 0
-    assert capsys.readouterr().out.split() == ["report.html", "README.md", "docs/claims_learned.md"]
+    assert capsys.readouterr().out.split() == ["report.html", "badge.svg", "README.md", "docs/claims_learned.md"]
     assert "Study toy" not in words_of(Path("report.html").read_text(encoding="utf-8"))
     assert "<!-- claims -->\n<!-- /claims -->" in README.read_text(encoding="utf-8")
 
@@ -116,7 +122,7 @@ def test_a_subject_that_has_not_been_run_is_left_out(ran, capsys):
     TRAINED.write_text(TRAINED.read_text(encoding="utf-8").replace("0.01 * noise", "0.02 * noise"), encoding="utf-8")
     capsys.readouterr()
     assert main(["report"]) == 0  # of what is there now nothing has been run
-    assert capsys.readouterr().out.split() == ["report.html", "README.md", "docs/claims.md"]
+    assert capsys.readouterr().out.split() == ["report.html", "badge.svg", "README.md", "docs/claims.md"]
     assert (README.read_text(encoding="utf-8"), CLAIMS_LEARNED.read_text(encoding="utf-8")) == before
     assert main(["report", "--check", "--subject", "learned"]) == 2
     assert "no study has been run" in capsys.readouterr().err
@@ -125,7 +131,7 @@ def test_a_subject_that_has_not_been_run_is_left_out(ran, capsys):
 def test_without_a_place_in_the_readme_a_table_is_on_the_page_alone(ran, capsys):
     README.write_text(PLACES.split("Between")[0], encoding="utf-8")
     assert main(["report"]) == 0
-    assert capsys.readouterr().out.split() == ["report.html", "README.md", "docs/claims.md"]
+    assert capsys.readouterr().out.split() == ["report.html", "badge.svg", "README.md", "docs/claims.md"]
     assert "Study trained" in words_of(Path("report.html").read_text(encoding="utf-8"))
     assert main(["report", "--check", "--subject", "learned"]) == 2
     assert "README.md holds no lines <!-- claims learned --> and <!-- /claims learned -->" in capsys.readouterr().err
