@@ -4,7 +4,7 @@ BIN := .venv/bin
 # One BLAS thread: the time of a run depends less on what else the machine does.
 export OPENBLAS_NUM_THREADS := 1
 
-.PHONY: verify verify-full verify-learned verify-learned-full wrong-lives mutate test lint types figures films report gpu-measure gpu-compile clean
+.PHONY: verify verify-full verify-learned verify-learned-full verify-questions verify-questions-full wrong-lives mutate test lint types figures films report docs gpu-measure gpu-compile clean
 
 verify: .venv/installed  ## the main job: run every study at quick size and print the verdicts
 	$(BIN)/attnflow verify --quick
@@ -17,6 +17,12 @@ verify-learned: .venv/installed  ## train attention whose metric is learned, and
 
 verify-learned-full: .venv/installed  ## the same with all seeds, data sets and protocols; resumes when interrupted
 	$(BIN)/attnflow verify --full --subject learned
+
+verify-questions: .venv/installed  ## measure what no paper has answered, and print the verdicts
+	$(BIN)/attnflow verify --quick --subject questions
+
+verify-questions-full: .venv/installed  ## the same at full size; resumes when interrupted
+	$(BIN)/attnflow verify --full --subject questions
 
 wrong-lives: .venv/installed  ## every study at quick size with each life wrong by a named amount: which claims notice
 	$(BIN)/python tests/wrong_lives.py
@@ -45,6 +51,9 @@ films: .venv/installed  ## write the films of docs/films anew
 report: .venv/installed  ## one HTML page with every claim, the summary in the README, and docs/claims.md
 	$(BIN)/attnflow report
 
+docs: .venv/installed  ## the documentation as a site in site/, to be read from the disk
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("attnflow needs Python 3.11 or newer, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -52,7 +61,7 @@ report: .venv/installed  ## one HTML page with every claim, the summary in the R
 	touch $@
 
 clean:
-	rm -rf .venv .venv-gpu .attnflow mutants
+	rm -rf .venv .venv-gpu .attnflow mutants site
 
 gpu-measure: .venv/installed  ## time the GPU sums on a GPU that is here, with their errors; the table in docs/gpu.md
 	$(BIN)/python tests/gpu_measure.py

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import json
+import re
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 from attnflow._checks import check_choice, check_integer
 from attnflow.errors import ConfigError
@@ -16,6 +18,28 @@ EPILOG = """exit codes: 0 all as expected; 1 a claim refuted or invalid, or a co
 input; 3 partial, some cases failed; 130 or 143 interrupted. Every command resumes when it is repeated."""
 STUDIES = Path("studies")
 A_NAME = "a study, a claim, or the part of a claim's id before its `/`"
+
+
+class Setting(NamedTuple):
+    """A parameter of a study and the value it is given."""
+
+    name: str
+    value: object
+
+    @classmethod
+    def parse(cls, text: str) -> Setting:
+        """Return what KEY=VALUE says; the value is JSON, or else a word.
+
+        Raises:
+            ConfigError: it is not of that form.
+        """
+        name, equals, value = text.partition("=")
+        if not equals or not re.fullmatch(r"\w+", name):
+            raise ConfigError(f"`--set` takes key=value, got {text!r}.")
+        try:
+            return cls(name, json.loads(value))
+        except json.JSONDecodeError:
+            return cls(name, value)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -55,7 +79,7 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
 
 def _add_commands(parser: _Parser) -> dict[str, argparse.ArgumentParser]:
     """Return the parser of each command, with the options that it uses and no others."""
-    shared, studies, subject, store, seed = (_Parser(add_help=False) for _ in range(5))
+    shared, studies, subject, store, seed, setting = (_Parser(add_help=False) for _ in range(6))
     shared.add_argument("--debug", action="store_true", help="show tracebacks")
     studies.add_argument("--studies", type=Path, default=STUDIES, metavar="DIR", help="default ./studies")
     subject.add_argument(
@@ -63,6 +87,8 @@ def _add_commands(parser: _Parser) -> dict[str, argparse.ArgumentParser]:
     )
     store.add_argument("--out", type=Path, default=Path(".attnflow"), metavar="DIR", help="default ./.attnflow")
     seed.add_argument("--seed", type=int, default=0, metavar="S", help="master seed, default 0")
+    overridden = "override a parameter of the study; repeat it for several"
+    setting.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help=overridden)
     records = (studies, subject, store, seed)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     parsers: dict[str, argparse.ArgumentParser] = {}
@@ -77,21 +103,25 @@ def _add_commands(parser: _Parser) -> dict[str, argparse.ArgumentParser]:
     new = command("new", "write a study to start from, into a file of its own", studies)
     new.add_argument("name", metavar="NAME", help="of the study; letters a-z, digits, `_` and `-`")
     command("list", "the studies, their claims, what has been run and the last verdicts", *records)
-    show = command("show", "all there is about a study or a claim: what it says, from where, and its numbers", *records)
+    about = (
+        "all there is about a study or a claim: what it says, from where, and its numbers; with --set those of a run"
+    )
+    show = command("show", f"{about} with other parameters", *records, setting)
     show.add_argument("name", metavar="NAME", help=A_NAME)
-    run = command("run", "run what is missing of one study", *records)
+    run = command("run", "run what is missing of one study, with its own parameters or others", *records, setting)
     run.add_argument("name", metavar="FILE|NAME", help=f"a file such as studies/depth/depth.py; {A_NAME}")
     run.add_argument("--quick", action="store_true", help="only the quick cases and seeds")
-    run.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a parameter")
     _add_sweep_options(run)
     _add_verify_options(command("verify", "run what is missing, then print a table of verdicts", *records))
-    plot = command("plot", "draw the figures of studies that have been run", *records)
+    plot = command("plot", "draw the figures of studies that have been run", *records, setting)
     plot.add_argument("names", nargs="*", metavar="NAME", help=A_NAME)
     plot.add_argument("--all", action="store_true", help="all studies that have been run")
     plot.add_argument(
         "--format", action="append", choices=("svg", "pdf", "png"), help="default svg; repeat it for several formats"
     )
-    plot.add_argument("-o", type=Path, default=Path("figures"), metavar="DIR", help="default ./figures")
+    plot.add_argument(
+        "-o", type=Path, default=Path("figures"), metavar="DIR", help="default ./figures; with --set in a folder of it"
+    )
     report = command("report", "write one HTML page of all claims, figures and provenance", *records)
     report.add_argument("-o", type=Path, default=Path("report.html"), metavar="FILE", help="default ./report.html")
     report.add_argument(
@@ -101,9 +131,15 @@ def _add_commands(parser: _Parser) -> dict[str, argparse.ArgumentParser]:
     report.add_argument(
         "--bundle", type=Path, metavar="FILE", help="also write an archive of the page, its records and their digests"
     )
-    export = command("export", "gather the records of a study into one file", *records)
+    gather = "gather the records of a study into one file: .h5 for xarray (engine h5netcdf) and h5py, .csv for pandas"
+    export = command("export", gather, *records, setting)
     export.add_argument("name", metavar="NAME", help=A_NAME)
-    export.add_argument("-o", type=Path, metavar="FILE", help="ends in .h5 or .csv; default STUDY.h5")
+    export.add_argument(
+        "-o",
+        type=Path,
+        metavar="FILE",
+        help="ends in .h5 (arrays over cases and seeds) or .csv (a line for each number); default STUDY.h5",
+    )
     _add_bench_options(command("bench", "time every kernel sum on this machine, beside NumPy, KeOps and torch", store))
     looks = "say what trained heads, or points, look like: probe heads.npz --html out.html"
     _add_probe_options(command("probe", looks))

@@ -5,9 +5,6 @@ from __future__ import annotations
 import gc
 import json
 import os
-import re
-import shlex
-import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -15,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attnflow._checks import check_choice
+from attnflow._commands import bench, check_folder, doctor, new, probe, terminal_width
 from attnflow._interrupts import INTERRUPTED, raise_again
-from attnflow._parsing import ARRAYS, STUDIES, parse
+from attnflow._parsing import Setting, parse
 from attnflow.errors import AttnflowError, ConfigError, ResultFileError, WorkerError
 
 if TYPE_CHECKING:
@@ -81,16 +79,6 @@ def _obey(arguments: Namespace) -> int:
             gc.enable()
 
 
-def _new(arguments: Namespace) -> int:
-    from attnflow.lab.starting import start_study
-
-    print(f"{start_study(arguments.name, arguments.studies)} is a study to start from. Go on with")
-    place = "" if arguments.studies == STUDIES else f" --studies {shlex.quote(str(arguments.studies))}"
-    for command in ("verify", "show"):
-        print(f"    attnflow {command} {arguments.name}{place}")
-    return 0
-
-
 def _list(arguments: Namespace) -> int:
     from attnflow.lab.finding import SEPARATE, found_files, separate_subjects
     from attnflow.lab.listing import listing
@@ -115,17 +103,21 @@ def _list(arguments: Namespace) -> int:
 def _show(arguments: Namespace) -> int:
     from attnflow.lab.naming import claims_named
     from attnflow.lab.report.showing import show_run
-    from attnflow.lab.runs import read_run
+    from attnflow.lab.settings import other_settings, read_setting, words_of
 
-    studies = _studies_with([arguments.name], arguments)
+    studies, store, parameters = _studies_with([arguments.name], arguments), _store(arguments), _parameters(arguments)
     ids = claims_named([arguments.name], studies)
-    shown = [
-        show_run(
-            read_run(study, _store(arguments), master_seed=arguments.seed), ids=ids, figures=FIGURES, width=_width(80)
-        )
-        for study in studies
-        if study.name == arguments.name or any(claim.id in ids for claim in study.all_claims)
-    ]
+    shown = []
+    for study in studies:
+        if study.name == arguments.name or any(claim.id in ids for claim in study.all_claims):
+            run = read_setting(study, store, parameters, master_seed=arguments.seed)
+            text = show_run(run, ids=ids, figures=_folder(FIGURES, parameters), width=terminal_width(80))
+            heading = (
+                f"With {words_of(parameters)}. The predictions are for other parameters.\n\n" if parameters else ""
+            )
+            others = [] if parameters else other_settings(study, store, master_seed=arguments.seed)
+            ways = [f"\n\nrun as well: attnflow show {arguments.name} {words_of(other)}" for other in others]
+            shown.append(heading + text + "".join(ways))
     print("\n\n\n".join(shown))
     return 0
 
@@ -140,8 +132,7 @@ def _run(arguments: Namespace) -> int:
     is_file = path.suffix == ".py" or path.is_file()
     studies = [load_study(path)] if is_file else _studies_named([arguments.name], arguments)
     if arguments.set:
-        parameters = dict(map(_parameter, arguments.set))
-        studies = [study.with_parameters(parameters) for study in studies]
+        studies = [study.with_parameters(_parameters(arguments)) for study in studies]
     part = Part.read(arguments.part) if arguments.part else None
     store = _prepared_store(arguments)
     with _way(arguments) as way:
@@ -171,7 +162,7 @@ def _verify(arguments: Namespace) -> int:
     from attnflow.precision import enable_x64
 
     enable_x64()
-    _check_folder(arguments.json, "--json")
+    check_folder(arguments.json, "--json")
     if arguments.bundle:
         return _verify_bundle(arguments)
     studies = _studies_with(arguments.names, arguments)
@@ -195,7 +186,7 @@ def _verify(arguments: Namespace) -> int:
     verdicts = [verdict for run in runs for verdict in run.verdicts if verdict.id in chosen]
     failures = sum(len(summary.failures) for summary in summaries)
     colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-    print(verdict_table(verdicts, width=_width(), colour=colour))
+    print(verdict_table(verdicts, width=terminal_width(), colour=colour))
     undecided = {verdict.id for verdict in verdicts if verdict.missing}
     larger = any(
         not run.study.quick_is_full and undecided & {claim.id for claim in run.study.all_claims} for run in runs
@@ -216,7 +207,11 @@ def _verify_bundle(arguments: Namespace) -> int:
     if arguments.names or arguments.full or arguments.quick or arguments.jobs or arguments.json:
         raise ConfigError("`--bundle` judges all that the archive holds. Leave the names and the other options out.")
     bundle = read_bundle(arguments.bundle)
-    print(verdict_table(bundle.verdicts, width=_width(), colour=sys.stdout.isatty() and "NO_COLOR" not in os.environ))
+    print(
+        verdict_table(
+            bundle.verdicts, width=terminal_width(), colour=sys.stdout.isatty() and "NO_COLOR" not in os.environ
+        )
+    )
     print(
         f"{bundle.files} files as they were written, of revision {bundle.revision}, master seed {bundle.master_seed}."
     )
@@ -226,19 +221,26 @@ def _verify_bundle(arguments: Namespace) -> int:
 
 
 def _plot(arguments: Namespace) -> int:
+    from tqdm import tqdm
+
     from attnflow.lab.plots.drawing import draw_study
-    from attnflow.lab.runs import read_run
+    from attnflow.lab.settings import read_setting
 
     if bool(arguments.names) == arguments.all:
         raise ConfigError("name the studies to plot, or pass `--all`, not both.")
-    store = _store(arguments)
-    for study in _studies_named(arguments.names, arguments):
-        run = read_run(study, store, master_seed=arguments.seed)
+    store, parameters = _store(arguments), _parameters(arguments)
+    folder, formats = _folder(arguments.o, parameters), tuple(dict.fromkeys(arguments.format or ("svg",)))
+    studies = tqdm(_studies_named(arguments.names, arguments), unit="study", disable=not sys.stderr.isatty())
+    for study in studies:
+        studies.set_description(study.name)
+        run = read_setting(study, store, parameters, master_seed=arguments.seed)
         if run.setting is None:
-            print(f"attnflow: {study.name} has not been run, left out", file=sys.stderr)
+            tqdm.write(f"attnflow: {study.name} has not been run, left out", file=sys.stderr)
             continue
-        for path in draw_study(run, arguments.o, formats=tuple(dict.fromkeys(arguments.format or ("svg",)))):
-            print(path)
+        if parameters and arguments.o.absolute().parent.is_dir():
+            arguments.o.mkdir(exist_ok=True)
+        for path in draw_study(run, folder, formats=formats):
+            tqdm.write(str(path))
     return 0
 
 
@@ -258,7 +260,7 @@ def _report(arguments: Namespace) -> int:
     if not arguments.check:
         also = {"bundle": arguments.bundle, "pages": arguments.pages}
         for name, path in also.items():
-            _check_folder(path, f"--{name}")
+            check_folder(path, f"--{name}")
         print(*write(studies, store, arguments.o, master_seed=master_seed, **also), sep="\n")
         return 0
     differing = check(studies, store, master_seed=master_seed)
@@ -275,55 +277,17 @@ def _report(arguments: Namespace) -> int:
 
 def _export(arguments: Namespace) -> int:
     from attnflow.lab.export import export
-    from attnflow.lab.runs import read_run
+    from attnflow.lab.settings import file_name_of, read_setting
 
     study, *others = _studies_named([arguments.name], arguments)
     if others:
         names = ", ".join(other.name for other in (study, *others))
         raise ConfigError(f"`NAME` must be of one study, got {arguments.name!r}, of {names}. Name one of these.")
-    path = arguments.o or Path(f"{study.name}.h5")
-    export(read_run(study, _store(arguments), master_seed=arguments.seed).found, path)
+    parameters = _parameters(arguments)
+    path = arguments.o or Path(f"{'-'.join(filter(None, [study.name, file_name_of(parameters)]))}.h5")
+    run = read_setting(study, _store(arguments), parameters, master_seed=arguments.seed)
+    export(run, path, parameters=parameters)
     print(path)
-    return 0
-
-
-def _bench(arguments: Namespace) -> int:
-    from attnflow.lab.bench.command import bench
-    from attnflow.precision import enable_x64
-
-    enable_x64()
-    _check_folder(arguments.json, "--json")
-    _check_folder(arguments.figure, "--figure")
-    special = [name for name in ("tokens", "planner", "growth") if getattr(arguments, name)]
-    if arguments.figure:
-        check_choice(arguments.figure.suffix, "--figure", ["", ".png", ".pdf"])
-        if special:
-            raise ConfigError(f"`--{special[0]}` draws no `--figure`. Leave one of them out.")
-    figure = arguments.figure or arguments.out / "bench.png"
-    bench(tables=special or ["methods", "tokens"], quick=arguments.quick, figure=figure, json=arguments.json)
-    return 0
-
-
-def _probe(arguments: Namespace) -> int:
-    from attnflow.lab.probe.command import probe_file
-
-    _check_folder(arguments.json, "--json")
-    _check_folder(arguments.html, "--html")
-    given = vars(arguments)
-    chosen = {role: given[role] for role in ARRAYS if given[role]}
-    options = {name: given[name] for name in ("layer", "head", "bandwidth", "json", "html")}
-    return probe_file(arguments.file, chosen=chosen, **options)
-
-
-def _doctor(arguments: Namespace) -> int:
-    from attnflow.lab.doctor import examine, report, slow
-    from attnflow.lab.store import write_file
-
-    _check_folder(arguments.json, "--json")
-    facts = examine(arguments.out)
-    print(report(facts, width=_width()))
-    if arguments.json:
-        write_file(arguments.json, (json.dumps({**facts, "slow": slow(facts)}, indent=2) + "\n").encode())
     return 0
 
 
@@ -359,10 +323,11 @@ def _studies_with(words: Sequence[str], arguments: Namespace) -> list[Study]:
     return find_named(arguments.studies, words, subject=arguments.subject, names=words_of)
 
 
-def _width(most: int | None = None) -> int:
-    """Return how wide the terminal is, in characters, or at most so many."""
-    columns = shutil.get_terminal_size(fallback=(100, 24)).columns
-    return columns if most is None else min(columns, most)
+def _folder(folder: Path, parameters: dict[str, Any]) -> Path:
+    """Return where the figures of a run with other parameters are, apart from those of the study."""
+    from attnflow.lab.settings import file_name_of
+
+    return folder / file_name_of(parameters) if parameters else folder
 
 
 def _run_all(
@@ -403,23 +368,13 @@ def _warn_of_other_code(records: Sequence[Record], *, strict: bool) -> None:
         print(f"attnflow: warning: {warning}", file=sys.stderr)
 
 
-def _check_folder(file: Path | None, option: str) -> None:
-    if file and not file.absolute().parent.is_dir():
-        raise ConfigError(f"`{option}` is {file}, but its folder does not exist. Create it first.")
-
-
-def _parameter(text: str) -> tuple[str, Any]:
-    name, equals, value = text.partition("=")
-    if not equals or not re.fullmatch(r"\w+", name):
-        raise ConfigError(f"`--set` takes key=value, got {text!r}.")
-    try:
-        return name, json.loads(value)
-    except json.JSONDecodeError:
-        return name, value  # a word
+def _parameters(arguments: Namespace) -> dict[str, Any]:
+    """Return the parameters that `--set` overrides."""
+    return dict(map(Setting.parse, arguments.set))
 
 
 COMMANDS = {
-    "new": _new,
+    "new": new,
     "list": _list,
     "show": _show,
     "run": _run,
@@ -427,7 +382,7 @@ COMMANDS = {
     "plot": _plot,
     "report": _report,
     "export": _export,
-    "bench": _bench,
-    "probe": _probe,
-    "doctor": _doctor,
+    "bench": bench,
+    "probe": probe,
+    "doctor": doctor,
 }

@@ -41,7 +41,7 @@ ORDER = [
     ],
     *["features", "profiles", "normalizations", "masks", "attention", "heads"],
     *["sums", "equations", "comparison"],
-    *["judge", "lab", "learn", "_parsing", "cli", "__main__"],
+    *["judge", "lab", "learn", "_parsing", "_commands", "cli", "__main__"],
 ]
 WINGS = {"sums", "equations"}
 JUDGE_MAY_IMPORT = {"errors", "_words", "_checks", "_values", "_drawing", "_html", "judge"}
@@ -61,7 +61,7 @@ WITHOUT_JAX = {
     "comparison",
     "judge",
 }
-LATE_IMPORTS_ALLOWED = {"cli", "_optional"}
+LATE_IMPORTS_ALLOWED = {"cli", "_commands", "_optional"}
 FACE_OF_STUDIES = {"attnflow", "attnflow.lab.plots"}
 
 FILES = {

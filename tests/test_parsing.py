@@ -17,12 +17,12 @@ SEEN = {"--studies", "--subject", "--out", "--seed"}  # of commands that read re
 OPTIONS = {
     "new": {"--studies"},
     "list": SEEN,
-    "show": SEEN,
+    "show": SEEN | {"--set"},
     "run": SEEN | {"--quick", "--set", "--part", "--workers", "--scheduler"},
-    "verify": SEEN | {"--quick", "--full", "--json", "--jobs", "--strict"},
-    "plot": SEEN | {"--all", "--format", "-o"},
-    "report": SEEN | {"-o", "--check"},
-    "export": SEEN | {"-o"},
+    "verify": SEEN | {"--quick", "--full", "--json", "--jobs", "--strict", "--bundle"},
+    "plot": SEEN | {"--set", "--all", "--format", "-o"},
+    "report": SEEN | {"-o", "--check", "--pages", "--bundle"},
+    "export": SEEN | {"--set", "-o"},
     "bench": {"--out", "--quick", "--tokens", "--planner", "--growth", "--figure", "--json"},
     "doctor": {"--out", "--json"},
     "probe": {

@@ -18,7 +18,8 @@ import jax
 from attnflow.lab.store import Record
 
 # What is in these rooms changes no record, but for the two files that say what a record is.
-READERS, WRITERS = ("_parsing.py", "cli.py", "__main__.py", "judge/", "lab/"), ("lab/study.py", "lab/store.py")
+READERS = ("_parsing.py", "_commands.py", "_interrupts.py", "cli.py", "__main__.py", "judge/", "lab/")
+WRITERS = ("lab/study.py", "lab/store.py")
 PACKAGES = ("attnflow", "numpy", "scipy", "jax", "jaxlib", "h5py")
 
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from attnflow.errors import ConfigError
 from attnflow.judge.claims import KINDS, Claim
 from attnflow.judge.levels import Level
 from attnflow.judge.verdicts import Judgement, Verdict, examine
+from attnflow.lab.export import to_xarray
 from attnflow.lab.store import Record, Store
 from attnflow.lab.study import Study, canonical_json
 
@@ -74,6 +76,14 @@ class Run:
         """
         by_id = {judgement.claim.id: judgement for judgement in self.judgements}
         return by_id[check_choice(claim_id, "claim_id", by_id)]
+
+    def to_xarray(self) -> Any:
+        """Return what was measured as an `xarray.Dataset` over `case` and `seed`, as `attnflow export` writes it.
+
+        Raises:
+            ConfigError: xarray is not installed, or nothing was measured.
+        """
+        return to_xarray(self)
 
     def levels(self, claim: Claim) -> list[Level]:
         """Return the levels that decide a claim, see `claim_levels`."""

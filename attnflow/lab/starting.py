@@ -46,7 +46,8 @@ claim = af.Claim(
 control = claim.control(statement="it is so without the drift", quantity="without_drift", truth=0.0)
 # 4. The ladder, from coarse to fine. `quick` is how many of its cases `verify` takes; `verify --full` takes all.
 ladder = [{"bandwidth": 0.05 / 2**k} for k in range(8)]
-study = af.Study(name="NAME", measure=measure, ladder=ladder, quick=8, claims=[claim, control])
+labels = {"distance": r"$|(A f - f) / \\varepsilon - L f|$", "without_drift": "the same without the drift"}
+study = af.Study(name="NAME", measure=measure, ladder=ladder, quick=8, claims=[claim, control], labels=labels)
 '''
 
 

@@ -22,6 +22,7 @@ def test_a_new_study_has_a_claim_that_is_supported_and_a_control_that_is_refuted
     assert [command.split() for command in commands] == [
         ["attnflow", "verify", "first-one"],
         ["attnflow", "show", "first-one"],
+        ["attnflow", "plot", "first-one"],
     ]
     assert main([*commands[0].split()[1:], "--json", "rows.json", "--jobs", "1"]) == 0
     rows = json.loads(Path("rows.json").read_text())
@@ -32,6 +33,8 @@ def test_a_new_study_has_a_claim_that_is_supported_and_a_control_that_is_refuted
     capsys.readouterr()
     assert main(commands[1].split()[1:]) == 0
     assert "● supported" in capsys.readouterr().out
+    assert main(commands[2].split()[1:]) == 0
+    assert Path("figures/first-one/first-one-rate.svg").is_file()
 
 
 def test_a_new_study_is_short_and_two_of_them_live_side_by_side(empty):

@@ -15,8 +15,7 @@ from attnflow.lab.plots.drawing import draw_study as draw_study
 from attnflow.lab.plots.drawing import records_digest as records_digest
 from attnflow.lab.plots.drawing import study_figures as study_figures
 from attnflow.lab.plots.flows import overlay as overlay
-from attnflow.lab.plots.flows import sphere_grid as sphere_grid
-from attnflow.lab.plots.flows import sphere_maps as sphere_maps
+from attnflow.lab.plots.flows import residuals as residuals
 from attnflow.lab.plots.ladder import ladder as ladder
 from attnflow.lab.plots.ladder import local_slopes as local_slopes
 from attnflow.lab.plots.limit import limit as limit
@@ -29,6 +28,8 @@ from attnflow.lab.plots.regions import decision_regions as decision_regions
 from attnflow.lab.plots.regions import film_training as film_training
 from attnflow.lab.plots.regions import learned_ellipses as learned_ellipses
 from attnflow.lab.plots.regions import plane_grid as plane_grid
+from attnflow.lab.plots.sphere_maps import sphere_grid as sphere_grid
+from attnflow.lab.plots.sphere_maps import sphere_maps as sphere_maps
 from attnflow.lab.plots.style import figure as figure
 from attnflow.lab.plots.style import image as image
 from attnflow.lab.plots.style import stamp as stamp

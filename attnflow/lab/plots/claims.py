@@ -24,6 +24,7 @@ LEGEND: dict[str, Any] = {
     "labelspacing": 0.3, "handlelength": 2.4, "columnspacing": 1.0,
 }  # fmt: skip
 LINE = 10.5  # points, of a verdict in words
+TITLE = 9  # points
 Draw = Callable[..., Axes]
 
 
@@ -81,11 +82,11 @@ def _legend(ax: Axes) -> None:
 
 
 def _heading(ax: Axes, judgement: Judgement, controls: Sequence[Judgement]) -> float:
-    """Write the claim's id and the verdicts above the legend; return the height of all this in points."""
+    """Write what is claimed, its id and the verdicts above the legend; return the height of all this in points."""
     legend = ax.get_legend()
     dpi = ax.get_figure(root=True).dpi  # type: ignore[union-attr]
     above = 6 + (legend.get_window_extent().height * 72 / dpi if legend else 0.0)
-    lines = [(_in_words(judgement, name=""), INK)]
+    lines = [(judgement.claim.id, GREY), (_in_words(judgement, name=""), INK)]
     lines += [
         (_in_words(control, name=f"control {control.claim.id} " if len(controls) > 1 else "control "), GREY)
         for control in controls
@@ -95,8 +96,10 @@ def _heading(ax: Axes, judgement: Judgement, controls: Sequence[Judgement]) -> f
         wrapped = in_lines(words, width=240, size=7.5)
         ax.annotate(wrapped, (0, 1), (0, above), fontsize=7.5, color=colour, **place).set_in_layout(False)
         above += LINE * len(wrapped.splitlines())
-    ax.set_title(judgement.claim.id, loc="left", weight="bold", color=INK, pad=above + 2)
-    return above + 14
+    statement = judgement.claim.statement
+    title = in_lines(statement[0].upper() + statement[1:], width=225, size=TITLE)
+    ax.set_title(title, loc="left", fontsize=TITLE, color=INK, pad=above + 3)
+    return above + 6 + 1.35 * TITLE * len(title.splitlines())
 
 
 def _in_words(judgement: Judgement, *, name: str) -> str:

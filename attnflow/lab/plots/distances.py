@@ -10,7 +10,8 @@ from matplotlib.axes import Axes
 
 from attnflow.judge.verdicts import Judgement
 from attnflow.judge.words import number
-from attnflow.lab.plots.levels import CLAIM, NO_LABELS, Look, control_looks, dashes, is_drawable, quantity, size_axis
+from attnflow.lab.plots.levels import CLAIM, NO_LABELS, Look, control_looks, dashes, is_drawable, quantity
+from attnflow.lab.plots.log_axes import size_axis
 
 
 def distances(

@@ -13,7 +13,8 @@ from attnflow.judge.levels import Level
 from attnflow.judge.rates import LimitFit, RateFit
 from attnflow.judge.words import number
 from attnflow.lab.plots.axes import draw_on
-from attnflow.lab.plots.levels import CLAIM, CURVE_POINTS, Summary, dashes, log_axis, points, summarise
+from attnflow.lab.plots.levels import CLAIM, CURVE_POINTS, Summary, dashes, points, summarise
+from attnflow.lab.plots.log_axes import log_axis
 
 BAND: dict[str, Any] = {"color": CLAIM.curve, "alpha": 0.18, "linewidth": 0, "zorder": 0.5}
 

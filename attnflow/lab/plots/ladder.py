@@ -21,16 +21,15 @@ from attnflow.lab.plots.levels import (
     final,
     final_numbers,
     fitted_curve,
-    log_axis,
     pale_points,
     points,
     predictions,
     quantity,
     seeds,
-    size_axis,
     summarise,
     window,
 )
+from attnflow.lab.plots.log_axes import log_axis, size_axis
 from attnflow.lab.plots.style import GREY
 
 SLOPES: dict[str, Any] = {"linestyle": "-", "linewidth": 0.7, "markersize": 3.5, "capsize": 1.5, "elinewidth": 0.7}
@@ -119,7 +118,7 @@ def _errors(ax: Axes, judgement: Judgement, *, look: Look, label: str) -> tuple[
         return sizes[-1], rms.values[used][-1]
     measured = number(judgement.fit.rate, margin=judgement.claim.margin)
     fitted = f"corrected fit: slope {measured}" if look is CLAIM else None
-    return sizes[-1], fitted_curve(ax, judgement, between=sizes, look=look, label=fitted)
+    return sizes[-1], fitted_curve(ax, judgement, rms.where(used), look=look, label=fitted)
 
 
 def _predicted_slope(

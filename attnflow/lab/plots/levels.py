@@ -2,34 +2,25 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
-from matplotlib.ticker import LogLocator
 
 from attnflow.judge.claims import Claim
 from attnflow.judge.intervals import jackknife, seed_interval
 from attnflow.judge.levels import Level
 from attnflow.judge.verdicts import FAMILY_CONFIDENCE, Judgement
 from attnflow.judge.words import number
+from attnflow.lab.plots.log_axes import LIMIT_AT, sizes_rise
 from attnflow.lab.plots.style import BLUE, GREY, PALE, PALE_BLUE, PALE_GREY, PALE_VERMILLION, VERMILLION
 
-SIZE_LABELS = {
-    "bandwidth": r"bandwidth $\varepsilon$",
-    "points": "number of points $N$",
-    "layers": "number of layers $n$",
-    "neighbours": "number of neighbours",
-    "inverse_temperature": r"inverse temperature $\beta$",
-}
 NO_LABELS: Mapping[str, str] = MappingProxyType({})
-LIMIT_AT = 0.03  # where the limit stands, as a fraction of the width, on the side of the fine levels
 NEAR = 12.0  # times the claim's own range; on a higher axis its margin would be a line
 INVISIBLE = 1e-5  # of a value: an interval that no figure shows
+SEEN = 0.02  # of the height of axes: half a marker
 CURVE_POINTS = 40  # a straight line between them is off by less than a pixel
 
 
@@ -115,16 +106,38 @@ def points(ax: Axes, found: Summary, *, look: Look, **changes: Any) -> None:
     ax.errorbar(found.sizes, found.values, yerr=widths if is_seen else None, **(given | changes))
 
 
-def fitted_curve(ax: Axes, judgement: Judgement, *, between: np.ndarray, look: Look, label: str | None = None) -> float:
-    """Draw the fit that the verdict was read off between the first and the last of these sizes; return its last value.
+def fitted_curve(ax: Axes, judgement: Judgement, found: Summary, *, look: Look, label: str | None = None) -> float:
+    """Draw the fit that the verdict was read off between these levels; return its last value.
 
-    The judgement must have a fit.
+    The label tells by how much the fit misses a level, where that is seen: a verdict knows it, for what a fit leaves
+    over widens its interval, and so should a reader.
+
+    Args:
+        ax: where to draw, with its levels already drawn.
+        judgement: with a fit.
+        found: the levels that were fitted.
+        look: how to draw.
+        label: in the legend.
     """
     assert judgement.fit is not None
-    sizes = np.geomspace(between[0], between[-1], CURVE_POINTS)
+    sizes = np.geomspace(found.sizes[0], found.sizes[-1], CURVE_POINTS)
     curve = judgement.fit.curve(sizes)
+    if label:
+        label += _missed(ax, found, judgement.fit.curve(found.sizes))
     ax.plot(sizes, curve, color=look.curve, label=label, zorder=2 if look is CLAIM else 1.2)
     return float(curve[-1])
+
+
+def _missed(ax: Axes, found: Summary, fitted: np.ndarray) -> str:
+    """Return by how much a fit is off a level beyond its interval, in words; nothing where no one could see it."""
+    is_log = ax.get_yscale() == "log"
+    low, fit, high, ends = (
+        np.log(values) if is_log else values for values in (found.low, fitted, found.high, np.array(ax.get_ylim()))
+    )
+    off = float(np.maximum(low - fit, fit - high).max())
+    if off <= SEEN * np.ptp(ends):
+        return ""
+    return ", off a level by " + (f"{100 * np.expm1(off):.2g} %" if is_log else number(off, digits=1))
 
 
 def dashes(look: Look) -> dict[str, Any]:
@@ -195,55 +208,12 @@ def final(ax: Axes, judgement: Judgement, *, look: Look) -> None:
     )  # fmt: skip
 
 
-def sizes_rise(levels: Sequence[Level]) -> bool:
-    """Return whether sizes grow from coarse to fine, as numbers of points do."""
-    return levels[-1].size > levels[0].size
-
-
 def seeds(levels: Sequence[Level]) -> str:
     """Return what the markers of these levels are, for the legend."""
     most = max(len(level.values) for level in levels)
     return "measured" if levels[0].deterministic else f"{most} seeds, {100 * FAMILY_CONFIDENCE:g} % interval"
 
 
-def size_axis(ax: Axes, judgement: Judgement) -> None:
-    """Label some of the levels, from the coarsest on, and the limit where it stands, beyond the finest."""
-    levels = judgement.levels
-    sizes = [level.size for level in levels]
-    step = (sizes[-1] / sizes[0]) ** 0.07 if len(sizes) > 1 else 2.0
-    low, high = sorted((sizes[0] / step, sizes[-1] * step**2))
-    ax.set_xlim(low, high)
-    ticks = sizes[:: 1 + (len(sizes) - 1) // 5]
-    labels = [_size(size) for size in ticks]
-    if judgement.fit is not None:
-        rises = sizes_rise(levels)
-        ticks.append(low * (high / low) ** (1 - LIMIT_AT if rises else LIMIT_AT))
-        labels.append("∞" if rises else "0")
-    ax.set_xticks(ticks, labels)
-    ax.set_xticks([], minor=True)
-    ax.set_xlabel(SIZE_LABELS.get(judgement.claim.size, judgement.claim.size.replace("_", " ")))
-
-
-def log_axis(axis: Axis) -> None:
-    """Show at least a factor of three, and label 1, 2 and 5 where there are few powers of ten."""
-    low, high = axis.get_view_interval()
-    widen = max(1.0, np.sqrt(3 * low / high))
-    set_limits = axis.axes.set_xlim if axis.axis_name == "x" else axis.axes.set_ylim  # type: ignore[attr-defined]
-    set_limits(low / widen, high * widen, auto=None)  # what is drawn later still widens it
-    if high / low < 100:
-        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axis.set_major_formatter(lambda value, _: number(value))
-        axis.set_ticks([], minor=True)
-
-
 def quantity(claim: Claim, labels: Mapping[str, str]) -> str:
     """Return what a claim measures in words: its label, or the name of the quantity."""
     return labels.get(claim.quantity) or claim.quantity.replace(".", " ").replace("_", " ")
-
-
-def _size(size: float) -> str:
-    """Return a size for a reader: 0.025, 16 000, 10⁷."""
-    if size < 1000:
-        return f"{size:.3g}"
-    power = math.log10(size)
-    return f"{size:,.0f}".replace(",", "\u2009") if size < 1e6 or power % 1 else number(size, digits=1)

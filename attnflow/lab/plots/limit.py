@@ -22,10 +22,10 @@ from attnflow.lab.plots.levels import (
     predictions,
     quantity,
     seeds,
-    size_axis,
     summarise,
     window,
 )
+from attnflow.lab.plots.log_axes import size_axis
 
 
 def limit(
@@ -62,12 +62,12 @@ def limit(
     points(ax, found, look=CLAIM, label=seeds(judgement.levels))
     if isinstance(judgement.fit, LimitFit):
         fitted = f"corrected fit: limit {number(judgement.fit.limit, margin=claim.margin)}"
-        fitted_curve(ax, judgement, between=found.sizes, look=CLAIM, label=fitted)
+        fitted_curve(ax, judgement, found, look=CLAIM, label=fitted)
         final(ax, judgement, look=CLAIM)
     for control, look, levels in others:
         pale_points(ax, levels, look=look, label=f"{look.name}: {quantity(control.claim, labels)}")
         if control.fit is not None:
-            fitted_curve(ax, control, between=levels.sizes, look=look)
+            fitted_curve(ax, control, levels, look=look)
             final(ax, control, look=look)
     size_axis(ax, judgement)
     return ax

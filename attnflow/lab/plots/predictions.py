@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from attnflow.comparison.bandwidths.suggestion import BandwidthSuggestion
 from attnflow.comparison.error_budget import ErrorBudget
 from attnflow.lab.plots.axes import draw_on
-from attnflow.lab.plots.levels import log_axis
+from attnflow.lab.plots.log_axes import log_axis
 from attnflow.lab.plots.style import BLUE, INK, PALE_BLUE, VERMILLION
 
 LEAST_DRAWN = 0.1  # of the smallest part: where the scale begins, for bars and intervals that reach zero

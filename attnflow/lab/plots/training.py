@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
+from matplotlib.ticker import MaxNLocator
 from scipy.special import betaincinv  # scipy.stats would take every command .3 s to import
 
 from attnflow._checks import check_finite
 from attnflow.errors import DataError
+from attnflow.judge.words import number
 from attnflow.lab.plots.flows import Numbers
 from attnflow.lab.plots.style import BLUE, GREEN, GREY, INK, VERMILLION
 
@@ -176,6 +178,8 @@ def variance_parts(ax: Axes, *, parts: Mapping[str, tuple[float, float, float]],
     ax.set_yticks(rows, [*found])
     ax.invert_yaxis()
     ax.set_xlabel(f"variance of {label} over seeds")
+    ax.xaxis.set_major_locator(MaxNLocator(4))
+    ax.xaxis.set_major_formatter(lambda value, _: number(value))  # 5·10⁻⁵: six zeros do not fit
     _legend_above(ax, 3)
     return ax
 

@@ -19,9 +19,14 @@ LABELS = {
 }
 
 
+STATEMENT = (
+    r"the squared noise of $n = t/\varepsilon$ layers over $\mathrm{Var}[A_N f]$ tends to $2 t\,\varepsilon^{-m/2}$"
+)
+
+
 def drawn_with(kind, *, controls):
     a_claim = claim(
-        id="noise-const-somewhere/three-sphere", kind=kind, margin=0.01, predicted=-1.5,
+        id="noise-const-somewhere/three-sphere", statement=STATEMENT, kind=kind, margin=0.01, predicted=-1.5,
         floor=2.2 * SIZES[-1] if kind == "exponent" else None,
     )  # fmt: skip
     judgement = judged(a_claim, errors())
@@ -51,7 +56,9 @@ def test_no_text_leaves_the_figure_and_none_lies_on_another_or_on_the_axes(kind,
     )
     upper = drawn.axes[0]
     assert upper.get_legend().get_window_extent(renderer).y0 >= upper.bbox.y1
-    title = next(text for text in texts if text.get_text() == "noise-const-somewhere/three-sphere")
+    title = upper.get_title(loc="left")
+    assert title.replace("\n", " ") == STATEMENT[0].upper() + STATEMENT[1:]
+    title = next(text for text in texts if text.get_text() == title)
     words = [upper.get_legend(), title, *upper.texts]
     heights = sorted((word.get_window_extent(renderer).y0, word.get_window_extent(renderer).y1) for word in words)
     assert all(below[1] <= above[0] + 1 for below, above in pairwise(heights))
@@ -62,7 +69,7 @@ def test_no_text_leaves_the_figure_and_none_lies_on_another_or_on_the_axes(kind,
 
 def test_the_verdicts_on_a_claim_and_on_its_control_stand_over_the_figure():
     drawn = drawn_with("exponent", controls=1)
-    of_control, of_claim = sorted(text.get_text() for text in drawn.axes[0].texts)
+    of_control, of_claim, _ = (text.get_text() for text in drawn.axes[0].texts)
     assert of_claim == "✕ refuted: −0.0002 [−0.0007, −0.0001]"
     assert of_control.startswith("✕ control refuted: ")
 

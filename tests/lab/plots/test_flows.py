@@ -51,33 +51,16 @@ def test_curves_of_another_shape_are_refused():
         plots.overlay(axes(), times=[0.0, 1.0], particles=good, population=bad, continuum=good)
 
 
-def test_the_grid_of_maps_covers_the_sphere_evenly_in_angle():
-    longitudes, latitudes, points = plots.sphere_grid(rows=12)
-    assert points.shape == (288, 3)
-    np.testing.assert_allclose(np.linalg.norm(points, axis=1), 1, rtol=1e-14)
-    np.testing.assert_allclose(points[:, 2], np.repeat(np.sin(latitudes), 24), rtol=1e-14)
-    np.testing.assert_allclose(np.arctan2(points[:24, 1], points[:24, 0]), longitudes, rtol=1e-12)
-    # The area element sums to 4 pi up to the midpoint rule's pi^2/24 of a step squared, .3 % at 12 rows.
-    assert np.cos(latitudes).sum() * 24 * (np.pi / 12) ** 2 == pytest.approx(4 * np.pi, rel=4e-3)
-
-
-def test_maps_show_both_lives_and_their_difference_on_a_scale_of_its_own():
-    _, _, x = plots.sphere_grid(rows=10)
-    continuum = np.stack([x[:, 2] + x[:, 0] * x[:, 1], x[:, 2] / 2])
-    empirical = continuum + 0.01 * np.stack([x[:, 1] ** 3, x[:, 0] + 0.2])
-    drawn = plots.figure(width=6, height=4)
-    grid = plots.sphere_maps(drawn, times=[0.0, 0.5], continuum=continuum, empirical=empirical)
-    assert grid.shape == (2, 3)
-    for k in range(2):
-        for ax, values in zip(grid[k], [continuum[k], empirical[k], empirical[k] - continuum[k]], strict=True):
-            np.testing.assert_array_equal(np.asarray(ax.collections[0].get_array()).ravel(), values)
-    scale = grid[0, 2].collections[0].norm
-    assert scale.vmin == -scale.vmax == -np.abs(empirical - continuum).max()
-    assert grid[0, 0].collections[0].norm is grid[1, 1].collections[0].norm
-
-
-def test_maps_of_another_grid_are_refused():
-    with pytest.raises(DataError, match="sphere_grid"):
-        plots.sphere_maps(
-            plots.figure(width=6, height=4), times=[0.0], continuum=np.ones((1, 7)), empirical=np.ones((1, 7))
-        )
+def test_what_parts_the_lives_is_drawn_as_bias_and_as_sampling_error():
+    times = [0.0, 0.5]
+    few, many = circle_curves(40, times), circle_curves(101, times)
+    bias, sampling = plots.figure(width=4, height=3).subplots(2, 1)
+    plots.residuals(
+        bias, sampling, times=times, particles=(few[0], few[1] + 0.03), population=many,
+        continuum=(many[0], many[1] - 0.01),
+    )  # fmt: skip
+    for line, dots in zip(bias.lines[:2], sampling.lines[:2], strict=True):
+        np.testing.assert_allclose(line.get_ydata(), 0.01, atol=1e-15)
+        np.testing.assert_allclose(dots.get_ydata(), 0.03, atol=1e-6)  # a cubic spline over a hundredth of a turn
+    with pytest.raises(DataError, match="at the 101 angles of `population`"):
+        plots.residuals(bias, sampling, times=times, particles=few, population=many, continuum=few)
