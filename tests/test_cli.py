@@ -275,7 +275,7 @@ def test_plot_hands_the_newest_complete_run_to_the_figures(folder, capsys, monke
 
 def test_report_writes_the_page_and_check_exits_1_if_the_table_differs(folder, capsys, monkeypatch):
     fake = types.SimpleNamespace(
-        write=lambda studies, store, path, master_seed: [path],
+        write=lambda studies, store, path, master_seed, **also: [path],
         check=lambda studies, store, master_seed: [Path("README.md")],
         subjects_with_records=lambda folder, store: [],
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
+from tqdm import tqdm
 
 from attnflow.errors import ConfigError
 from attnflow.judge.rates import MINIMUM_LEVELS
@@ -22,6 +24,7 @@ from attnflow.lab.report.formulas import ascii_mathematics, tex
 from attnflow.lab.report.sections import SORTS, Entry, Section, anchor, link, rooms_of
 from attnflow.lab.report.table import Table
 from attnflow.lab.report.words import levels_in_words, settings_in_words, summary_in_words, verdict_in_words
+from attnflow.lab.runs import Run
 
 INDEX, CLAIMS = "index.html", "claims"  # of a report in pages: a file, and the folder of the others
 
@@ -69,7 +72,9 @@ class Report:
 
     @cached_property
     def _written(self) -> list[tuple[Table, list[Section]]]:
-        return [(table, [Section.of(run) for run in table.runs]) for table in self.tables]
+        count, terminal = sum(len(table.runs) for table in self.tables), sys.stderr.isatty()
+        with tqdm(total=count, desc="report", unit="study", disable=not terminal) as bar:  # nearly all the time
+            return [(table, [_section(run, bar) for run in table.runs]) for table in self.tables]
 
     @property
     def _sections(self) -> dict[str, Section]:
@@ -131,6 +136,13 @@ def _environment() -> Environment:
     made.filters |= {"ascii": ascii_mathematics, "tex": tex, "levels": levels_in_words, "anchor": anchor, "link": link}
     made.filters |= {"words": verdict_in_words, "tone": _tone, "breakable": _breakable}
     return made
+
+
+def _section(run: Run, bar: tqdm) -> Section:
+    """Return what the report says of a run, and count it."""
+    section = Section.of(run)
+    bar.update()
+    return section
 
 
 def _breakable(id: str) -> Markup:
