@@ -36,6 +36,8 @@ def on_files(files, *, config):
         files.append(File.generated(config, path, content=text))
     for figure in sorted((ROOT / "figures").rglob("*.*")):
         files.append(File.generated(config, str(figure.relative_to(ROOT)), abs_src_path=str(figure)))
+    for notebook in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        files.append(File.generated(config, place_of(_path(notebook)), abs_src_path=str(notebook)))
     for name in ("style.css", "iframe-worker.js"):
         files.append(File.generated(config, name, abs_src_path=str(ROOT / "docs/site" / name)))
     config.nav = _written_out(config.nav, sorted(file.src_uri for file in files.documentation_pages()))
