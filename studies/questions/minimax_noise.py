@@ -1,14 +1,15 @@
 """How large is the noise of many layers whose bandwidth is extrapolated?
 
-Richardson's layers 2 A_{eps/2}^{2n} f - A_eps^n f see the same N frozen points twice, so that their noise is not that of
-two independent clouds: on flat tori with the uniform density, f = e^{i x_1},
+Richardson's layers 2 A_{eps/2}^{2n} f - A_eps^n f see the same N frozen points twice, so that their noise is not that
+of two independent clouds: on flat tori with the uniform density, f = e^{i x_1},
 
     N E |err|^2 -> sum_q [2 c(q; 2n, eps/2) - c(q; n, eps)]^2,
 
 with c as in the study `minimax_depth`, where the best errors follow from this sum. Measured at the points: N times the
 squared distance of Richardson's layers of N points from those of infinitely many, over that sum, for two and four
-layers to t = 1/2 on T^2, and one and two on T^3, where points have few neighbours at a smaller bandwidth. The control takes the noises of the two bandwidths as independent, sum_q 4 c(q; 2n,
-eps/2)^2 + c(q; n, eps)^2: in truth its number is the ratio of the two sums.
+layers to t = 1/2 on T^2, and for one and two on T^3, where at a smaller bandwidth points have few neighbours. The
+control takes the noises of the two bandwidths as independent, sum_q 4 c(q; 2n, eps/2)^2 + c(q; n, eps)^2: in truth its
+number is the ratio of the two sums.
 """
 
 import functools
