@@ -12,9 +12,9 @@ order r_u, with the weight e^{-3 N r_u^2 (1 - kappa#/kappa) / 2}; here r_u = .51
 A step goes along a great circle, x <- Exp_x(P_x w), w the noise plus the mean of the drift at both ends, as Heun takes
 it. Measured first is whether such steps are Brownian motion: on S^2 without attention the mean of <x_t, x_0> is
 e^{-2 kappa t}, here of 4096 tokens for 25 steps of h = .02: the rate over 2 kappa, exact to kappa h / 3. (The noise of
-Heun's steps in the sense of Stratonovich, projected at both ends and put back on the sphere by division, moves a token
-by arctan |P w| in place of |P w|, and its rate is low by 5 kappa h, 15 percent here; so it was not taken.) The control
-reads the same increments in the sense of Ito, and puts nothing back: that is a martingale, its rate zero.
+Heun's steps in the sense of Stratonovich, projected at both ends and put back on the sphere by division, has a rate
+low by 9 kappa h / 2 to leading order, 10 percent here; so it was not taken.) The control reads the same increments in
+the sense of Ito, and puts nothing back: that is a martingale, its rate zero.
 
 Then on S^2 at beta = 4, kappa = 1.2 kappa#, of 1.263 kappa# that the branch reaches: R over r from t = 12 to 24, for
 tokens that begin in one point; and N R^2 (kappa - kappa#) / kappa for tokens that begin even. Of 24 seeds, in each of
