@@ -4,7 +4,7 @@ BIN := .venv/bin
 # One BLAS thread: the time of a run depends less on what else the machine does.
 export OPENBLAS_NUM_THREADS := 1
 
-.PHONY: verify verify-full verify-learned verify-learned-full verify-questions verify-questions-full wrong-lives mutate test lint types figures films report docs gpu-measure gpu-compile clean
+.PHONY: clean docs figures films gpu-compile gpu-measure lint mutate notebooks report test types verify verify-full verify-learned verify-learned-full verify-questions verify-questions-full wrong-lives
 
 verify: .venv/installed  ## the main job: run every study at quick size and print the verdicts
 	$(BIN)/attnflow verify --quick
@@ -47,6 +47,9 @@ figures: .venv/installed  ## redraw figures/ from the records
 
 films: .venv/installed  ## write the films of docs/films anew
 	$(BIN)/python docs/films.py
+
+notebooks: .venv/installed  ## run notebooks/ and write them with their outputs into .attnflow/notebooks
+	$(BIN)/python notebooks/execute.py .attnflow/notebooks
 
 report: .venv/installed  ## one HTML page with every claim, the summary in the README, and docs/claims.md
 	$(BIN)/attnflow report

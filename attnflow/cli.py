@@ -185,8 +185,7 @@ def _verify(arguments: Namespace) -> int:
     _warn_of_other_code([record for run in runs for record in run.records], strict=arguments.strict)
     verdicts = [verdict for run in runs for verdict in run.verdicts if verdict.id in chosen]
     failures = sum(len(summary.failures) for summary in summaries)
-    colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-    print(verdict_table(verdicts, width=terminal_width(), colour=colour))
+    print(verdict_table(verdicts, width=terminal_width(), colour=_in_colour()))
     undecided = {verdict.id for verdict in verdicts if verdict.missing}
     larger = any(
         not run.study.quick_is_full and undecided & {claim.id for claim in run.study.all_claims} for run in runs
@@ -207,17 +206,17 @@ def _verify_bundle(arguments: Namespace) -> int:
     if arguments.names or arguments.full or arguments.quick or arguments.jobs or arguments.json:
         raise ConfigError("`--bundle` judges all that the archive holds. Leave the names and the other options out.")
     bundle = read_bundle(arguments.bundle)
-    print(
-        verdict_table(
-            bundle.verdicts, width=terminal_width(), colour=sys.stdout.isatty() and "NO_COLOR" not in os.environ
-        )
-    )
+    print(verdict_table(bundle.verdicts, width=terminal_width(), colour=_in_colour()))
     print(
         f"{bundle.files} files as they were written, of revision {bundle.revision}, master seed {bundle.master_seed}."
     )
     print(*bundle.differing or ["All verdicts of the manifest follow from the records."], sep="\n")
     print(last_line(bundle.verdicts))
     return 1 if bundle.differing else exit_code(bundle.verdicts)
+
+
+def _in_colour() -> bool:
+    return sys.stdout.isatty() and "NO_COLOR" not in os.environ
 
 
 def _plot(arguments: Namespace) -> int:

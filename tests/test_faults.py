@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 import attnflow as af
+from attnflow._files import FileSystem
 from attnflow.cli import main
 from attnflow.errors import ConfigError, DataError
-from attnflow.lab.store import FileSystem
 
 ROOT = Path(__file__).parents[1]
 CIRCLE = af.Circle()

@@ -11,6 +11,8 @@ ROOT = Path(__file__).parents[1]
 ORDER = [
     *[
         "errors",
+        "_files",
+        "_checkpoints",
         "_face",
         "_words",
         "_interrupts",

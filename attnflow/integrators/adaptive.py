@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+from types import MappingProxyType
+
 import numpy as np
 from scipy.integrate import DOP853
 from scipy.sparse import coo_array
@@ -11,7 +14,7 @@ from scipy.spatial import cKDTree
 from attnflow._checks import check_positive, check_times, check_tolerance
 from attnflow._values import freeze, value
 from attnflow.errors import ConfigError, ConvergenceError
-from attnflow.integrators.base import Integrator, Motion, Record, check_velocities
+from attnflow.integrators.base import Integrator, Kept, Motion, Record, State, check_velocities
 from attnflow.trajectories import Merging, TokenTrajectory
 
 TIGHTER = 0.1  # the tolerance of the second solution, from which the error of the first is read
@@ -59,7 +62,7 @@ class Adaptive(Integrator):
         merge = None if self.merge is None else check_positive(self.merge, "merge")
         freeze(self, rtol=check_tolerance(self.rtol, "rtol"), merge=merge)
 
-    def solve(self, motion: Motion, start: np.ndarray, times: object) -> TokenTrajectory:
+    def solve(self, motion: Motion, start: np.ndarray, times: object, kept: Kept) -> TokenTrajectory:
         asked = check_times(times)
         if self.merge is not None and not motion.is_reordered:
             raise ConfigError(
@@ -67,9 +70,14 @@ class Adaptive(Integrator):
                 "Pass merge=None."
             )
         tighter = max(TIGHTER * self.rtol, TIGHTEST)
-        first = _Solution(self, motion, start, asked, rtol=tighter / TIGHTER)
-        second = _Solution(self, motion, start, asked, rtol=tighter)
-        distance = float(np.sqrt(((second.states - first.states) ** 2).sum(axis=2).max()))
+        state = kept.load()
+        if "first" in state:
+            first = state["first"]
+        else:
+            first = _Solution(self, motion, start, asked, rtol=tighter / TIGHTER, kept=kept, state=state).states
+            state = {}
+        second = _Solution(self, motion, start, asked, rtol=tighter, kept=kept, state=state, besides={"first": first})
+        distance = float(np.sqrt(((second.states - first) ** 2).sum(axis=2).max()))
         # What steps were off by has grown to the distance; what velocities are off by, all the time, grows alike.
         grown = max(1.0, distance / (self.rtol * max(1.0, float(np.abs(second.states).max()))))
         return second.record.trajectory(
@@ -87,7 +95,10 @@ class _Solution:
         count: of velocities.
     """
 
-    def __init__(self, how: Adaptive, motion: Motion, start: np.ndarray, times: np.ndarray, *, rtol: float) -> None:
+    def __init__(
+        self, how: Adaptive, motion: Motion, start: np.ndarray, times: np.ndarray, *, rtol: float, kept: Kept,
+        state: State, besides: State = MappingProxyType({}),
+    ) -> None:  # fmt: skip
         self._motion = motion
         self._merge = how.merge
         self._rtol = rtol
@@ -97,13 +108,19 @@ class _Solution:
         self.displaced = np.zeros(len(start))
         self.count = 0
         self.record = Record(motion, times, start)
-        self._run(list(self.record.times))
+        self._kept, self._besides = kept, besides
+        self._run(list(self.record.times), state)
         self.states = self.record.states
 
-    def _run(self, pending: list[float]) -> None:
-        time, points, last = 0.0, self._merged(0.0, self.record.last[1]), pending[-1]
+    def _run(self, pending: list[float], state: State) -> None:
+        last = pending[-1]
         solver: DOP853 | None = None
         first_step: float | None = None
+        if state:
+            time, points, solver, first_step = self._restored(state, last)
+            pending = pending[len(state["record.states"]) :]
+        else:
+            time, points = 0.0, self._merged(0.0, self.record.last[1])
         for _ in range(MAX_STEPS):
             while pending and pending[0] <= time:
                 self.record.add(points)
@@ -111,6 +128,7 @@ class _Solution:
             self.record.last = time, points
             if not pending:
                 return
+            self._kept.keep(functools.partial(self._state, solver, first_step))
             with self.record.until(f"after time {time:.6g}"), np.errstate(over="ignore", invalid="ignore"):
                 if solver is None:
                     solver = self._solver(time, points, last, first_step)
@@ -125,6 +143,28 @@ class _Solution:
             raise ConvergenceError(
                 f"{MAX_STEPS} steps do not suffice until {last:g}. Pass earlier `times`, a larger `rtol`, or `merge=`."
             )
+
+    def _state(self, solver: DOP853 | None, first_step: float | None) -> State:
+        """Return what the next step depends on; of a solver that is to be made anew the length of its first step."""
+        known = {} if solver is None else {"solver.f": solver.f, "solver.h": np.array(solver.h_abs)}
+        known |= {} if first_step is None else {"first_step": np.array(first_step)}
+        return {
+            "leaders": self._leaders, "masses": self._masses, "displaced": self.displaced,
+            "count": np.array(self.count), **known, **self._besides, **self.record.state(), **self._motion.state(),
+        }  # fmt: skip
+
+    def _restored(self, state: State, last: float) -> tuple[float, np.ndarray, DOP853 | None, float | None]:
+        """Return time, tokens, solver and first step as they were when the state was kept."""
+        self.record.restore(state)
+        self._leaders, self._masses, self.displaced = state["leaders"], state["masses"], state["displaced"]
+        time, points = self.record.last
+        solver = None
+        if "solver.f" in state:
+            solver = self._solver(time, points, last, float(state["solver.h"]))
+            solver.f, solver.h_abs = state["solver.f"], float(state["solver.h"])
+        self.count = int(state["count"])  # what the solver has asked for as it was made is not counted
+        self._motion.restore(state)
+        return time, points, solver, float(state["first_step"]) if "first_step" in state else None
 
     def _solver(self, time: float, points: np.ndarray, last: float, first_step: float | None) -> DOP853:
         first = None if first_step is None else min(first_step, last - time)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -11,6 +11,18 @@ import numpy as np
 
 from attnflow.errors import AttnflowError, DataError
 from attnflow.trajectories import Merging, TokenTrajectory
+
+State = Mapping[str, np.ndarray]  # what a computation can go on from
+
+
+class Kept(Protocol):
+    """Where a state is kept, for the case that the process is killed."""
+
+    def load(self) -> State:
+        """Return the state from which to go on, empty at the start."""
+
+    def keep(self, state: Callable[[], State]) -> None:
+        """Keep a state, or let it go by."""
 
 
 class Motion(Protocol):
@@ -42,6 +54,12 @@ class Motion(Protocol):
     def retract(self, points: np.ndarray) -> np.ndarray:
         """Return the points of the manifold nearest to these (N, D)."""
 
+    def state(self) -> State:
+        """Return what later velocities depend on besides the tokens."""
+
+    def restore(self, state: State) -> None:
+        """Go on from such a state."""
+
 
 class Integrator(ABC):
     """How tokens are moved from time to time.
@@ -53,8 +71,8 @@ class Integrator(ABC):
     order: int
 
     @abstractmethod
-    def solve(self, motion: Motion, start: np.ndarray, times: object) -> TokenTrajectory:
-        """Return where tokens (N, D) are at the times, from time 0.
+    def solve(self, motion: Motion, start: np.ndarray, times: object, kept: Kept) -> TokenTrajectory:
+        """Return where tokens (N, D) are at the times, from time 0, or from the state that was kept last.
 
         Raises:
             AttnflowError: if a velocity fails, naming the time, or tokens overflow; what was found until then is its
@@ -91,6 +109,29 @@ class Record:
     def add(self, points: np.ndarray) -> None:
         """Keep the state at the next time."""
         self._states.append(points)
+
+    def state(self) -> State:
+        """Return all that is kept."""
+        members = [event.tokens for event in self.events]
+        return {
+            "record.states": np.array(self._states).reshape(len(self._states), *self.last[1].shape),
+            "record.time": np.array(self.last[0]),
+            "record.points": self.last[1],
+            "event.times": np.array([event.time for event in self.events]),
+            "event.sizes": np.array([len(tokens) for tokens in members], dtype=int),
+            "event.tokens": np.array([token for tokens in members for token in tokens], dtype=int),
+            "event.points": np.array([event.point for event in self.events]),
+        }
+
+    def restore(self, state: State) -> None:
+        """Go on from what was kept."""
+        self._states = list(state["record.states"])
+        self.last = float(state["record.time"]), state["record.points"]
+        members = np.split(state["event.tokens"], np.cumsum(state["event.sizes"])[:-1])
+        self.events = [
+            Merging(float(time), tuple(tokens.tolist()), point)
+            for time, tokens, point in zip(state["event.times"], members, state["event.points"], strict=False)
+        ]
 
     @property
     def states(self) -> np.ndarray:

@@ -9,7 +9,7 @@ import numpy as np
 from attnflow._checks import check_positive
 from attnflow._values import freeze, value
 from attnflow.errors import ConfigError, ConvergenceError
-from attnflow.integrators.base import Integrator, Motion, Record, check_velocities
+from attnflow.integrators.base import Integrator, Kept, Motion, Record, State, check_velocities
 from attnflow.trajectories import TokenTrajectory, count_layers
 
 MAX_STEPS = 10_000_000
@@ -41,18 +41,30 @@ class FixedStep(Integrator):
     def check(self, motion: Motion) -> None:
         """Raise ConfigError if the step means nothing for such tokens."""
 
-    def solve(self, motion: Motion, start: np.ndarray, times: object) -> TokenTrajectory:
+    def solve(self, motion: Motion, start: np.ndarray, times: object, kept: Kept) -> TokenTrajectory:
         self.check(motion)
         counts = count_layers(times, self.dt, name="dt")
         if counts.max() > MAX_STEPS:
             raise ConfigError(f"`times` asks for {counts.max():.3g} layers; at most {MAX_STEPS:.0e} are taken.")
         points, asked, total = start, set(counts.tolist()), int(counts.max())
         record = Record(motion, counts * self.dt, start)
-        for n in range(total + 1):
+        first, state = 0, kept.load()
+        if state:
+            first, points = int(state["steps"]), state["record.points"]
+            record.restore(state)
+            motion.restore(state)
+
+        def reached() -> State:
+            """Return the state before a step: after that what was asked for is recorded."""
+            return {"steps": np.array(n), **record.state(), **motion.state()}
+
+        for n in range(first, total + 1):
+            if first < n:
+                record.last = n * self.dt, points
+                kept.keep(reached)
             if n in asked:
                 record.add(points)
             if n < total:
-                record.last = n * self.dt, points
                 with record.until(f"layer {n + 1}, from time {n * self.dt:.6g}"):
                     points = self._checked(motion, points, is_first=n == 0)
         error = total * self.dt * motion.error

@@ -12,7 +12,6 @@ import io
 import json
 import os
 import re
-import socket
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -23,11 +22,11 @@ from typing import Any
 import h5py
 import numpy as np
 
+from attnflow._files import HEADER_SIZE, FileSystem, is_whole, sealed, this_host, write_file
 from attnflow.errors import ConfigError, DataError, ResultFileError, SchemaError
 from attnflow.lab.study import Task
 
 SCHEMA = 1
-HEADER_SIZE = 512  # the smallest user block that HDF5 allows
 STALE_AFTER = 3600.0  # seconds; a temporary file lives for milliseconds
 KINDS = {"b": "bool", "i": "int64", "u": "uint64", "f": "float64"}
 
@@ -90,77 +89,6 @@ def check_arrays(arrays: object, *, rows: int) -> dict[str, np.ndarray]:
     return checked
 
 
-class FileSystem:
-    """The few system calls through which everything reaches the disk: one seam, to be replayed call by call."""
-
-    def make_folder(self, path: Path) -> None:
-        """Create a folder."""
-        path.mkdir(exist_ok=True)
-
-    def open(self, path: Path) -> int:
-        """Create a file that is not there yet and open it for writing."""
-        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
-
-    def write(self, descriptor: int, data: memoryview) -> int:
-        """Write some of the data and return how many bytes."""
-        return os.write(descriptor, data)
-
-    def sync(self, descriptor: int) -> None:
-        """Force a file or a folder to the disk."""
-        os.fsync(descriptor)
-
-    def close(self, descriptor: int) -> None:
-        """Close a file."""
-        os.close(descriptor)
-
-    def rename(self, source: Path, target: Path) -> None:
-        """Give a file its final name, atomically."""
-        os.replace(source, target)
-
-    def remove(self, path: Path) -> None:
-        """Remove a file."""
-        os.unlink(path)
-
-    def sync_folder(self, path: Path) -> None:
-        """Force the names in a folder to the disk."""
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
-def write_file(path: Path, data: bytes, *, filesystem: FileSystem | None = None) -> None:
-    """Write a file whole or not at all.
-
-    Raises:
-        ResultFileError: the disk is full or refuses; the temporary file is removed, an earlier file is untouched.
-    """
-    filesystem = filesystem or FileSystem()
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{_host()}.{time.time_ns()}.tmp")
-    try:
-        try:
-            descriptor = filesystem.open(temporary)
-            try:
-                rest = memoryview(data)
-                while rest:
-                    rest = rest[filesystem.write(descriptor, rest) :]
-                filesystem.sync(descriptor)
-            finally:
-                filesystem.close(descriptor)
-            filesystem.rename(temporary, path)
-        except OSError:
-            if temporary.exists():
-                filesystem.remove(temporary)
-            raise
-        filesystem.sync_folder(path.parent)
-    except OSError as error:
-        raise ResultFileError(
-            f"could not write {path}: {error.strerror or error}. Earlier files are intact. "
-            "Free some space or choose another place, then repeat the command: it resumes."
-        ) from error
-
-
 class Store:
     """A folder of records: `<folder>/records/<study>/<sha256 of the task>.h5`.
 
@@ -196,7 +124,7 @@ class Store:
             raise ConfigError(
                 f"`--out` is {self.folder}, but {self.folder.parent} is not a folder. Create it, or pass another one."
             )
-        probe = self.folder / f".probe.{os.getpid()}.{_host()}.{time.time_ns()}.tmp"
+        probe = self.folder / f".probe.{os.getpid()}.{this_host()}.{time.time_ns()}.tmp"
         try:
             self._make_folder(self.folder)
             self._make_folder(self.folder / "records")
@@ -290,12 +218,7 @@ def to_bytes(record: Record) -> bytes:
             payload.create_dataset(name, data=array, fletcher32=array.size > 0)
         file.create_group("provenance").attrs["json"] = json.dumps(dict(record.provenance), sort_keys=True)
     body = buffer.getvalue()[HEADER_SIZE:]
-    return _header(body) + body
-
-
-def is_whole(data: bytes) -> bool:
-    """Return whether the bytes are a record as it was written."""
-    return len(data) > HEADER_SIZE and data[:HEADER_SIZE] == _header(data[HEADER_SIZE:])
+    return sealed(body)
 
 
 def from_bytes(data: bytes, *, path: Path) -> Record:
@@ -355,20 +278,11 @@ def _is_plain(dataset: h5py.h5d.DatasetID) -> bool:
     return bool(is_here and dataset.dtype.kind in KINDS)
 
 
-def _header(body: bytes) -> bytes:
-    digest = hashlib.sha256(body).hexdigest()
-    return f"attnflow record\nsha256 of the bytes from {HEADER_SIZE} on: {digest}\n".encode().ljust(HEADER_SIZE, b"\0")
-
-
-def _host() -> str:
-    return hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
-
-
 def _is_stale(temporary: Path) -> bool:
     """Return whether the process that writes a temporary file is certainly gone: `.<name>.<pid>.<host>.<time>.tmp`."""
     try:
         pid, host = temporary.name.split(".")[-4:-2]
-        if host == _host() and not _is_alive(int(pid)):
+        if host == this_host() and not _is_alive(int(pid)):
             return True
         return time.time() - temporary.stat().st_mtime > STALE_AFTER
     except (ValueError, FileNotFoundError):

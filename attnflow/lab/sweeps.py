@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from attnflow._files import is_whole
 from attnflow._optional import optional
 from attnflow.errors import ConfigError, WorkerError
 from attnflow.lab.measuring import Found
 from attnflow.lab.provenance import code_digest, versions
-from attnflow.lab.store import Record, Store, from_bytes, is_whole
+from attnflow.lab.store import Record, Store, from_bytes
 from attnflow.lab.study import Study, Task
 from attnflow.lab.workers import Order, measure_order
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 from numpy.typing import DTypeLike
 
+from attnflow._checkpoints import Checkpoint
 from attnflow._checks import check_choice, check_finite, check_tolerance
 from attnflow._lifting import evaluate
 from attnflow._tracing import is_traced
@@ -188,7 +190,9 @@ class EmpiricalAttention:
         now = self._values_at(f, values, queries)
         return (self._operator(values, queries) - now) / self.attention.bandwidth
 
-    def evolve(self, f: Function, times: object, at: object = None) -> Trajectory:
+    def evolve(
+        self, f: Function, times: object, at: object = None, *, checkpoint: Path | str | None = None
+    ) -> Trajectory:
         """Return the iterates A_N^n f at the times n eps, the points frozen.
 
         Args:
@@ -196,13 +200,18 @@ class EmpiricalAttention:
             times: one or several nonnegative whole numbers of layers, in units of time; 0 gives f.
             at: where to record, points (Q, D) or a DiscreteMeasure, whose weights the trajectory then carries; None
                 for the own points. At other points the last layer is evaluated on the previous one at its own points.
+            checkpoint: a folder in which the layers so far are kept, every half minute. The same call goes on from
+                there if it was killed, and ends with the same bytes; then the file is removed. It costs one more layer
+                at the start, by which the file is known. In a study `af.scratch_folder()`; of several processes a
+                folder that all of them share.
 
         Returns:
             A Trajectory whose times are the realised n eps.
 
         Raises:
             ConfigError: if a time is not a whole number of layers (the two nearest are named), or there are more than
-                ten million, or several heads; else as `generator`.
+                ten million, or several heads, or the folder does not exist; else as `generator`.
+            ResultFileError: if a checkpoint cannot be written.
         """
         if not isinstance(self.measure, DiscreteMeasure):
             raise ConfigError(
@@ -221,7 +230,9 @@ class EmpiricalAttention:
         queries = self._queries(at)
         own = self._own_values(f)
         start = self._values_at(f, own, queries) if 0 in counts else None
-        values = self._operator.iterate(own, counts=counts.tolist(), at=queries, at_zero=start)
+        kept = Checkpoint(checkpoint, lambda: self._determining(own, counts, queries))
+        values = self._operator.iterate(own, counts=counts.tolist(), at=queries, at_zero=start, kept=kept)
+        kept.remove()
         return Trajectory(
             times=counts * self.attention.bandwidth,
             points=measure.points,
@@ -230,6 +241,21 @@ class EmpiricalAttention:
             solver_error=float(self._operator.last_error * np.abs(own).max()),
             method=f"{self.method} sums over {len(self.measure)} points",
         )
+
+    def _determining(self, own: np.ndarray, counts: np.ndarray, queries: np.ndarray | None) -> list:
+        """Return what an evolution depends on; one layer of it tells costs apart that have one name."""
+        moved = self._operator(own, None)
+        return [
+            repr(self),
+            repr(self._summed.keywords),
+            self.attention,
+            self.measure.points,
+            self.measure.masses,
+            own,
+            moved,
+            counts,
+            queries,
+        ]
 
     def log_normalizer(self, at: object = None) -> np.ndarray:
         """Return log sum_j w_j e^{u_j - D(x, X_j) / 2eps} at the points (Q, D), shape (Q,); u = 0 for softmax."""

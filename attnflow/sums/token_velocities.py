@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -247,6 +248,20 @@ class TokenMotion:
         if isinstance(self._attention, MultiHead):
             errors = [np.linalg.norm(w, 2) * e for w, e in zip(self._attention.output, errors, strict=True)]
         self._count_error(float(sum(errors)), farther)
+
+    def state(self) -> Mapping[str, np.ndarray]:
+        """Return what later velocities, and their declared error, depend on besides the tokens."""
+        return {
+            "motion.error": np.array(self.error), "motion.counted": np.array(self._counted),
+            "motion.traces": np.array(self._traces), "motion.method": np.array(self.method),
+            **{f"motion.potential.{head}": np.asarray(each) for head, each in enumerate(self._potentials)},
+        }  # fmt: skip
+
+    def restore(self, state: Mapping[str, np.ndarray]) -> None:
+        """Go on from such a state."""
+        self.error, self._counted = float(state["motion.error"]), float(state["motion.counted"])
+        self._traces, self.method = bool(state["motion.traces"]), str(state["motion.method"])
+        self._potentials = tuple(state[f"motion.potential.{head}"] for head in range(len(self._potentials)))
 
     def retract(self, points: np.ndarray) -> np.ndarray:
         """Return the points of the manifold nearest to these (N, D)."""

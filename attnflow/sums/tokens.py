@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
+from attnflow._checkpoints import Checkpoint
 from attnflow._checks import check_flag, check_tolerance, check_value
 from attnflow._tracing import is_traced
 from attnflow._words import in_brief
@@ -97,19 +100,26 @@ class TokenFlow:
         motion = self._motion(measure, weights=None)
         return motion.velocity(measure.points, motion.masses, queries)
 
-    def evolve(self, tokens: object, times: object, integrator: Integrator | None = None) -> TokenTrajectory:
+    def evolve(
+        self, tokens: object, times: object, integrator: Integrator | None = None, *,
+        checkpoint: Path | str | None = None,
+    ) -> TokenTrajectory:  # fmt: skip
         """Return where the tokens are at the times, from time 0.
 
         Args:
             tokens: shape (N, D), or a DiscreteMeasure.
             times: one or several; whole numbers of steps where the integrator has them.
             integrator: Adaptive(rtol=1e-8), unless another is given.
+            checkpoint: a folder in which the evolution keeps, every half minute, what it has reached. The same call
+                goes on from there if it was killed, and ends with the same bytes; then the file is removed. It costs
+                one more velocity at the start, by which the file is known. In a study `af.scratch_folder()`.
 
         Returns:
             A TokenTrajectory, with the masses of a DiscreteMeasure as weights.
 
         Raises:
-            ConfigError: as in `velocity`, or if a time is not a whole number of steps.
+            ConfigError: as in `velocity`, or if a time is not a whole number of steps, or the folder does not exist.
+            ResultFileError: if a checkpoint cannot be written.
             ConvergenceError: if tokens overflow or steps become too short; the states until then are its attribute
                 `trajectory`.
 
@@ -123,11 +133,19 @@ class TokenFlow:
         measure = self._tokens(tokens, "tokens")
         weights = measure.masses if isinstance(tokens, DiscreteMeasure) else None
         warn_of_pairs(self.attention, measure.points, measure.masses, time=0.0)
-        moved = integrator.solve(self._motion(measure, weights=weights), np.array(measure.points), times)
+        kept = Checkpoint(checkpoint, lambda: self._determining(measure, times, integrator))
+        moved = integrator.solve(self._motion(measure, weights=weights), np.array(measure.points), times, kept)
+        kept.remove()
         last = int(np.argmax(moved.times))
         if moved.times[last] > 0:
             warn_of_pairs(self.attention, moved.points[last], measure.masses, time=moved.times[last])
         return moved
+
+    def _determining(self, measure: DiscreteMeasure, times: object, integrator: Integrator) -> list:
+        """Return what an evolution depends on; velocities at its start tell costs apart that have one name."""
+        start = self.velocity(measure)
+        words = [repr(self), repr(integrator), repr(self.rtol)]
+        return [words, np.asarray(times, float), measure.points, measure.masses, start, self.value, self.attention]
 
     def _motion(self, measure: DiscreteMeasure, *, weights: np.ndarray | None) -> TokenMotion:
         return TokenMotion(

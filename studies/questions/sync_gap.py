@@ -161,8 +161,8 @@ def least_rates(records: list) -> Figure:
     axes.axvspan(THRESHOLD, -0.16, color="0.93", linewidth=0)
     axes.plot(fine, of_triangle(fine), color="0.5", linewidth=0.8, label="triangle, theory")
     for column, count in enumerate(COUNTS):
-        marker = "o" if count % 3 == 0 else "x"
-        axes.plot(betas, least[:, column], marker, markersize=3.5, label=rf"$n = {count}$")
+        marker, size = ("o", 9 - 0.7 * count) if count % 3 == 0 else ("x", 3.5)  # rings, as these three are one
+        axes.plot(betas, least[:, column], marker, fillstyle="none", markersize=size, label=rf"$n = {count}$")
     axes.set(xlabel=r"$\beta$", ylabel="rate of the least unstable place of rest")
     axes.legend(fontsize=6, ncols=2)
     drawn.suptitle(r"circle, $V = I$, $e^{\beta\langle x, y\rangle}$; shaded: open", fontsize=8, x=0.01, ha="left")
@@ -189,7 +189,7 @@ triangle = af.Claim(
 stay = af.Claim(
     id="sync-gap/starts", quantity="stay", predicted=0.0, margin=SHARE,
     statement="no start is kept from one point",
-    hypotheses=CIRCLE + r"3 tokens, $-.65 \leq \beta \leq -.18$, steps of 1/2 until $t = 800$", **common,
+    hypotheses=CIRCLE + r"3 tokens, $-.65 \leq \beta \leq -.18$, steps of $1/2$ until $t = 800$", **common,
 )  # fmt: skip
 study = af.Study(
     name="sync_gap",
@@ -230,7 +230,7 @@ study = af.Study(
         af.Claim(
             id="sync-gap/starts-nine", quantity="stay_nine", predicted=0.0, margin=SHARE,
             statement="no start is kept from one point",
-            hypotheses=CIRCLE + r"9 tokens, $-.65 \leq \beta \leq -.18$, steps of 1/2 until $t = 800$", **common,
+            hypotheses=CIRCLE + r"9 tokens, $-.65 \leq \beta \leq -.18$, steps of $1/2$ until $t = 800$", **common,
         ),
     ], by="sync-gap-control/starts"),
     figures=[least_rates],

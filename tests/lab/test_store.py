@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from attnflow._files import HEADER_SIZE, FileSystem, is_whole, sealed
 from attnflow.errors import ConfigError, DataError, ResultFileError, SchemaError
 from attnflow.lab import store as store_module
-from attnflow.lab.store import HEADER_SIZE, FileSystem, Record, Store, check_arrays, from_bytes, is_whole, to_bytes
+from attnflow.lab.store import Record, Store, check_arrays, from_bytes, to_bytes
 from attnflow.lab.study import Task
 
 
@@ -160,7 +161,7 @@ def craft(edit):
     with h5py.File(buffer, "r+") as file:
         edit(file)
     body = buffer.getvalue()[HEADER_SIZE:]
-    return store_module._header(body) + body
+    return sealed(body)
 
 
 def link_outside(file):

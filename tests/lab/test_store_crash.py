@@ -14,11 +14,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from attnflow._files import FileSystem
 from attnflow.lab import store as store_module
 from attnflow.lab.loading import load_study
 from attnflow.lab.running import run_study
 from attnflow.lab.runs import read_run
-from attnflow.lab.store import FileSystem, Record, Store
+from attnflow.lab.store import Record, Store
 from attnflow.lab.study import Task
 
 ROOT = Path(__file__).resolve().parents[2]

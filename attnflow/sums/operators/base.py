@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 import jax
 import numpy as np
 
+from attnflow._checkpoints import NOTHING_KEPT, Checkpoint
 from attnflow.errors import ConfigError, PrecisionError
 from attnflow.measures import DiscreteMeasure
 from attnflow.sums.operators.spectra import Eigenpairs
@@ -89,8 +90,9 @@ class RowOperator(ABC):
         """Return, for the time of a `with` block, one layer that is going to be asked for so many times."""
 
     def iterate(
-        self, values: np.ndarray, *, counts: Sequence[int], at: np.ndarray | None, at_zero: np.ndarray | None
-    ) -> np.ndarray:
+        self, values: np.ndarray, *, counts: Sequence[int], at: np.ndarray | None, at_zero: np.ndarray | None,
+        kept: Checkpoint = NOTHING_KEPT,
+    ) -> np.ndarray:  # fmt: skip
         """Return A^n v for several n, the points frozen, in one sweep over the layers: (len(counts), Q, ...).
 
         Args:
@@ -98,17 +100,31 @@ class RowOperator(ABC):
             counts: the numbers of layers n, in any order.
             at: where to record, shape (Q, D); None for the own points. Its row n is one layer on A^(n-1) v.
             at_zero: the values to record for n = 0, where that is asked.
+            kept: where the layers so far are kept, and where they are found again.
         """
         last, asked, worst = max(counts), set(counts), 0.0
         recorded = {} if at_zero is None else {0: at_zero}
+        first, state = 0, kept.load()
+        if state:
+            first, values, worst = int(state["layers"]), state["values"], float(state["worst"])
+            recorded = {int(n): state[f"recorded.{n}"] for n in state["recorded"]}
+
+        def reached() -> dict[str, np.ndarray]:
+            arrays = {f"recorded.{n}": array for n, array in recorded.items()}
+            return {
+                "layers": np.array(n + 1), "values": values, "worst": np.array(worst),
+                "recorded": np.array(list(recorded), dtype=int), **arrays,
+            }  # fmt: skip
+
         with self.repeated(last) as layer:
-            for n in range(last):
+            for n in range(first, last):
                 if n + 1 in asked:
                     recorded[n + 1], error = layer(values, at)
                     worst = max(worst, error)
                 if n + 1 < last:
                     values, error = (recorded[n + 1], worst) if at is None and n + 1 in asked else layer(values, None)
                     worst = max(worst, error)
+                kept.keep(reached)
         self._keep_promise(worst, layers=max(1, last))
         return np.stack([recorded[n] for n in counts])
 
