@@ -142,7 +142,7 @@ study = af.Study(
     quick=1,
     seeds=1536,
     quick_seeds=96,
-    claims=[
+    claims=af.covered([
         second,
         second.control(
             statement=r"so it does without the term $-2 \lambda u^2$ of the response",
@@ -158,7 +158,7 @@ study = af.Study(
             truth=1 - np.sqrt(2) * dawsn(np.sqrt(0.5)),
             truth_margin=COSINE,
         ),
-    ],
+    ], by={"clt-spectrum/weights": "clt-spectrum-control/softmax"}),
     full_claims=[
         sinkhorn,
         sinkhorn.control(

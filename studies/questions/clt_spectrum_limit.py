@@ -92,7 +92,7 @@ study = af.Study(
     measure=measure,
     ladder=[{"bandwidth": 0.02 * 2 ** (-k / 2)} for k in range(9)],
     quick=9,
-    claims=[
+    claims=af.covered([
         softmax,
         softmax.control(
             statement=r"$N$ Var$(\lambda_2)$ tends to $\int p^3 |\nabla u|^4$ less the square of its mean",
@@ -111,7 +111,7 @@ study = af.Study(
             quantity="unweighted",
             truth=0.0,
         ),
-    ],
+    ], by={"clt-spectrum-limit/sinkhorn": "clt-spectrum-limit-control/softmax"}),
     labels={
         "softmax": "variance over its limit, softmax",
         "without": r"variance over the limit without $-2\lambda u^2$",

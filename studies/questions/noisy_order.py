@@ -191,7 +191,7 @@ study = af.Study(
         *({"distance": 0.4 * 2 ** (-k / 2)} for k in range(8)),
     ],
     quick=40,
-    claims=[
+    claims=af.covered([
         *ratios.values(),
         ratios["circle"].control(
             statement=r"on $S^2$ $I_{d/2+1}(\beta^*)/I_{d/2}(\beta^*) = 1/2$ as well",
@@ -216,7 +216,11 @@ study = af.Study(
             statement=r"a mean field is at rest there: $v = \kappa \nabla \log \mu$",
             **(common | {"measures": ("mean_field",)}),
         ),
-    ],
+    ], by={
+            "noisy-order/sphere": "noisy-order-control/circle",
+            "noisy-order/width-circle": "noisy-order-control/width-sphere",
+            "noisy-order/rest": "noisy-order-control/circle",
+        }),
     figures=[branches],
     labels={
         "ratio-circle": "ratio at the crossing, circle",

@@ -179,7 +179,7 @@ study = af.Study(
             truth_margin=0.05,
         ),
     ],
-    full_claims=[
+    full_claims=af.covered([
         kept,
         kept.control(
             statement=r"so they do at $\beta = 1$", quantity="lost", truth=0.0, truth_margin=0.15,
@@ -189,7 +189,7 @@ study = af.Study(
             statement=r"tokens that begin even stay even: $N R^2 \to \kappa / (\kappa - \kappa^\#)$",
             hypotheses=SPHERE + r"$\beta = 4$, from $t = 12$ to 24", **common,
         ),
-    ],
+    ], by={"noisy-order/fluctuation": "noisy-order-control/kept"}),
     figures=[memory],
     labels={
         "brownian": r"rate over $2\kappa$",
