@@ -70,7 +70,7 @@ study = af.Study(
             truth_margin=0.15,
         ),
     ],
-    seeds=100,
-    quick_seeds=32,
+    seeds=800,
+    quick_seeds=256,
     labels={"local": "variance over its quadrature", "halved": r"variance over that at $\varepsilon/2$"},
 )

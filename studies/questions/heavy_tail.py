@@ -34,7 +34,8 @@ ratio of 1 - kappa at the degrees 4 and 1, kappa the eigenvalues of A (heavy-tai
 (heavy-tail-order), and c_nu (heavy-tail-constant); at twelve queries of the circle, p ~ exp(.5 cos t + .3 sin 2t), f =
 sin t + cos(t)/2, nu = 1, the distance of (A f - f)/eps^{1/2} from its limit (heavy-tail-density); and for nu = 2 by how
 much the quotient moves, over log 2, at the degree one (heavy-tail-crossing). On the schedule N = (4/eps)^{3/2}, nu = 1,
-the bias is that of the layer and the variance a quadrature, which the study `heavy_noise` measures (heavy-tail-schedule). The controls take the spectral power, the Gaussian weights, in
+the bias is that of the layer, the variance a quadrature that the study `heavy_noise` measures (heavy-tail-schedule).
+The controls take the spectral power, the Gaussian weights, in
 truth of order eps, c_nu without nu^{nu/2} 2^{-nu}, -c_nu Lambda f as if p were uniform, nu = 3, and Gaussian weights on
 the schedule of nu = 1, of which the error in truth has the exponent zero.
 """
