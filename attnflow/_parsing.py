@@ -65,7 +65,8 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
         check_choice(words[0], "command", parsers)
     arguments, unknown = parser.parse_known_args(words)
     if unknown and unknown[0].startswith("-"):
-        options = [option for action in parsers[words[0]]._actions for option in action.option_strings]
+        of = parsers.get(words[0], parser)  # an option before the command is none of the command's
+        options = [option for action in of._actions for option in action.option_strings]
         check_choice(unknown[0].split("=")[0], "option", options)
     if unknown:
         raise ConfigError(f"{unknown[0]!r} is one word too many. See `attnflow {words[0]} --help`.")

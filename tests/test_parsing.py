@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from attnflow._parsing import parse
 from attnflow.cli import COMMANDS, main
+from attnflow.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -67,3 +69,8 @@ def test_what_every_command_about_studies_imports_is_without_scipy_stats():
         [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True
     )
     assert done.stdout == "False\n", done.stderr  # it takes .3 s, which `list` would spend before anything else
+
+
+def test_an_option_before_the_command_is_refused_by_its_name():
+    with pytest.raises(ConfigError, match="got '--debug'"):
+        parse(["--debug", "list"])

@@ -55,6 +55,7 @@ def limit(
         if control.claim.quantity != claim.quantity
     ]
     ax.set(xscale="log", ylabel=quantity(claim, labels))
+    size_axis(ax, judgement)  # first: one level alone would leave the axis without a width
     predictions(ax, judgement, controls)
     ends = [np.array([control.claim.predicted]) for control in controls]
     ends += [end for *_, levels in others for end in (levels.low, levels.high)]
@@ -69,5 +70,4 @@ def limit(
         if control.fit is not None:
             fitted_curve(ax, control, levels, look=look)
             final(ax, control, look=look)
-    size_axis(ax, judgement)
     return ax

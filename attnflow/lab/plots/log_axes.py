@@ -41,8 +41,15 @@ def log_axis(axis: Axis) -> None:
 
 
 def size_axis(ax: Axes, judgement: Judgement) -> None:
-    """Label round sizes between the coarsest and the finest, and the limit where it stands, beyond the finest."""
+    """Label round sizes between the coarsest and the finest, and the limit where it stands, beyond the finest.
+
+    Sizes that are not all positive, as temperatures of either sign, get a plain axis; no limit is read off them.
+    """
     sizes = [level.size for level in judgement.levels]
+    ax.set_xlabel(SIZE_LABELS.get(judgement.claim.size, judgement.claim.size.replace("_", " ")))
+    if min(sizes) <= 0:
+        ax.set_xscale("linear")
+        return
     coarse, fine = sizes[0], sizes[-1]
     step = (fine / coarse) ** 0.07 if len(sizes) > 1 else 2.0
     low, high = sorted((coarse / step, fine * step**2))
@@ -56,7 +63,6 @@ def size_axis(ax: Axes, judgement: Judgement) -> None:
         labels.append("∞" if rises else "0")
     ax.set_xticks(ticks, labels)
     ax.set_xticks(_round_numbers(*inside, digits=ROUND[-1]), [], minor=True)
-    ax.set_xlabel(SIZE_LABELS.get(judgement.claim.size, judgement.claim.size.replace("_", " ")))
 
 
 def sizes_rise(levels: Sequence[Level]) -> bool:

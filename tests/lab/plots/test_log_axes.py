@@ -63,3 +63,13 @@ def test_one_level_alone_is_labelled_by_its_own_size():
     level = Level(size=1234.0, values=np.array([1.0]), deterministic=True)
     plots.limit(ax, examine(claim(kind="constant", margin=0.05), [level]))
     assert [text.get_text() for text in ax.get_xticklabels()] == ["1\u2009234"]
+
+
+def test_sizes_of_either_sign_have_a_plain_axis():
+    ax = axes()
+    levels = [Level(size=size, values=np.array([1e-9]), deterministic=True) for size in (-0.6, -0.3, 0.0, 0.3)]
+    plots.distances(ax, examine(claim(kind="identity", predicted=0.0, margin=1e-6), levels))
+    assert ax.get_xscale() == "linear"
+    low, high = ax.get_xlim()
+    assert low < -0.6
+    assert high > 0.3
