@@ -27,11 +27,12 @@ another and runs no attention. A claim's name leads to its figure, which shows i
 to its code."""
 COLUMNS = ["claim", "statement", "source", "predicted", "measured", "verdict", "control"]
 MEASURED, VERDICT, CONTROL = map(COLUMNS.index, ("measured", "verdict", "control"))
+FOLDED = '<details markdown="1"><summary>Every study: its question, its figure, its verdicts</summary>'
 NEXT = "<br>"  # between what stands in one cell
 
 
 def summary_markdown(table: Table, *, claims: Path, master_seed: int) -> str:
-    """Return what the README says of the claims of a table: the sums, and one line for each study.
+    """Return what the README says of the claims of a table: the sums, and folded up one line for each study.
 
     Args:
         table: the runs of its studies.
@@ -47,7 +48,7 @@ def summary_markdown(table: Table, *, claims: Path, master_seed: int) -> str:
         study = f"[{run.study.name}]({claims.as_posix()}#{run.study.name})"
         lines.append([study, _question(run), _figure(run), counts or "not run", refuted])
     rows = _table(["study", "question", "figure", "claims", "controls refuted"], lines)
-    return f"{_sums(table, master_seed=master_seed)}\n\n{rows}"
+    return f"{_sums(table, master_seed=master_seed)}\n\n{FOLDED}\n\n{rows}\n\n</details>"
 
 
 def claims_markdown(table: Table, *, master_seed: int) -> str:

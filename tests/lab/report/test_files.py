@@ -154,8 +154,8 @@ def test_only_the_first_place_holds_the_summary(folder, no_figures):
     written(study, store)
     text = README.read_text(encoding="utf-8")
     assert text.startswith(f"Before.\n{START}\nQuick run")
-    assert text.endswith(f"|\n{END}{after}")
-    assert "old" not in text
+    assert text.endswith(f"|\n\n</details>\n{END}{after}")
+    assert "\nold\n" not in text
     assert check({None: [study]}, store) == []
 
 
