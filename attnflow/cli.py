@@ -139,7 +139,7 @@ def _run(arguments: Namespace) -> int:
         summaries = _run_all(studies, store, arguments, quick=arguments.quick, part=part, way=way)
     computed, reused = (sum(getattr(summary, count) for summary in summaries) for count in ("computed", "reused"))
     failed = sum(len(summary.failures) for summary in summaries)
-    print(f"{computed} records computed, {reused} reused, {failed} failed.")
+    print(f"{computed} {'record' if computed == 1 else 'records'} computed, {reused} reused, {failed} failed.")
     signal = summaries[-1].signal
     return 128 + signal if signal else 3 if failed else 0
 
@@ -234,7 +234,8 @@ def _plot(arguments: Namespace) -> int:
         studies.set_description(study.name)
         run = read_setting(study, store, parameters, master_seed=arguments.seed)
         if run.setting is None:
-            tqdm.write(f"attnflow: {study.name} has not been run, left out", file=sys.stderr)
+            told = f"attnflow: {study.name} has not been run, left out; run it first: `attnflow run {study.name}`"
+            tqdm.write(told, file=sys.stderr)
             continue
         if parameters and arguments.o.absolute().parent.is_dir():
             arguments.o.mkdir(exist_ok=True)

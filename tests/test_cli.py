@@ -192,7 +192,7 @@ def test_set_overrides_a_parameter_in_every_case(folder, capsys):
         (["plot", "toy", "--format", "gif"], "invalid choice: 'gif'"),
         (["plot", "tpy"], "Did you mean 'toy'"),
         (["export", "tpy"], "Did you mean 'toy'"),
-        (["export", "toy"], "no record to export"),
+        (["export", "toy"], "no record to export. Run the study first: `attnflow run toy`"),
         (["export", "toy", "-o", "toy.pkl"], "must end in .h5 or .csv"),
         ([], "required"),
     ],
@@ -262,7 +262,7 @@ def test_plot_hands_the_newest_complete_run_to_the_figures(folder, capsys, monke
     monkeypatch.setitem(sys.modules, "attnflow.lab.plots.drawing", types.SimpleNamespace(draw_study=draw_study))
     assert main(["plot", "--all"]) == 0
     assert calls == []
-    assert "toy has not been run" in capsys.readouterr().err
+    assert "toy has not been run, left out; run it first: `attnflow run toy`" in capsys.readouterr().err
     main(["run", "studies/toy.py", "--quick"])
     assert main(["plot", "toy", "-o", "drawn"]) == 0
     assert main(["plot", "toy", "--format", "pdf", "--format", "svg"]) == 0

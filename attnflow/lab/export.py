@@ -127,7 +127,7 @@ def _by_case(run: Run) -> Measured:
         if record.failed is None:
             groups.setdefault(canonical_json(dict(record.task.case)), []).append(record)
     if not groups:
-        raise ConfigError("there is no record to export. Run the study first: `attnflow run NAME`.")
+        raise ConfigError(f"there is no record to export. Run the study first: `attnflow run {run.study.name}`.")
     return [
         (
             group[0].task.case,

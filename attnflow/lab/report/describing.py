@@ -110,6 +110,8 @@ def _is_longer(run: Run) -> bool:
 def _duration(found: Sequence[Mapping[str, Any]]) -> str:
     """Return for how long the records were computed."""
     seconds = sum(each.get("seconds", 0.0) for each in found)
+    if seconds < 60:
+        return f"{seconds:.1f} s"
     return f"{seconds / 3600:.1f} h" if seconds >= 3600 else f"{seconds / 60:.1f} min"
 
 

@@ -29,10 +29,12 @@ def summary_in_words(verdicts: Sequence[Verdict]) -> str:
     derived = Counter(verdict.verdict for verdict in claims if verdict.derivation)
     controls = [verdict for verdict in verdicts if verdict.control]
     kept = sum(map(is_expected, controls))
-    text = f"{measured.total()} claims measured: {', '.join(f'{measured[word]} {word}' for word in SYMBOLS)}. "
+    noun = "claim" if measured.total() == 1 else "claims"
+    text = f"{measured.total()} {noun} measured: {', '.join(f'{measured[word]} {word}' for word in SYMBOLS)}. "
     if derived:
         counts = ", ".join(f"{derived[word]} {word}" for word in SYMBOLS if derived[word])
-        text += f"{derived.total()} derivations, a formula against a formula without attention: {counts}. "
+        noun = "derivation" if derived.total() == 1 else "derivations"
+        text += f"{derived.total()} {noun}, a formula against a formula without attention: {counts}. "
     if controls:
         gaps = [verdict.gap == "supported" for verdict in controls if verdict.truth is not None]
         by_gap = f", by the predicted gap {sum(gaps)} of {len(gaps)}" if gaps else ""

@@ -31,12 +31,12 @@ def test_claims_derivations_and_controls_are_counted_apart():
         "nothing other than expected, 1 undecided."
     )
     assert summary_in_words([DERIVED, verdict("r", "refuted"), CONTROL]) == (
-        "1 claims measured: 0 supported, 1 refuted, 0 inconclusive, 0 invalid. 1 derivations, a formula against a "
+        "1 claim measured: 0 supported, 1 refuted, 0 inconclusive, 0 invalid. 1 derivation, a formula against a "
         "formula without attention: 1 supported. Negative controls refuted, as they must be: 1 of 1. "
         "Not as expected: r."
     )
     assert summary_in_words([verdict("i", "invalid"), BY_ITS_GAP, UNDECIDED, BY_ANOTHER, CONTROL]) == (
-        "1 claims measured: 0 supported, 0 refuted, 0 inconclusive, 1 invalid. Negative controls refuted, as they must "
+        "1 claim measured: 0 supported, 0 refuted, 0 inconclusive, 1 invalid. Negative controls refuted, as they must "
         "be: 3 of 4, by the predicted gap 1 of 3. Not as expected: i, h."
     )
 
