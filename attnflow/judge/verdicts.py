@@ -354,10 +354,18 @@ def _flaw_of_seeds(levels: Sequence[Level]) -> str | None:
         return f"levels have different numbers of seeds: {counts}"
     if counts[0] < 2:
         return "one seed gives no interval"
-    columns, times = np.unique(table_of(levels), axis=1, return_counts=True)
-    if any(not _may_coincide(column) for column in columns.T[times > 1]):
+    table = table_of(levels)
+    columns, times = np.unique(table, axis=1, return_counts=True)
+    if any(not _may_coincide(column) for column in columns.T[times > 1]) and not _must_coincide(table):
         return "two seeds have identical values at every level: a seed was used twice"
     return None
+
+
+def _must_coincide(table: np.ndarray) -> bool:
+    """Return whether values (levels, seeds) are so few that pairs of seeds agree by chance, as outcomes 0 and 1 do."""
+    levels, seeds = table.shape
+    outcomes = math.prod(len(np.unique(row)) for row in table)
+    return levels > 1 and outcomes <= seeds * (seeds - 1) // 2
 
 
 def _may_coincide(values: np.ndarray) -> bool:

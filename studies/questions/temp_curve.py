@@ -89,13 +89,19 @@ def participation(log_n: float, d: int, beta: float, step: float = 0.2) -> float
 
 @functools.cache
 def poisson(neighbours: float, m: int, step: float = 0.1) -> float:
-    """Return E Y of Poisson points in m dimensions: sums over log u and log s."""
-    log_u = np.arange(-60 / m - 8, 6, step / 2)
-    weights = neighbours * np.exp(m / 2 * log_u - gammaln(m / 2)) * step / 2
-    last = 40 + (60 * np.exp(gammaln(1 + m / 2)) / neighbours) ** (2 / m)  # the sixtieth point
-    log_s = np.arange(-40, min(last, np.exp(6)), step)
-    z = np.exp(np.minimum(log_s[:, None] - np.exp(log_u), 100))
-    return float(np.sum((z**2 * np.exp(-z)) @ weights * np.exp(np.expm1(-z) @ weights)) * step)
+    """Return E Y of Poisson points in m dimensions: sums over t with u = log(1 + e^t), and over log s.
+
+    Such t are log u where u is small, and u itself where it is large, so that one step resolves e^{-u} everywhere.
+    """
+    t = np.arange(-120 / m - 16, 400, 2 * step)
+    u = np.logaddexp(0, t)
+    weights = np.exp(np.log(2 * step * neighbours) + (m / 2 - 1) * np.log(u) - gammaln(m / 2) + t - u)
+    last = 40 + np.exp((np.log(60 / neighbours) + gammaln(1 + m / 2)) * 2 / m)  # the sixtieth point
+    total = 0.0
+    for log_s in np.array_split(np.arange(-40, min(last, 400), step), 20):
+        z = np.exp(np.minimum(log_s[:, None] - u, 100))
+        total += np.sum((z**2 * np.exp(-z)) @ weights * np.exp(np.expm1(-z) @ weights))
+    return float(total * step)
 
 
 def neighbours(log_n: float, d: int, beta: float, density: float = 1.0) -> float:
