@@ -84,7 +84,9 @@ def _add_commands(parser: _Parser) -> dict[str, argparse.ArgumentParser]:
     shared.add_argument("--debug", action="store_true", help="show tracebacks")
     studies.add_argument("--studies", type=Path, default=STUDIES, metavar="DIR", help="default ./studies")
     subject.add_argument(
-        "--subject", metavar="NAME", help="only studies in this folder of DIR; `learned` is left out unless it is named"
+        "--subject",
+        metavar="NAME",
+        help="only studies in this folder of DIR; `learned` and `questions` are left out unless named",
     )
     store.add_argument("--out", type=Path, default=Path(".attnflow"), metavar="DIR", help="default ./.attnflow")
     seed.add_argument("--seed", type=int, default=0, metavar="S", help="master seed, default 0")

@@ -230,6 +230,7 @@ def _plot(arguments: Namespace) -> int:
     store, parameters = _store(arguments), _parameters(arguments)
     folder, formats = _folder(arguments.o, parameters), tuple(dict.fromkeys(arguments.format or ("svg",)))
     studies = tqdm(_studies_named(arguments.names, arguments), unit="study", disable=not sys.stderr.isatty())
+    drawn = 0
     for study in studies:
         studies.set_description(study.name)
         run = read_setting(study, store, parameters, master_seed=arguments.seed)
@@ -241,7 +242,8 @@ def _plot(arguments: Namespace) -> int:
             arguments.o.mkdir(exist_ok=True)
         for path in draw_study(run, folder, formats=formats):
             tqdm.write(str(path))
-    return 0
+        drawn += 1
+    return 0 if drawn or arguments.all else 2
 
 
 def _report(arguments: Namespace) -> int:

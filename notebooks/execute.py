@@ -16,7 +16,11 @@ from jupyter_client.kernelspec import KernelSpec
 class OwnKernel(jupyter_client.AsyncKernelManager):
     """The kernel of this very Python."""
 
-    kernel_spec = KernelSpec(argv=[sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"], name="own")
+    kernel_spec = KernelSpec(
+        argv=[sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+        env={"MPLBACKEND": "module://matplotlib_inline.backend_inline"},  # whatever the shell says
+        name="own",
+    )
 
 
 def execute(path: Path, folder: Path) -> None:

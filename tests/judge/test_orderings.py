@@ -224,6 +224,14 @@ def test_accuracies_that_coincide_are_no_seed_used_twice() -> None:
     assert found.reason == "two seeds have identical values at every level: a seed was used twice"
 
 
+def test_outcomes_of_which_there_are_fewer_than_pairs_of_seeds_coincide_by_chance() -> None:
+    outcomes = np.random.default_rng(0).integers(0, 2, size=(8, 64)).astype(float)  # 256 columns, 2016 pairs of seeds
+    assert len(np.unique(outcomes, axis=1).T) < 64
+    levels = [Level(size=float(2**k), values=row) for k, row in enumerate(outcomes)]
+    found = judge(make_claim(kind="constant", predicted=0.5, margin=0.4), levels)
+    assert "used twice" not in str(found.reason)
+
+
 def test_shares_that_coincide_at_every_one_of_several_levels_are_a_seed_used_twice() -> None:
     ladder = [Level(size=level.size, values=np.round(200 * level.values) / 200) for level in constant_ladder(1.0)]
     twice = [Level(size=level.size, values=level.values[[0, 1, 1, 2]]) for level in ladder]
