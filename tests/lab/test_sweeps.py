@@ -104,7 +104,7 @@ def test_a_worker_that_dies_is_replaced_and_its_record_tried_once_more(folder, c
     assert ignores_interrupts
     (folder / "always-0.125").unlink()
     assert main(["run", "halving.py", "--out", "shared"]) == 0
-    assert "1 records computed, 5 reused" in capsys.readouterr().out
+    assert "1 record computed, 5 reused" in capsys.readouterr().out
     assert payloads(folder, "shared") == alone
 
 
