@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -27,10 +28,17 @@ def labelled(
     Raises:
         ConfigError: if xarray is not installed.
     """
+    return needed_xarray().DataArray(
+        np.array(values), dims=dims, name=name, coords=dict(coordinates), attrs=dict(facts)
+    )
+
+
+def needed_xarray() -> ModuleType:
+    """Return xarray, or raise ConfigError with the extra that brings it."""
     xarray = optional("xarray")
     if xarray is None:
         raise ConfigError("`to_xarray` needs xarray, which is not installed. Run pip install 'attnflow[tables]'.")
-    return xarray.DataArray(np.array(values), dims=dims, name=name, coords=dict(coordinates), attrs=dict(facts))
+    return xarray
 
 
 def places(points: np.ndarray, dim: str = "point") -> dict[str, tuple[str, np.ndarray]]:

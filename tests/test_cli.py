@@ -261,6 +261,7 @@ def test_plot_hands_the_newest_complete_run_to_the_figures(folder, capsys, monke
 
     monkeypatch.setitem(sys.modules, "attnflow.lab.plots.drawing", types.SimpleNamespace(draw_study=draw_study))
     assert main(["plot", "--all"]) == 0
+    assert main(["plot", "toy"]) == 2  # it was named, has not been run, and nothing is drawn
     assert calls == []
     assert "toy has not been run, left out; run it first: `attnflow run toy`" in capsys.readouterr().err
     main(["run", "studies/toy.py", "--quick"])

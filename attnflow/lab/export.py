@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import h5py
 import numpy as np
 
-from attnflow._optional import optional
+from attnflow._labelled import needed_xarray
 from attnflow.errors import ConfigError
 from attnflow.lab.descriptions import attributes_of, meaning
 from attnflow.lab.store import Record, write_file
@@ -113,9 +113,7 @@ def to_xarray(run: Run) -> Any:
     Raises:
         ConfigError: xarray is not installed, or nothing was measured.
     """
-    xarray = optional("xarray")
-    if xarray is None:
-        raise ConfigError("`to_xarray` needs xarray. Install it with `pip install 'attnflow[tables]'`.")
+    xarray = needed_xarray()
     table = table_of(run)
     return xarray.Dataset(table.quantities, table.coordinates, table.attributes)
 
