@@ -48,7 +48,7 @@ class Study:
         seeds: seeds of a full run; 1 means that the study is deterministic.
         quick_seeds: seeds of the quick run, the first of those of the full one; all of them unless given.
         figures: what `attnflow plot` draws besides the ladders of the claims.
-        labels: what the axes of figures call the quantities of the claims; their names unless given.
+        labels: what the axes of figures call the quantities of the claims, and their sizes; their names unless given.
         source: text of the file that defines the study, filled in by `load_study`.
         helpers: texts of the modules beside it that it imports, filled in by `load_study`.
         path: of that file, filled in by `load_study`.
@@ -111,8 +111,10 @@ class Study:
             )
         claims, full_claims = tuple(self.claims), tuple(self.full_claims)
         _check_claims(claims + full_claims, ladder=ladder, study=self.name)
-        for quantity in self.labels:
-            check_choice(quantity, "labels", [claim.quantity for claim in claims + full_claims])
+        for name in self.labels:
+            check_choice(
+                name, "labels", [word for claim in claims + full_claims for word in (claim.quantity, claim.size)]
+            )
         plain: dict[str, Any] = {"ladder": ladder, "quick": quick, "quick_seeds": quick_seeds}
         plain |= {"claims": claims, "full_claims": full_claims}
         for name, value in (plain | {"figures": tuple(self.figures)}).items():

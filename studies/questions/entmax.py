@@ -223,6 +223,7 @@ study = af.Study(
     quick_seeds=32,
     figures=[speeds],
     labels={
+        "spherical": "number of points $N$",
         **{f"{name}.{place}.speed": r"effective bandwidth" for name in (*KINDS, "softmax") for place in DIMS},
         **{f"{name}.{place}.noise": "noise over its formula" for name in KINDS for place in DIMS},
         **{f"{name}.{place}.flat_noise": "noise over that of equal weights" for name in KINDS for place in DIMS},

@@ -252,6 +252,7 @@ study = af.Study(
     ),
     figures=[schedules],
     labels={
+        "extrapolated": "number of points $N$",
         **{f"{kind}.{m}": "smallest error of many layers" for kind in ORDERS for m in (3, 4)},
         **{f"proved.{m}": "error on the schedule of the generator" for m in (3, 4)},
         **{f"{kind}.2": "step over the predicted one" for kind in ORDERS},

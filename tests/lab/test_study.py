@@ -207,7 +207,8 @@ def test_overriding_what_tells_the_cases_apart_leaves_one():
     assert one.cases(quick=True) == one.cases(quick=False)
 
 
-def test_a_label_of_nothing_that_is_claimed_is_refused():
+def test_sizes_and_quantities_can_have_labels_and_nothing_else():
+    assert study(labels={"bandwidth": "scale", "error": "distance"}).labels["bandwidth"] == "scale"
     with pytest.raises(ConfigError, match=r"^`labels` must .* Did you mean 'error'"):
         study(labels={"eror": "error"})
 

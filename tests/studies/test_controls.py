@@ -94,7 +94,9 @@ def test_a_formula_that_cannot_be_drawn_is_noticed():
 
 @pytest.mark.parametrize("study", STUDIES.values(), ids=lambda study: study.name)
 def test_every_quantity_of_a_claim_has_a_label(study):
-    assert {claim.quantity for claim in study.all_claims} == set(study.labels)
+    assert {claim.quantity for claim in study.all_claims} == set(study.labels) - {
+        claim.size for claim in study.all_claims
+    }
 
 
 @pytest.mark.parametrize("study", STUDIES.values(), ids=lambda study: study.name)
