@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import symtable
 from collections.abc import Iterator
 
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
@@ -84,4 +85,11 @@ def _bound(node: ast.stmt) -> Iterator[str]:
 
 
 def _names(node: ast.AST) -> set[str]:
-    return {each.id for each in ast.walk(node) if isinstance(each, ast.Name)}
+    """Return the names of the file that code asks for: not those of variables inside its functions."""
+    return _of_file(symtable.symtable(ast.unparse(node), "study", "exec"))
+
+
+def _of_file(table: symtable.SymbolTable) -> set[str]:
+    is_file = table.get_type() == "module"
+    found = {symbol.get_name() for symbol in table.get_symbols() if is_file or symbol.is_global()}
+    return found.union(*map(_of_file, table.get_children()))

@@ -1,7 +1,8 @@
 """What of a study's file decides what is measured: records are named by it, and edits of the rest recompute nothing."""
 
 import builtins
-import symtable
+import dis
+import types
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,8 @@ study = Study(name="toy", measure=measure, ladder=[{"n": 1}], quick=1, claims=[]
         ("COLOURS[0], FACTOR", "COLOURS[1]"),
         ('["C0", "C1"]', '["C2"]'),
         ("def drawn", "import matplotlib\n\ndef drawn"),
+        ("return COLOURS", "n = 2; return COLOURS"),
+        ("COLOURS =", "n = 2; COLOURS ="),
     ],
 )
 def test_comments_words_and_declarations_do_not_change_the_source_digest(old, new):
@@ -103,9 +106,10 @@ def test_a_study_that_is_made_by_a_function_counts_with_what_is_passed():
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
 def test_what_a_study_measures_with_holds_every_name_that_it_needs(path):
     part = measuring_part(path.read_text())
-    table = symtable.symtable(part, path.name, "exec")
-    bound = {symbol.get_name() for symbol in table.get_symbols() if symbol.is_assigned() or symbol.is_imported()}
-    assert needed(table) - bound - set(dir(builtins)) - {"__file__", "__name__"} == set()
+    code = compile(part, path.name, "exec")
+    bound = {step.argval for step in dis.get_instructions(code) if step.opname.startswith("STORE")}
+    of_python = {*dir(builtins), "__file__", "__name__", "__module__", "__qualname__", "__annotations__"}
+    assert needed(code) - bound - of_python - in_classes(code) == set()
     assert "measure" in part
 
 
@@ -127,9 +131,18 @@ def test_figures_and_claims_are_no_part_of_what_a_study_measures_with():
     assert "def participation" in part
 
 
-def needed(table):
-    """Return the global names that code asks for, by Python's own tables."""
-    own = {symbol.get_name() for symbol in table.get_symbols() if symbol.is_global() and symbol.is_referenced()}
-    if table.get_type() == "module":
-        own = {symbol.get_name() for symbol in table.get_symbols() if symbol.is_referenced()}
-    return own.union(*map(needed, table.get_children()))
+def needed(code):
+    """Return the global names that compiled code asks for."""
+    own = {step.argval for step in dis.get_instructions(code) if step.opname in {"LOAD_GLOBAL", "LOAD_NAME"}}
+    return own.union(*(needed(each) for each in code.co_consts if isinstance(each, types.CodeType)))
+
+
+def in_classes(code):
+    """Return what is bound outside the top of a file, in bodies of classes."""
+    return {
+        step.argval
+        for each in code.co_consts
+        if isinstance(each, types.CodeType)
+        for step in dis.get_instructions(each)
+        if step.opname == "STORE_NAME"
+    }
