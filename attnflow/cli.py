@@ -288,8 +288,7 @@ def _export(arguments: Namespace) -> int:
     parameters = _parameters(arguments)
     path = arguments.o or Path(f"{'-'.join(filter(None, [study.name, file_name_of(parameters)]))}.h5")
     run = read_setting(study, _store(arguments), parameters, master_seed=arguments.seed)
-    export(run, path, parameters=parameters)
-    print(path)
+    print(*export(run, path, parameters=parameters), sep="\n")
     return 0
 
 
