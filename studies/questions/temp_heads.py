@@ -8,7 +8,8 @@ module `independent_logits`) say what independent logits would give:
     own     of one law, all that the head has, rows less their means;
     read    of one law for each kind of pair. Kinds are what `attnflow probe` says of the head: for a window, offsets
             j - i up to 8 each way, all others, and the two special tokens; for a sink, the key j;
-    rows    Gaussian, of the spread of each row.
+    rows    Gaussian, of the spread of each row;
+    scaled  of one law but for a spread of each row, a curve that was added after a look at the first run.
 
 Among n Gaussian logits of the spread sigma condensation begins at sigma_c = (2 log n)^{1/2}, 3.10 for 122 keys.
 Whatever a head's logits, it has an equivalent spread, at which Gaussian ones are as condensed, and c = 1 is above the
@@ -28,11 +29,19 @@ one protein.
 """
 
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 import numpy as np
-from independent_logits import critical_spread, equivalent_spread, gaussian_curve, participation
+from independent_logits import (
+    critical_spread,
+    equivalent_spread,
+    gaussian_curve,
+    laws_of,
+    participation,
+    scaled_rows,
+)
 from matplotlib.figure import Figure
 from temp_curve import log_totals
 from trained_heads import HEADS, TOKENS, centred, kinds, trained
@@ -47,21 +56,20 @@ TRAINED, TWICE = 4, 6  # SCALES 1 and 2
 DRAWS = 4  # of Gaussian keys, for each seed
 
 
-def curve(logits: np.ndarray, read: str, which: list[int]) -> np.ndarray:
-    """Return the exact integral for independent logits of one law for each kind, at some of the scales."""
-    return np.array([participation(logits, kinds(read), scale=SCALES[index]) for index in which])
+def curves(logits: np.ndarray, read: str, which: Sequence[int]) -> np.ndarray:
+    """Return the exact integrals for one law, and for a law for each kind of pair, at some of the scales, (2, C)."""
+    laws = [laws_of(kinds(each)) for each in ("own", read)]
+    return np.array([participation(logits, *laws, scale=SCALES[index]) for index in which]).T
 
 
 @functools.cache
 def curves_of(name: str) -> dict[str, np.ndarray]:
-    """Return what independent logits would give at all scales: `own`, `read` and `rows`."""
-    logits, everywhere = centred(name), list(range(len(SCALES)))
+    """Return what independent logits would give at all scales: `own`, `read`, `rows` and `scaled`."""
+    logits = centred(name)
+    own, read = curves(logits, HEADS[name], range(len(SCALES)))
     spreads = logits.std(axis=1, ddof=1)
-    return {
-        "own": curve(logits, "own", everywhere),
-        "read": curve(logits, HEADS[name], everywhere),
-        "rows": np.array([gaussian_curve(TOKENS)(scale * spreads).mean() for scale in SCALES]),
-    }
+    rows = np.array([gaussian_curve(TOKENS)(scale * spreads).mean() for scale in SCALES])
+    return {"own": own, "read": read, "rows": rows, "scaled": scaled_rows(logits, SCALES)}
 
 
 def condensed(keys: np.ndarray, at: np.ndarray) -> np.ndarray:
@@ -77,6 +85,11 @@ def condensed(keys: np.ndarray, at: np.ndarray) -> np.ndarray:
 def of_logits(logits: np.ndarray) -> np.ndarray:
     """Return the same of logits that are given, as the coordinates of keys."""
     return condensed(logits.T.copy(), np.eye(len(logits)))
+
+
+def off(values: np.ndarray, expected: np.ndarray) -> float:
+    """Return the mean distance of values at all scales from what is expected, over c = 1/2, 1, 2."""
+    return float(np.abs(values - expected)[NEAR].mean())
 
 
 def advantage(one: float, other: float) -> float:
@@ -103,27 +116,23 @@ def measure(case: dict, key: jax.Array) -> dict[str, Any]:
     critical = critical_spread(case["tokens"])
     for name, read in HEADS.items():
         queries, keys = trained(name)
-        logits, curves = centred(name), curves_of(name)
+        logits, expected = centred(name), curves_of(name)
         shuffled, again = (rng.permutation(logits.ravel()).reshape(logits.shape) for _ in range(2))
         found, chance = condensed(keys, queries), of_logits(shuffled)
 
-        def off(values: np.ndarray, expected: np.ndarray) -> float:
-            return float(np.abs(values - expected)[NEAR].mean())
-
-        by_chance, away = off(chance, curves["own"]), off(found, curves["own"])
+        by_chance, away = off(chance, expected["own"]), off(found, expected["own"])
         row[f"off.{name}"] = away - by_chance
-        row[f"read.{name}"] = advantage(off(found, curves["read"]), away)
+        row[f"read.{name}"] = advantage(off(found, expected["read"]), away)
         row[f"hot.{name}"] = advantage(equivalent_spread(found[TRAINED], case["tokens"]), critical)
-        root, expected, limit = gaussian(name)
+        root, integral, limit = gaussian(name)
         drawn = [condensed(rng.standard_normal(keys.shape) @ root.T, queries)[TWICE] for _ in range(DRAWS)]
-        row[f"gaussian.{name}"] = np.mean(drawn) - expected
+        row[f"gaussian.{name}"] = np.mean(drawn) - integral
         row[f"trained.{name}"], row[f"shuffled.{name}"] = found, chance
-        row |= {f"curve.{kind}.{name}": values for kind, values in curves.items()}
+        row |= {f"curve.{kind}.{name}": values for kind, values in expected.items()}
         if name == "1.2":
-            row["off.shuffled"] = off(of_logits(again), curves["own"]) - by_chance
-            at_near = np.zeros(len(SCALES))
-            at_near[NEAR] = curve(shuffled, read, NEAR)
-            row["read.shuffled"] = advantage(off(chance, at_near), by_chance)
+            row["off.shuffled"] = off(of_logits(again), expected["own"]) - by_chance
+            near_read = curves(shuffled, read, NEAR)[1]
+            row["read.shuffled"] = advantage(float(np.abs(chance[NEAR] - near_read).mean()), by_chance)
             cold = of_logits(2 * critical * rng.standard_normal(logits.shape))[TRAINED]
             row["hot.cold"] = advantage(equivalent_spread(cold, case["tokens"]), critical)
             row["limit"] = np.mean(drawn) - limit
@@ -131,31 +140,34 @@ def measure(case: dict, key: jax.Array) -> dict[str, Any]:
 
 
 def placed(records: list) -> Figure:
-    """Draw the heads over their spread, that of their law and the Gaussian curve; dots are heads as trained."""
+    """Draw the heads over their spread beside the Gaussian curve, and each head beside what independent logits give."""
     _, found = max(((case["tokens"], arrays) for case, arrays in records), key=lambda pair: pair[0])
-    critical = critical_spread(TOKENS)
-    drawn = plots.figure(width=7.2, height=3.6)
-    sides = drawn.subplots(1, 2, sharey=True)
-    ratios = np.geomspace(0.06, 6, 81)
-    for index, name in enumerate(HEADS):
-        colour, at = f"C{index}", np.array(SCALES) * centred(name).std() / critical
-        values, by_chance = found[f"trained.{name}"][0], found[f"shuffled.{name}"]
-        sides[0].plot(at, values, color=colour, lw=1.2)
-        sides[0].plot(at[TRAINED], values[TRAINED], "o", color=colour, ms=6, mec="k", mew=0.6, label=name)
-        sides[1].plot(at, values, "o", color=colour, ms=3, label=f"{name}, {HEADS[name]}")
-        sides[1].plot(at, found[f"curve.own.{name}"][0], color=colour, lw=0.8, ls=":")
-        sides[1].plot(at, found[f"curve.read.{name}"][0], color=colour, lw=1.2)
-        sides[1].errorbar(at, by_chance.mean(axis=0), 2 * by_chance.std(axis=0), fmt="none", color=colour, alpha=0.4)
-    for ax in sides:
-        ax.plot(ratios, gaussian_curve(TOKENS)(ratios * critical), color="k", lw=1, label="Gaussian logits")
-        ax.axvline(1, color="0.7", lw=0.8, zorder=0)
+    critical, ratios = critical_spread(TOKENS), np.geomspace(0.09, 5, 81)
+    drawn = plots.figure(width=7.2, height=4.6)
+    (all_heads, *others) = drawn.subplots(2, 3, sharey=True).flat
+    for index, (name, ax) in enumerate(zip(HEADS, others, strict=True)):
+        colour, values = f"C{index}", found[f"trained.{name}"][0]
+        at = np.array(SCALES) * centred(name).std() / critical
+        all_heads.plot(at, values, color=colour, lw=1)
+        all_heads.plot(at[TRAINED], values[TRAINED], "o", color=colour, ms=6, mec="k", mew=0.6, label=name)
+        by_chance = found[f"shuffled.{name}"]
+        ax.errorbar(SCALES, by_chance.mean(axis=0), 2 * by_chance.std(axis=0), fmt="none", color="0.7", lw=3, zorder=0)
+        lines = (("own", "one law", "-", "0.35"), ("read", "by kind of pair", "--", "0.35"))
+        for curve, label, dashes, shade in (*lines, ("scaled", "by spread of row", "-", colour)):
+            ax.plot(SCALES, found[f"curve.{curve}.{name}"][0], dashes, color=shade, lw=1, label=label)
+        ax.plot(SCALES, values, "o", color=colour, ms=3.5)
+        ax.plot(1.0, values[TRAINED], "o", color=colour, ms=6, mec="k", mew=0.6)
         ax.set_xscale("log", base=2)
-        ax.set(xlabel=r"spread of logits over $\sigma_c = (2 \log n)^{1/2}$", ylim=(0, 1))
-        ax.legend(fontsize=7, frameon=False)
-    sides[0].plot(ratios, np.maximum(1 - 1 / ratios, 0), "k--", lw=0.8)
-    sides[0].set_ylabel(r"mean of $\sum_j w_j^2$")
-    sides[0].set_title("five heads, dots as trained", fontsize=8)
-    sides[1].set_title("one law (dotted), a law for each kind of pair (lines), shuffled (bars)", fontsize=8)
+        ax.set(xlabel="scale $c$ of logits", title=f"{name}, {HEADS[name]}")
+    all_heads.plot(ratios, gaussian_curve(TOKENS)(ratios * critical), color="k", lw=1, label="Gaussian")
+    all_heads.plot(ratios, np.maximum(1 - 1 / ratios, 0), "k:", lw=0.8)
+    all_heads.axvline(1, color="0.8", lw=0.8, zorder=0)
+    all_heads.set_xscale("log", base=2)
+    all_heads.set(xlabel=r"spread of logits over $\sigma_c$", ylim=(0, 1), title="five heads, as trained")
+    for ax in (all_heads, others[0]):
+        ax.legend(fontsize=6.5, frameon=False)
+    for ax in (all_heads, others[2]):
+        ax.set_ylabel(r"mean of $\sum_j w_j^2$")
     return drawn
 
 

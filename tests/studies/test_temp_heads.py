@@ -51,6 +51,10 @@ def squares(logits):
     return (weights**2).sum(axis=-1)
 
 
+def integral(independent, kinds, *, logits=LOGITS, scale=1.0):
+    return independent.participation(logits, independent.laws_of(kinds), scale=scale)[0]
+
+
 @pytest.mark.parametrize("scale", [0.2, 1.0, 5.0])
 def test_the_integral_is_the_mean_over_every_draw_from_the_laws_of_the_kinds(independent, scale):
     expected = []
@@ -58,17 +62,18 @@ def test_the_integral_is_the_mean_over_every_draw_from_the_laws_of_the_kinds(ind
         draws = itertools.product(*(LOGITS[kind == KINDS] for kind in row))
         expected.append(squares(scale * np.array(list(draws))).mean())
     # steps of .4 in log s leave 2e-8 of so few keys
-    assert independent.participation(LOGITS, KINDS, scale=scale) == pytest.approx(np.mean(expected), rel=1e-7)
+    assert integral(independent, KINDS, scale=scale) == pytest.approx(np.mean(expected), rel=1e-7)
 
 
 def test_kinds_matter(independent):
-    of_one_law = independent.participation(LOGITS, np.zeros_like(KINDS), scale=5.0)
-    assert abs(independent.participation(LOGITS, KINDS, scale=5.0) - of_one_law) > 0.01
+    both = independent.participation(LOGITS, *map(independent.laws_of, (KINDS, np.zeros_like(KINDS))), scale=5.0)
+    assert both[0] == pytest.approx(integral(independent, KINDS, scale=5.0), rel=1e-7)  # as by itself, other steps
+    assert abs(both[0] - both[1]) > 0.01
 
 
 def test_a_term_of_all_logits_changes_nothing(independent):
-    moved = independent.participation(LOGITS + 300.0, KINDS, scale=1.0)
-    assert moved == pytest.approx(independent.participation(LOGITS, KINDS, scale=1.0), rel=1e-9)
+    moved = integral(independent, KINDS, logits=LOGITS + 300.0)
+    assert moved == pytest.approx(integral(independent, KINDS), rel=1e-9)
 
 
 @pytest.mark.parametrize("spread", [0.03, 1.3, 9.7])
@@ -93,11 +98,23 @@ def test_an_equivalent_spread_is_that_of_the_curve_and_has_an_end(independent):
 def test_shuffled_logits_lie_on_the_curve_of_one_law_and_others_need_not(independent):
     rng = np.random.default_rng(0)
     logits = 2 * rng.standard_normal((122, 122)) + 12 * np.eye(122)
-    curve = independent.participation(logits, np.zeros((122, 122), dtype=int), scale=1.0)
+    curve = integral(independent, np.zeros((122, 122), dtype=int), logits=logits)
     shuffled = [squares(rng.permutation(logits.ravel()).reshape(122, 122)).mean() for _ in range(20)]
     # 20 means of 122 rows; five standard errors
     assert abs(np.mean(shuffled) - curve) < 5 * np.std(shuffled) / 20**0.5
     assert squares(logits).mean() > curve + 0.2  # each row has exactly one large logit, and none has none or two
+
+
+def test_rows_of_one_law_and_spreads_of_their_own_are_on_their_curve_and_off_that_of_one_spread(independent):
+    rng = np.random.default_rng(2)
+    spreads = np.geomspace(0.5, 4, 122)
+    logits = spreads[:, None] * rng.standard_normal((122, 122))
+    logits -= logits.mean(axis=1, keepdims=True)
+    scaled = independent.scaled_rows(logits, [0.5, 2.0])
+    exact = [independent.gaussian_curve(122)(scale * spreads).mean() for scale in (0.5, 2.0)]
+    # 122 values tell the spread of a row up to 6 percent, and the law of its largest logits no better
+    assert scaled == pytest.approx(exact, rel=0.05)
+    assert abs(integral(independent, np.zeros((122, 122), dtype=int), logits=logits, scale=2.0) - exact[1]) > 0.05
 
 
 def test_kinds_of_a_window_are_offsets_far_pairs_and_the_two_ends(heads):
