@@ -157,6 +157,30 @@ def test_participation_of_attention_is_that_of_its_softmax_at_every_scale(study)
     assert study.of_logits(logits) == pytest.approx(found, rel=1e-10)
 
 
+# Of docs/questions/open/temp_curve.md: sum of squared weights, equivalent spread over sigma_c, its standard error over
+# rows, and the scale at which independent draws are as condensed.
+PAGE = {
+    "0.4": (0.147, 0.72, 0.026, 0.94),
+    "1.2": (0.385, 1.23, 0.075, 0.93),
+    "4.3": (0.131, 0.68, 0.036, 0.87),
+    "7.0": (0.069, 0.53, 0.0143, 0.89),
+    "7.3": (0.022, 0.33, 0.0059, 0.81),
+}
+
+
+@pytest.mark.parametrize("name", PAGE)
+def test_heads_lie_where_the_page_says(independent, heads, name):
+    mean, ratio, error, scale = PAGE[name]
+    logits, critical = heads.centred(name), independent.critical_spread(122)
+    rows = squares(logits)
+    found = independent.equivalent_spread(rows.mean(), 122)
+    slope = independent.gaussian_curve(122)(found, 1)
+    assert rows.mean() == pytest.approx(mean, abs=6e-4)  # as rounded there
+    assert found / critical == pytest.approx(ratio, abs=6e-3)
+    assert rows.std() / 122**0.5 / slope / critical == pytest.approx(error, rel=0.01)
+    assert integral(independent, heads.kinds("own"), logits=logits, scale=scale) == pytest.approx(mean, rel=0.02)
+
+
 def test_an_advantage_is_signed_and_relative(study):
     assert study.advantage(1.0, 3.0) == 0.5
     assert study.advantage(3.0, 1.0) == -0.5
