@@ -6,7 +6,8 @@ without trace whose law is invariant under rotations (see `multiple_eigenvalue`)
     sigma^2 = 6/5 (a_1 (1 - a_2) / eps)^2,   over (1 + a_2)^2 for Sinkhorn,
 
 N/sigma^2 times the sum of their squares about their mean is q, chi^2 of 5 degrees of freedom, E e^{-q/2} = 2^{-5/2},
-and independently of it the smaller of the two spacings over the larger, r, has the law of the orthogonal ensemble,
+and independently of it the smaller of the two spacings over the larger, r, has the law of the orthogonal ensemble
+[Atas2013],
 
     (27/4) (r + r^2) / (1 + r + r^2)^{5/2} on [0, 1],   E r = 4 - 2 3^{1/2} = .5359 .
 
