@@ -142,7 +142,7 @@ double = af.Claim(
 split = af.Claim(
     id="clt-pair/split", quantity="split", kind="constant", size="points",
     predicted=np.exp(-SHARP / (2 * (1 + SHARP))) / (1 + SHARP), margin=MEAN,
-    statement="split as much as it fluctuates, it has Rice's law: E $e^{-2r^2} = e^{-.4}/5$", hypotheses=SPLIT,
+    statement="split as much as it fluctuates, it has Rice's law: E $e^{-2r^2} = e^{-2/5}/5$", hypotheses=SPLIT,
     **common,
 )  # fmt: skip
 root = af.Claim(
