@@ -31,6 +31,11 @@ def depth():
     yield from imported("entmax_depth")
 
 
+@pytest.fixture(scope="module")
+def spectrum():
+    yield from imported("entmax_spectrum")
+
+
 def imported(name):
     sys.path.insert(0, str(FOLDER))
     try:
@@ -39,12 +44,16 @@ def imported(name):
         sys.path.remove(str(FOLDER))
 
 
+def life(n: int, nodes: np.ndarray, *, wave: int, height: float) -> af.EmpiricalAttention:
+    """Return entmax of 60 tokens whose law is 1 + 2h cos(qx)."""
+    masses = 1 + 2 * height * np.cos(wave * np.arctan2(nodes[:, 1], nodes[:, 0]))
+    attention = af.Attention(af.SquaredDistance(), bandwidth=0.5, normalization=af.Entmax(1 + 1 / n, tokens=COUNT))
+    return af.EmpiricalAttention(attention, af.DiscreteMeasure(nodes, masses))
+
+
 def layers(n: int, *, wave: int, height: float, many: int) -> np.ndarray:
     """Return `many` layers of e^{ix} at the nodes, of a density 1 + 2h cos(qx)."""
-    masses = 1 + 2 * height * np.cos(wave * ANGLES)
-    attention = af.Attention(af.SquaredDistance(), bandwidth=0.5, normalization=af.Entmax(1 + 1 / n, tokens=COUNT))
-    life = af.EmpiricalAttention(attention, af.DiscreteMeasure(CIRCLE, masses))
-    found = life.evolve(CIRCLE, times=many * 0.5).values[0]
+    found = life(n, CIRCLE, wave=wave, height=height).evolve(CIRCLE, times=many * 0.5).values[0]
     return found[:, 0] + 1j * found[:, 1]
 
 
@@ -122,3 +131,25 @@ def test_powers_are_those_of_the_tokens(depth):
     angles = np.arctan2(points[:, 1], points[:, 0])
     direct = abs(np.exp(-3j * angles).sum()) ** 2 / 7
     assert depth.powers(points)[2] == pytest.approx(direct, rel=1e-12)
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_a_wave_of_the_density_splits_the_pair_or_moves_its_mean(noise, spectrum, n):
+    nodes, found = CIRCLE[::2], noise.circle(n, COUNT)
+
+    def pair(wave: int, height: float) -> np.ndarray:
+        return spectrum.first_pair(life(n, nodes, wave=wave, height=height).layer(np.eye(len(nodes))))
+
+    # the reach answers to a wave in powers of 2h = .1, whose square is seen; of a pair the third is the next
+    upper, lower = pair(2, 0.05)
+    assert upper - lower == pytest.approx(2 * 0.05 * at(found, -2, found.change), rel=0.02)
+    moved = (pair(5, 0.05).mean() - pair(5, 0.0).mean()) / 0.05**2
+    derived = sum(at(found, q, noise.rise(found)) for q in (5, -5))
+    assert moved == pytest.approx(derived, rel=0.05)
+
+
+def test_the_pair_is_what_comes_after_one(spectrum):
+    matrix = np.random.default_rng(2).random((12, 12)) + 20 * np.eye(12)
+    matrix /= matrix.sum(axis=1, keepdims=True)
+    values = np.sort(np.linalg.eigvals(matrix).real)[::-1]
+    assert spectrum.first_pair(matrix) == pytest.approx(values[1:3], abs=1e-10)
