@@ -76,6 +76,13 @@ def terminal_width(most: int | None = None) -> int:
     return columns if most is None else min(columns, most)
 
 
+def check_studies(arguments: Namespace) -> None:
+    """Raise ConfigError if there are no studies, which is known a second before JAX is loaded."""
+    from attnflow.lab.finding import needed_files
+
+    needed_files(arguments.studies, subject=arguments.subject)
+
+
 def check_folder(file: Path | None, option: str) -> None:
     """Raise ConfigError if a file is to be written into a folder that is not there."""
     if file and not file.absolute().parent.is_dir():

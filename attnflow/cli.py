@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attnflow._checks import check_choice
-from attnflow._commands import bench, check_folder, doctor, new, probe, terminal_width
+from attnflow._commands import bench, check_folder, check_studies, doctor, new, probe, terminal_width
 from attnflow._interrupts import INTERRUPTED, raise_again
 from attnflow._parsing import Setting, parse
 from attnflow.errors import AttnflowError, ConfigError, ResultFileError, WorkerError
@@ -101,6 +101,7 @@ def _list(arguments: Namespace) -> int:
 
 
 def _show(arguments: Namespace) -> int:
+    check_studies(arguments)
     from attnflow.lab.naming import claims_named
     from attnflow.lab.report.showing import show_run
     from attnflow.lab.settings import other_settings, read_setting, words_of
@@ -123,13 +124,15 @@ def _show(arguments: Namespace) -> int:
 
 
 def _run(arguments: Namespace) -> int:
+    path = Path(arguments.name)
+    is_file = path.suffix == ".py" or path.is_file()
+    if not is_file:
+        check_studies(arguments)
     from attnflow.lab.launchers import Part
     from attnflow.lab.loading import load_study
     from attnflow.precision import enable_x64
 
     enable_x64()
-    path = Path(arguments.name)
-    is_file = path.suffix == ".py" or path.is_file()
     studies = [load_study(path)] if is_file else _studies_named([arguments.name], arguments)
     if arguments.set:
         studies = [study.with_parameters(_parameters(arguments)) for study in studies]
@@ -154,6 +157,8 @@ def _way(arguments: Namespace) -> AbstractContextManager[Way | None]:
 
 
 def _verify(arguments: Namespace) -> int:
+    if not arguments.bundle:
+        check_studies(arguments)
     from attnflow.judge.verdicts import exit_code
     from attnflow.lab.launchers import PATIENCE, default_jobs, in_order_of, launchers
     from attnflow.lab.naming import claims_named
@@ -220,6 +225,7 @@ def _in_colour() -> bool:
 
 
 def _plot(arguments: Namespace) -> int:
+    check_studies(arguments)
     from tqdm import tqdm
 
     from attnflow.lab.plots.drawing import draw_study
@@ -278,6 +284,7 @@ def _report(arguments: Namespace) -> int:
 
 
 def _export(arguments: Namespace) -> int:
+    check_studies(arguments)
     from attnflow.lab.export import export
     from attnflow.lab.settings import file_name_of, read_setting
 
@@ -288,8 +295,7 @@ def _export(arguments: Namespace) -> int:
     parameters = _parameters(arguments)
     path = arguments.o or Path(f"{'-'.join(filter(None, [study.name, file_name_of(parameters)]))}.h5")
     run = read_setting(study, _store(arguments), parameters, master_seed=arguments.seed)
-    export(run, path, parameters=parameters)
-    print(path)
+    print(*export(run, path, parameters=parameters), sep="\n")
     return 0
 
 

@@ -360,6 +360,20 @@ def test_the_backend_of_a_notebook_does_not_stop_figures(folder, backend):
     assert (folder / "figures" / "toy" / "toy-rate.svg").exists()
 
 
+def test_that_there_are_no_studies_is_told_before_jax_is_loaded(tmp_path):
+    commands = ["list", "verify", "verify toy --full", "plot --all", "show toy", "export toy", "run toy"]
+    code = (
+        "import sys; from attnflow.cli import main\n"
+        f"print([main(words.split()) for words in {commands}], 'jax' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True,
+        text=True,
+    )  # fmt: skip
+    assert done.stdout == f"{[2] * len(commands)} False\n", done.stderr
+    assert [line[:31] for line in done.stderr.splitlines()] == ["attnflow: no study in studies. "] * len(commands)
+
+
 def test_help_imports_nothing_that_draws_or_stores():
     code = (
         "import sys; from attnflow.cli import main\n"

@@ -64,6 +64,12 @@ def test_a_name_that_is_not_there_is_refused_as_by_any_module():
     assert not hasattr(af, "__wrapped__")
 
 
+def test_python_tells_the_nearest_name_where_one_is_mistyped():
+    words = [sys.executable, "-c", "import attnflow as af; af.Sphare(2)"]
+    told = subprocess.run(words, capture_output=True, text=True, check=False).stderr.splitlines()[-1]
+    assert told == "AttributeError: module 'attnflow' has no attribute 'Sphare'. Did you mean: 'Sphere'?"
+
+
 def test_a_room_can_be_reached_through_the_package():
     assert af.errors.ConfigError.__module__ == "attnflow.errors"
 

@@ -7,7 +7,7 @@ import json
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
-from attnflow.lab.study import Study
+from attnflow.lab.study import Case, Study
 
 if TYPE_CHECKING:
     from attnflow.lab.runs import Run
@@ -21,14 +21,25 @@ OF_CLAIMS = (
     *("id", "statement", "hypotheses", "source", "kind", "quantity", "size", "predicted", "margin"),
     *("control_of", "covered_by"),
 )
+OF_OTHERS = "the claims predict what holds for other parameters, those of the study"
 OF_VERDICTS = ("verdict", "measured", "low", "high", "reason")
 
 
-def attributes_of(run: Run) -> dict[str, Any]:
-    """Return what is said of a whole file: words and numbers by name, and what has parts as JSON.
+def attributes_of(run: Run, overridden: Case | None = None) -> dict[str, Any]:
+    """Return what is said of a whole file: words and numbers by name, and what has parts as JSON."""
+    facts = facts_of(run, overridden)
+    return {
+        name: fact if isinstance(fact, str | int) else json.dumps(fact, ensure_ascii=False)
+        for name, fact in facts.items()
+    }
+
+
+def facts_of(run: Run, overridden: Case | None = None) -> dict[str, Any]:
+    """Return what is known of what was measured, by name.
 
     Args:
         run: of a study, complete or not.
+        overridden: parameters of the study that are others than its own.
     """
     study = run.study
     text = (ast.get_docstring(ast.parse(study.source)) if study.source else None) or study.name
@@ -45,16 +56,16 @@ def attributes_of(run: Run) -> dict[str, Any]:
         "title": text.splitlines()[0],
         "study": study.name,
         "description": text,
-        "claims": json.dumps(claims, ensure_ascii=False),
+        "claims": claims,
         "units": "all quantities are numbers without a unit",
         "run": run.setting or "not complete",
         "master_seed": run.master_seed,
         "study_source_sha256": study.digest,
         "code_sha256": ", ".join(sorted({str(each.get("code", "")) for each in made})),
-        "versions": json.dumps([json.loads(each) for each in dict.fromkeys(versions)]),
+        "versions": [json.loads(each) for each in dict.fromkeys(versions)],
         "measured": f"{finished[0]} to {finished[-1]}" if finished else "",
         "source": f"attnflow {_version()}",
-    }
+    } | ({"overridden": dict(overridden), "verdicts": OF_OTHERS} if overridden else {})
 
 
 def meaning(quantity: str, study: Study) -> str:

@@ -20,7 +20,7 @@ import numpy as np
 
 from attnflow._labelled import needed_xarray
 from attnflow.errors import ConfigError
-from attnflow.lab.descriptions import attributes_of, meaning
+from attnflow.lab.descriptions import attributes_of, facts_of, meaning
 from attnflow.lab.store import Record, write_file
 from attnflow.lab.study import Case, Scalar, canonical_json
 
@@ -46,12 +46,13 @@ class Table(NamedTuple):
     attributes: dict[str, Any]
 
 
-def export(run: Run, path: Path | str, *, parameters: Case | None = None) -> None:
-    """Write what was measured into one HDF5 file or one CSV table, by the ending.
+def export(run: Run, path: Path | str, *, parameters: Case | None = None) -> list[Path]:
+    """Write what was measured into one HDF5 file or one CSV table, by the ending, and return what was written.
 
     HDF5: one dataset for each quantity, with dimension scales, laid out as netCDF4 is: `xarray.open_dataset(path,
     engine="h5netcdf")` and h5py read it. CSV: one line for each number: the study, the parameters of the case, the
-    seed, the quantity, its index where it is an array, the value, and what the quantity is.
+    seed, the quantity, its index where it is an array, the value, and what the quantity is. What an HDF5 file says of
+    itself stands beside the table, in FILE.csv-metadata.json, as many programs that read tables stop at comments.
 
     Args:
         run: of a study; failed cases are left out.
@@ -68,16 +69,16 @@ def export(run: Run, path: Path | str, *, parameters: Case | None = None) -> Non
     if not path.absolute().parent.is_dir():
         raise ConfigError(f"`-o` is {path}, but {path.parent} is not a folder. Create it first.")
     if path.suffix == ".csv":
-        write_file(path, _csv(run).encode())
-        return
-    table = table_of(run)
-    if parameters:
-        table.attributes["overridden"] = json.dumps(dict(parameters))
-        table.attributes["verdicts"] = "the claims predict what holds for other parameters, those of the study"
-    write_file(path, _hdf5(table))
+        columns, lines = _csv(run)
+        beside = path.with_name(f"{path.name}-metadata.json")
+        write_file(path, lines.encode())
+        write_file(beside, _metadata(path.name, columns, facts_of(run, parameters)).encode())
+        return [path, beside]
+    write_file(path, _hdf5(table_of(run, parameters)))
+    return [path]
 
 
-def table_of(run: Run) -> Table:
+def table_of(run: Run, parameters: Case | None = None) -> Table:
     """Return what was measured as arrays over cases and seeds, with all that is known about them.
 
     Raises:
@@ -104,7 +105,7 @@ def table_of(run: Run) -> Table:
         called = f"{name}_of_case" if name in coordinates or name in quantities else name.replace("/", "_")
         column = _column([case.get(name) for case, _ in cases])
         coordinates[called] = Variable(("case",), column, {"long_name": f"parameter {name} of the case"})
-    return Table(coordinates, quantities, attributes_of(run))
+    return Table(coordinates, quantities, attributes_of(run, parameters))
 
 
 def to_xarray(run: Run) -> Any:
@@ -195,14 +196,24 @@ def _hdf5(table: Table) -> bytes:
     return buffer.getvalue()
 
 
-def _csv(run: Run) -> str:
+def _csv(run: Run) -> tuple[list[tuple[str, str]], str]:
+    """Return the columns, each with what it is, and the table."""
     cases = _by_case(run)
     parameters = list({name: None for case, _ in cases for name in case})
     rank = max(array.ndim for _, arrays in cases for array in arrays.values()) - 1
     indices = [f"index_{axis}" for axis in range(rank)]
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(["study", *parameters, "seed", "quantity", *indices, "value", "label"])
+    columns = [
+        ("study", "name of the study"),
+        *((name, f"parameter {name} of the case") for name in parameters),  # which may be called like another column
+        ("seed", "folded from the master seed"),
+        ("quantity", "what was measured"),
+        *((name, "of the entry, where the quantity is an array") for name in indices),
+        ("value", "without a unit; truth values are 0 and 1"),
+        ("label", "of the quantity, formulas in TeX between dollars"),
+    ]
+    writer.writerow([name for name, _ in columns])
     for case, arrays in cases:
         first = [run.study.name, *("" if case.get(name) is None else case[name] for name in parameters)]
         for name, array in arrays.items():
@@ -214,4 +225,14 @@ def _csv(run: Run) -> str:
                 for place in itertools.product(*map(range, array.shape[1:])):
                     value = numbers[(row, *place)].item()
                     writer.writerow([*first, seed, name, *place, *rest, value, label])
-    return buffer.getvalue()
+    return columns, buffer.getvalue()
+
+
+def _metadata(name: str, columns: Sequence[tuple[str, str]], facts: Mapping[str, Any]) -> str:
+    """Return what is known of a table, in the JSON of the W3C recommendation CSV on the Web."""
+    described = [{"titles": column, "dc:description": words} for column, words in columns]
+    table = {
+        "@context": "http://www.w3.org/ns/csvw", "url": name, "dc:title": facts["title"],
+        "tableSchema": {"columns": described}, "notes": [facts],
+    }  # fmt: skip
+    return json.dumps(table, indent=1, ensure_ascii=False, allow_nan=False) + "\n"

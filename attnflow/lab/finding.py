@@ -47,14 +47,7 @@ def found_files(folder: Path | str, *, subject: str | None = None) -> list[Study
     Raises:
         ConfigError: no such folder, or no study in it.
     """
-    folder = Path(folder)
-    texts = {path: text_of(path) for path in study_files(folder, subject=subject)}
-    if not texts:
-        others = separate_subjects(folder)
-        remedy = "Pass the folder of the studies with `--studies`, or begin one of your own with `attnflow new NAME`."
-        raise ConfigError(
-            f"no study in {folder}. {f'Pass a subject with `--subject {others[0]}`.' if others else remedy}"
-        )
+    texts = {path: text_of(path) for path in needed_files(folder, subject=subject)}
     helpers = {path: Helpers(path, text) for path, text in texts.items()}
     imported = {file.resolve() for found in helpers.values() for file in found.files}
     return [
@@ -62,6 +55,18 @@ def found_files(folder: Path | str, *, subject: str | None = None) -> list[Study
         for path, text in texts.items()
         if path.resolve() not in imported or _defines_study(text)
     ]
+
+
+def needed_files(folder: Path | str, *, subject: str | None = None) -> list[Path]:
+    """Return the files of `study_files`; raise ConfigError if there are none, before anything slow is imported."""
+    paths = study_files(folder, subject=subject)
+    if not paths:
+        others = separate_subjects(folder)
+        remedy = "Pass the folder of the studies with `--studies`, or begin one of your own with `attnflow new NAME`."
+        raise ConfigError(
+            f"no study in {folder}. {f'Pass a subject with `--subject {others[0]}`.' if others else remedy}"
+        )
+    return paths
 
 
 def check_distinct(names: Sequence[str], ids: Sequence[str], *, folder: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import functools
 import hashlib
 import inspect
@@ -22,12 +21,12 @@ import numpy as np
 from attnflow._checks import check_choice, check_integer
 from attnflow.errors import ConfigError, DataError
 from attnflow.judge.claims import KINDS, Claim
+from attnflow.lab.sources import source_digest
 
 Scalar = bool | int | float | str | None
 Case = Mapping[str, Scalar]
 Measure = Callable[[dict[str, Any], list[jax.Array]], Mapping[str, np.ndarray]]
 
-DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 SEEDS_PER_RECORD = 32  # small enough to lose little when killed, large enough to batch inside one compiled call
 
 
@@ -49,7 +48,7 @@ class Study:
         seeds: seeds of a full run; 1 means that the study is deterministic.
         quick_seeds: seeds of the quick run, the first of those of the full one; all of them unless given.
         figures: what `attnflow plot` draws besides the ladders of the claims.
-        labels: what the axes of figures call the quantities of the claims; their names unless given.
+        labels: what the axes of figures call the quantities of the claims, and their sizes; their names unless given.
         source: text of the file that defines the study, filled in by `load_study`.
         helpers: texts of the modules beside it that it imports, filled in by `load_study`.
         path: of that file, filled in by `load_study`.
@@ -112,8 +111,10 @@ class Study:
             )
         claims, full_claims = tuple(self.claims), tuple(self.full_claims)
         _check_claims(claims + full_claims, ladder=ladder, study=self.name)
-        for quantity in self.labels:
-            check_choice(quantity, "labels", [claim.quantity for claim in claims + full_claims])
+        for name in self.labels:
+            check_choice(
+                name, "labels", [word for claim in claims + full_claims for word in (claim.quantity, claim.size)]
+            )
         plain: dict[str, Any] = {"ladder": ladder, "quick": quick, "quick_seeds": quick_seeds}
         plain |= {"claims": claims, "full_claims": full_claims}
         for name, value in (plain | {"figures": tuple(self.figures)}).items():
@@ -188,7 +189,7 @@ class Study:
     def digest(self) -> str:
         """sha256 of what the study computes, see `source_digest`, and of what it imports from its folder."""
         if self.helpers:
-            digests = [source_digest(text) for text in (self.source, *self.helpers)]
+            digests = [source_digest(self.source), *(source_digest(text, whole=True) for text in self.helpers)]
             return hashlib.sha256(canonical_json(digests).encode()).hexdigest()
         if self.source:
             return source_digest(self.source)
@@ -284,23 +285,6 @@ def per_seed(measure_one: Callable[[dict[str, Any], jax.Array], Mapping[str, Any
 def canonical_json(value: object) -> str:
     """Return JSON with sorted names and no spaces, so that equal values give equal text."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
-
-
-def source_digest(source: str) -> str:
-    """Return the sha256 of what a study's file computes: its syntax tree without comments, docstrings and declarations.
-
-    Of `study = Study(...)` only `measure` counts: the ladder and the seeds are in each record's identity already, and
-    claims and figures only read records. So a new case, a sharper sentence or a reformatted line recomputes nothing.
-    """
-    tree = ast.parse(source)
-    for node in ast.walk(tree):
-        if isinstance(node, DOCUMENTED) and ast.get_docstring(node) is not None:
-            node.body = node.body[1:] or [ast.Pass()]
-    for node in tree.body:
-        match node:
-            case ast.Assign(targets=[ast.Name(id="study")], value=ast.Call(keywords=keywords) as declaration):
-                declaration.keywords = [item for item in keywords if item.arg == "measure"]
-    return hashlib.sha256(ast.unparse(tree).encode()).hexdigest()
 
 
 def _prefix_length(quick: Sequence[Case], ladder: tuple[Case, ...], *, study: str) -> int:

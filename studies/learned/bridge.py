@@ -232,5 +232,13 @@ study = af.Study(
         by="L-bridge-control/metric",
     ),
     figures=[regions, geodesics],
-    labels={"behind": r"tokens at which $f$ is nearer, less those at which $f + \varepsilon L f$ is"},
+    labels={
+        "self_weights": "largest difference of weights, self-attention",
+        "metric_weights": "largest difference of weights, metric-attention",
+        "metric_untrained": "largest difference of weights from those before training",
+        "metric_error": r"largest difference of $G$ from $J'J$, relative",
+        "metric_of_start": r"largest difference of $G$ from $J'J$ before training, relative",
+        "behind": r"tokens at which $f$ is nearer, less those at which $f + \varepsilon L f$ is",
+        "plain_behind": r"tokens at which $f$ is nearer, less those at which $f + \varepsilon L f$ is",
+    },
 )

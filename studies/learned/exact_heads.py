@@ -72,4 +72,10 @@ study = af.Study(
         heads,
         heads.control(statement="they are so with it too", quantity="together", truth=0.2, truth_margin=0.19),
     ],
+    labels={
+        "with_norms": "largest difference of averages from those with norms",
+        "without_norms": "largest difference of averages from those of the kernel alone",
+        "apart": "largest difference of weights, independent heads",
+        "together": "largest difference of weights, structured heads",
+    },
 )  # fmt: skip

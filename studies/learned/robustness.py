@@ -182,5 +182,8 @@ study = af.Study(
     labels={
         **{claim.quantity: "more labels found by metric-attention" for claim in more_accurate},
         **{claim.quantity: "smaller Lipschitz constant than metric-attention, relative" for claim in stiffer},
+        "shuffled_over_mlp_dot_noise": "more labels found after training on others",
+        "attacked_self_over_metric": "more labels found by self-attention",
+        "l2_below_raw": "smaller Lipschitz constant than before training, relative",
     },
 )

@@ -126,6 +126,7 @@ study = af.Study(
         ),
     ],
     labels={
+        "size": "size $h$ of the inputs",
         "rate": "ratio of successive differences",
         "growth": "ratio of successive differences, twice $V$",
         "excess": "growth of $W_1$ over its bound, less one",

@@ -130,6 +130,7 @@ study = af.Study(
         ),
     ],
     labels={
+        "s": r"$s = \beta R^2$",
         "excess": "what was found over the bound, less one",
         "excess_over_frozen": "what was found, less one",
         "attained": "largest row sum over what is attained",

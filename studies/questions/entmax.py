@@ -139,7 +139,14 @@ def speeds(records: list) -> Figure:
         for index, (name, n) in enumerate({**KINDS, "softmax": 0}.items()):
             values = np.array([np.sqrt(np.mean(a[f"{name}.circle.{quantity}"] ** 2)) for _, a in rows])
             rate = predicted(quantity, n, 1)
-            ax.loglog(sizes, values, "o", ms=3.5, color=f"C{index}", label=f"{LABELS[name]}, slope {rate:.3g}")
+            ax.loglog(
+                sizes,
+                values,
+                "o",
+                ms=3.5,
+                color=f"C{index}",
+                label=f"{LABELS[name]}, slope {plots.number(rate, digits=3)}",
+            )
             ax.loglog(sizes, values[-1] * (sizes / sizes[-1]) ** rate, color=f"C{index}", lw=0.9)
         ax.set(xlabel="number of points $N$", ylabel=ylabel)
         ax.legend(fontsize=7, frameon=False)
@@ -223,6 +230,7 @@ study = af.Study(
     quick_seeds=32,
     figures=[speeds],
     labels={
+        "spherical": "number of points $N$",
         **{f"{name}.{place}.speed": r"effective bandwidth" for name in (*KINDS, "softmax") for place in DIMS},
         **{f"{name}.{place}.noise": "noise over its formula" for name in KINDS for place in DIMS},
         **{f"{name}.{place}.flat_noise": "noise over that of equal weights" for name in KINDS for place in DIMS},

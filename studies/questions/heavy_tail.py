@@ -189,7 +189,14 @@ def symbols(records: list) -> Figure:
     drawn = plots.figure(width=4.6, height=3.4)
     ax = drawn.subplots()
     conformal = np.array([lambda_of(int(j), 1, nu) for j in k]) / lambda_of(1, 1, nu)
-    ax.plot(k, found / found[0], "o", ms=4, color="C0", label=rf"$\varepsilon = {case['bandwidth']:.1e}$")
+    ax.plot(
+        k,
+        found / found[0],
+        "o",
+        ms=4,
+        color="C0",
+        label=rf"$\varepsilon$ = {plots.number(case['bandwidth'], digits=2)}",
+    )
     ax.plot(k, conformal, color="C0", lw=1, label=r"$\Lambda_k / \Lambda_1$")
     ax.plot(k, k**nu, color="C1", ls="--", lw=1, label=r"$k^\nu$")
     ax.set(xlabel="degree $k$", ylabel=r"$(1 - \kappa_k) / (1 - \kappa_1)$", title=rf"circle, $\nu = {nu:g}$")

@@ -177,7 +177,7 @@ def schedules(records: list) -> Figure:
         for index, ((label, (size, quantity)), rate) in enumerate(zip(series.items(), rates, strict=True)):
             rows = sorted((case[size], a[quantity][0]) for case, a in records if size in case)
             sizes, errors = np.array(rows).T
-            ax.loglog(sizes, errors, "o", ms=3.5, color=f"C{index}", label=f"{label}: {rate:.3f}")
+            ax.loglog(sizes, errors, "o", ms=3.5, color=f"C{index}", label=f"{label}: {plots.number(rate, digits=3)}")
             ax.loglog(sizes, errors[-1] * (sizes / sizes[-1]) ** rate, color=f"C{index}", lw=0.9)
         ax.set(xlabel="number of points $N$", ylabel=r"RMS of $A_N^n f - e^{tL} f$", title=f"$m = {m}$")
         ax.legend(fontsize=7, frameon=False)
@@ -252,6 +252,7 @@ study = af.Study(
     ),
     figures=[schedules],
     labels={
+        "extrapolated": "number of points $N$",
         **{f"{kind}.{m}": "smallest error of many layers" for kind in ORDERS for m in (3, 4)},
         **{f"proved.{m}": "error on the schedule of the generator" for m in (3, 4)},
         **{f"{kind}.2": "step over the predicted one" for kind in ORDERS},

@@ -223,6 +223,9 @@ study = af.Study(
         }),
     figures=[branches],
     labels={
+        "order": "order $r$",
+        "beta": r"inverse temperature $\beta$",
+        "distance": r"$\beta - \beta^*$",
         "ratio-circle": "ratio at the crossing, circle",
         "ratio-sphere": "ratio at the crossing, $S^2$",
         "falls-circle": r"$\kappa$ falls, circle, $\beta < \beta^*$",

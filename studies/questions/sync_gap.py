@@ -235,6 +235,7 @@ study = af.Study(
     ], by="sync-gap-control/starts"),
     figures=[least_rates],
     labels={
+        "beta": r"inverse temperature $\beta$",
         "stable": "for how many $n$ something else is stable",
         "below": r"for how many of $n = 3, 6, 9$ something else is stable",
         "counted": "largest sum of signs",

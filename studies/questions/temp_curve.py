@@ -200,7 +200,8 @@ def curves(records: list) -> Figure:
         ax.errorbar(RATIOS, values.mean(axis=0), 2 * error, fmt="o", ms=3.5, color=colour, label=f"$d = {d}$")
     ax.plot(ratios, np.maximum(1 - 1 / ratios, 0), "k--", lw=1, label=r"$1 - \beta_c / \beta$")
     ax.set_xscale("log", base=2)
-    ax.set(xlabel=r"$\beta / \beta_c$", ylabel=r"$\mathrm{E} \sum_j w_j^2$", ylim=(0, 1))
+    ax.set_xticks(marks := (0.25, 0.5, 1, 2, 4, 8), labels=("1/4", "1/2", *map(str, marks[2:])))
+    ax.set(xlabel=r"$\beta / \beta_c$", ylabel=r"$\mathrm{E}\, \Sigma_j\, w_j^2$", ylim=(0, 1))
     ax.set_title(f"{n} keys: exact integral (lines), Poisson limit (dotted)", fontsize=8)
     ax.legend(fontsize=7, frameon=False)
     return drawn

@@ -58,5 +58,8 @@ study = af.Study(
             truth_margin=0.2,  # it tends to its constant like n^{-2/7}, which no power of log n fits
         ),
     ],
-    labels=dict.fromkeys(("growing", "eight"), r"mean of $\sum_j w_j^2$ less $1 - \beta^*/\beta$"),
+    labels={
+        "log_keys": r"$\log n$",
+        **dict.fromkeys(("growing", "eight"), r"mean of $\sum_j w_j^2$ less $1 - \beta^*/\beta$"),
+    },
 )

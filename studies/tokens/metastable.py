@@ -74,6 +74,7 @@ study = af.Study(
         ),
     ],
     labels={
+        "e^beta": r"$e^{\beta}$",
         "met": r"$\beta$ times the time until two clusters meet",
         "first": "time until the first tokens meet",
     },

@@ -125,6 +125,25 @@ def test_a_table_has_one_line_for_each_number(run, tmp_path):
     assert last.index_0.tolist() == [0, 1, 2, 3]
 
 
+@pytest.mark.parametrize("parameters", [None, {"n": 3}])
+def test_beside_a_table_stands_what_an_hdf5_file_says_of_itself(run, tmp_path, parameters):
+    path = tmp_path / "sizes.csv"
+    assert export(run, path, parameters=parameters) == [path, tmp_path / "sizes.csv-metadata.json"]
+    beside = json.loads((tmp_path / "sizes.csv-metadata.json").read_text(encoding="utf-8"))
+    assert (beside["url"], beside["dc:title"]) == ("sizes.csv", "How large is the error?")
+    columns = [column["titles"] for column in beside["tableSchema"]["columns"]]
+    assert columns == path.read_text(encoding="utf-8").splitlines()[0].split(",")
+    (about,) = beside["notes"]
+    assert (about["versions"], about["claims"][0]["statement"]) == ([{"jax": "1"}], CLAIM.statement)
+    assert about.get("overridden") == parameters
+    assert export(run, tmp_path / "sizes.h5", parameters=parameters) == [tmp_path / "sizes.h5"]
+    with h5py.File(tmp_path / "sizes.h5") as file:
+        said = dict(file.attrs)
+    for name, fact in about.items():
+        assert said.pop(name) == (fact if isinstance(fact, str | int) else json.dumps(fact, ensure_ascii=False))
+    assert not said
+
+
 def test_a_run_that_is_not_complete_leaves_seeds_out(run):
     part = Run.of(run.study, [run.records[0], run.records[-1]], settings=("full",))
     dataset = part.to_xarray()
@@ -133,13 +152,18 @@ def test_a_run_that_is_not_complete_leaves_seeds_out(run):
     assert int(np.isfinite(dataset.error).sum()) == sum(len(record.task.seeds) for record in part.found)
 
 
-def test_names_that_meet_are_told_apart():
+def test_names_that_meet_are_told_apart(tmp_path):
     study = af.Study(
         name="toy", measure=dict, ladder=[{"error": 1, "case": 2, "seed": 3}], quick=1, claims=[], source=SOURCE
     )
     (task,) = study.tasks(quick=True)
-    dataset = to_xarray(Run.of(study, [Record(task=task, arrays={"error": np.ones(1)})], settings=("full",)))
+    run = Run.of(study, [Record(task=task, arrays={"error": np.ones(1)})], settings=("full",))
+    dataset = to_xarray(run)
     assert {"error_of_case", "case_of_case", "seed_of_case"} <= set(dataset.coords)
+    export(run, tmp_path / "toy.csv")
+    first, line = (tmp_path / "toy.csv").read_text(encoding="utf-8").splitlines()
+    assert first == "study,error,case,seed,seed,quantity,value,label"
+    assert line == "toy,1,2,3,0,error,1.0,error"
 
 
 def test_a_quantity_of_two_shapes_is_two():

@@ -9,7 +9,7 @@ from attnflow.errors import ConfigError
 from attnflow.lab.loading import find_studies, load_study
 from attnflow.lab.running import run_study
 from attnflow.lab.runs import read_run
-from attnflow.lab.study import source_digest
+from attnflow.lab.sources import source_digest
 
 FILE = """
 import dataclasses
@@ -152,6 +152,16 @@ def test_a_module_beside_a_study_is_found_and_belongs_to_what_the_study_computes
             file.write_text(file.read_text().replace("4.0", "5.0"))
     assert measured(path, store) == 5.0  # and no record of the old text is met
     assert not list(tmp_path.rglob("__pycache__"))
+
+
+def test_of_a_study_that_another_imports_also_counts_what_it_does_not_measure_with_itself(tmp_path, store):
+    first = importing(tmp_path / "one.py", "one", "unused = 4.0", "3.0")
+    second = importing(tmp_path / "two.py", "two", "from one import unused", "unused")
+    assert measured(second, store) == 4.0
+    before = load_study(first).digest
+    first.write_text(first.read_text().replace("4.0", "5.0"))
+    assert measured(second, store) == 5.0
+    assert load_study(first).digest == before
 
 
 def test_modules_of_one_name_in_two_folders_are_told_apart(tmp_path, store):

@@ -3,6 +3,7 @@
 A face of this room is kept here because studies draw with it: `from attnflow.lab import plots`.
 """
 
+from attnflow.judge.words import number as number
 from attnflow.lab.plots.animation import animate as animate
 from attnflow.lab.plots.bounds import depth_ladder as depth_ladder
 from attnflow.lab.plots.bounds import fan as fan

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -44,5 +45,6 @@ def draw_on(
     if (ax.name == "3d") != three_dim:
         how = 'Make them with projection="3d".' if three_dim else "Make them without a projection."
         raise ConfigError(f"`ax` must have {3 if three_dim else 2} dimensions for this, got {ax.name} ones. {how}")
-    draw(ax)
+    with style() if "_repr_html_" in vars(ax) else nullcontext():  # axes that were made here keep their look
+        draw(ax)
     return ax

@@ -36,7 +36,7 @@ def claim_figure(
     Args:
         judgement: on a claim whose kind has a figure.
         controls: on its controls, of kinds with the same figure.
-        labels: of the quantities; their names where none is given.
+        labels: of the quantities and sizes; their names where none is given.
     """
     made = figure(width=WIDTH, height=3.0)
     upper, height = FIGURES[str(KINDS[judgement.claim.kind].figure)](made, judgement, controls=controls, labels=labels)
@@ -50,7 +50,7 @@ def claim_figure(
 def _ladder_over_slopes(made: Figure, judgement: Judgement, **given: Any) -> tuple[Axes, float]:
     upper, lower = made.subplots(2, 1, sharex=True, height_ratios=[2.6, 1])
     ladder(upper, judgement, **given)
-    local_slopes(lower, judgement, controls=given["controls"])
+    local_slopes(lower, judgement, **given)
     upper.set_xlabel("")
     upper.tick_params(labelbottom=False)
     made.align_ylabels([upper, lower])

@@ -25,7 +25,7 @@ def distances(
         ax: where to draw.
         judgement: on an identity.
         controls: on its controls.
-        labels: of the quantities; their names where none is given.
+        labels: of the quantities and sizes; their names where none is given.
 
     Returns:
         The axes.
@@ -44,7 +44,7 @@ def distances(
         ax.axhline(claim.margin, label=f"tolerance {number(claim.margin, digits=2)}", **dashes(CLAIM))
     from_what = f" − {claim.predicted:g}" if claim.predicted else ""
     ax.set_ylabel(f"|{quantity(claim, labels)}{from_what}|")
-    size_axis(ax, judgement)
+    size_axis(ax, judgement, labels)
     return ax
 
 

@@ -14,9 +14,10 @@ from attnflow.judge.words import number
 from attnflow.lab.plots.axes import draw_on
 from attnflow.lab.plots.flows import angle_axis
 from attnflow.lab.plots.functions import curves, dots, flat
+from attnflow.lab.plots.lives import Life, look_of_next, name_lives
 from attnflow.lab.plots.metric import bare
 from attnflow.lab.plots.places import place_of
-from attnflow.lab.plots.style import BLUE, INK
+from attnflow.lab.plots.style import INK
 from attnflow.trajectories import Spectrum, TokenTrajectory, Trajectory
 
 SAME_TIME = 1e-9  # of the larger of it and one
@@ -49,7 +50,9 @@ def trajectory(flow: Trajectory, ax: Axes | None = None, *, times: object = None
         labels = [_at_time(time) for time in flow.times[shown]]
 
         def draw_curves(ax: Axes) -> None:
-            curves(ax, place, flow.values[shown], labels=labels, scale=(flow.times[shown], "time $t$"))
+            curves(
+                ax, place, flow.values[shown], labels=labels, scale=(flow.times[shown], "time $t$"), name=flow.method
+            )
             ax.set_ylabel(name)
 
         return draw_on(ax, draw_curves)
@@ -61,8 +64,7 @@ def trajectory(flow: Trajectory, ax: Axes | None = None, *, times: object = None
     (row,) = rows
 
     def draw_dots(ax: Axes) -> None:
-        dots(ax, place, flow.values[row], label=name)
-        ax.set_title(_at_time(flow.times[row]))
+        dots(ax, place, flow.values[row], label=name, name=flow.method, title=_at_time(flow.times[row]))
 
     return draw_on(ax, draw_dots, three_dim=place.is_space)
 
@@ -90,11 +92,17 @@ def tokens(moved: TokenTrajectory, ax: Axes | None = None) -> Axes:
 
     def draw(ax: Axes) -> None:
         drawn: Any = ax
+        look, artists = look_of_next(ax), []
         for path, jumped in zip(np.swapaxes(paths, 0, 1), jumps.T, strict=True):
             broken = np.insert(path, np.flatnonzero(jumped) + 1, np.nan, axis=0) if place.are_angles else path
-            drawn.plot(*broken.T, color=BLUE, linewidth=0.6, alpha=0.5)
+            artists += drawn.plot(*broken.T, color=look.colour, linewidth=0.6, alpha=0.5)
         solid = {"depthshade": False} if place.is_space else {}
-        drawn.scatter(*paths[-1].T, s=7, color=INK, linewidths=0, zorder=3, **solid)
+        ends = drawn.scatter(
+            *paths[-1].T, s=7 * look.size, marker=look.marker, color=INK, linewidths=0, zorder=3, **solid
+        )
+        sample = {"color": look.colour, "markerfacecolor": INK, **look.marks(3)}
+        ax.add_container(Life([*artists, ends], name=moved.method, sample=sample))
+        name_lives(ax)
         if place.is_curve:
             ax.set_xlabel("time $t$")
             angle_axis(ax.yaxis) if place.are_angles else ax.set_ylabel(place.labels[0])
@@ -119,11 +127,11 @@ def spectrum(found: Spectrum, ax: Axes | None = None) -> Axes:
     values, error = found.eigenvalues, float(found.solver_error)
 
     def draw(ax: Axes) -> None:
-        ax.errorbar(
-            np.arange(len(values)), values, yerr=error, color=BLUE, linestyle="none", marker="o", markersize=4.5,
-            capsize=2.5, elinewidth=0.9,
-        )  # fmt: skip
-        ax.set(xlabel="$k$", ylabel=r"eigenvalue $\lambda_k$", title=f"error at most {number(error, digits=2)}")
+        look = look_of_next(ax)
+        how: dict[str, Any] = {"color": look.colour, "linestyle": "none", **look.marks(4.5)}
+        drawn = ax.errorbar(np.arange(len(values)), values, yerr=error, capsize=2.5, elinewidth=0.9, **how)
+        ax.add_container(Life([*drawn.get_children()], name=_error_of(found), sample=how))
+        ax.set(xlabel="$k$", ylabel=r"eigenvalue $\lambda_k$", title="" if name_lives(ax) else _error_of(found))
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
 
     return draw_on(ax, draw)
@@ -158,15 +166,15 @@ def eigenfunctions(found: Spectrum, at: object, ax: Axes | None = None, *, which
         labels = [_of_eigenvalue(found, k) for k in shown]
 
         def draw_curves(ax: Axes) -> None:
-            curves(ax, place, values[shown], labels=labels, scale=(shown, "$k$"))
+            curves(ax, place, values[shown], labels=labels, scale=(shown, "$k$"), name=_error_of(found))
             ax.set_ylabel(name)
 
         return draw_on(ax, draw_curves)
     k = int(np.array(min(1, count - 1) if which is None else which))
 
     def draw_dots(ax: Axes) -> None:
-        dots(ax, place, values[k], label=rf"$\varphi_{{{k}}}({place.argument})$")
-        ax.set_title(_of_eigenvalue(found, k))
+        label = rf"$\varphi_{{{k}}}({place.argument})$"
+        dots(ax, place, values[k], label=label, name=_error_of(found), title=_of_eigenvalue(found, k))
 
     return draw_on(ax, draw_dots, three_dim=place.is_space)
 
@@ -186,6 +194,10 @@ def _rows(known: np.ndarray, asked: object) -> np.ndarray:
 
 def _at_time(time: float) -> str:
     return f"$t = {time:.3g}$"
+
+
+def _error_of(found: Spectrum) -> str:
+    return f"error at most {number(float(found.solver_error), digits=2)}"
 
 
 def _of_eigenvalue(found: Spectrum, k: int) -> str:

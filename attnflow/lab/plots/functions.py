@@ -12,8 +12,10 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import ListedColormap, Normalize
 
 from attnflow.lab.plots.flows import angle_axis
+from attnflow.lab.plots.lives import Life, lives_on, look_of_next, name_lives
 from attnflow.lab.plots.metric import bare
 from attnflow.lab.plots.places import Place
+from attnflow.lab.plots.style import INK
 
 FAINT = 0.12  # of points on the far side
 FEW_CURVES = 7  # that a legend can name
@@ -21,15 +23,18 @@ FEW_POINTS = 80  # of a curve, so few that each is marked
 COLOURS = ListedColormap(colormaps["viridis"](np.linspace(0.0, 0.82, 256)))  # its yellow end is hardly seen on white
 
 
-def curves(ax: Axes, place: Place, values: np.ndarray, *, labels: Sequence[str], scale: tuple[np.ndarray, str]) -> None:
-    """Draw functions along a curve, each in a colour of its own.
+def curves(
+    ax: Axes, place: Place, values: np.ndarray, *, labels: Sequence[str], scale: tuple[np.ndarray, str], name: str
+) -> None:
+    """Draw functions along a curve, coloured by numbers; in dashes of their own where the axes hold others already.
 
     Args:
         ax: where to draw.
         place: of the points, along a curve.
         values: (K, Q).
         labels: of the functions, in the legend of a few.
-        scale: of many functions a number each, (K,), and its name; they colour them, and a bar tells.
+        scale: of the functions a number each, (K,), and what it is, which a bar tells where they are many.
+        name: of the result whose functions these are.
     """
     order = np.argsort(place.coordinates[:, 0], kind="stable")
     at, drawn = place.coordinates[order, 0], values[:, order]
@@ -37,35 +42,72 @@ def curves(ax: Axes, place: Place, values: np.ndarray, *, labels: Sequence[str],
         turn = 2 * np.pi
         at = np.concatenate([at[-1:] - turn, at, at[:1] + turn])
         drawn = np.concatenate([drawn[:, -1:], drawn, drawn[:, :1]], axis=1)
-    few = len(values) <= FEW_CURVES
-    numbers, name = scale
-    norm = Normalize(numbers.min(), numbers.max())
-    shades = COLOURS(np.linspace(0, 1, len(values)) if few else norm(numbers))
-    marker = "." if len(order) <= FEW_POINTS else ""
-    for shade, row, label in zip(shades, drawn, labels, strict=True):
-        ax.plot(at, row, color=shade, marker=marker, label=label if few else None)
-    if few:
-        ax.legend(frameon=True, framealpha=0.8, edgecolor="none")  # the best place may still be over curves
-    else:
-        colour_bar(ax, ScalarMappable(norm=norm, cmap=COLOURS), label=name)
+    (numbers, of), look = scale, look_of_next(ax)
+    marks: dict[str, Any] = look.marks(3) if len(order) <= FEW_POINTS else {}
+    lines = [ax.plot(at, row, linestyle=look.dash, **marks)[0] for row in drawn]
+    told = [float(f"{number:.9g}") for number in numbers]  # particles are seen at n eps, their limit at t
+    sample = {"color": INK, "linestyle": look.dash}
+    ax.add_container(Life(lines, name=name, sample=sample, of=of, numbers=told, labels=labels))
+    _tell_apart(ax, of)
     if place.are_angles:
         angle_axis(ax.xaxis)
     ax.set_xlabel(f"angle {place.labels[0]}" if place.are_angles else place.labels[0])
 
 
-def dots(ax: Axes, place: Place, values: np.ndarray, *, label: str) -> None:
-    """Draw points in a plane or in space coloured by values (Q,), with a bar; in space those on the far side faint."""
+def _tell_apart(ax: Axes, of: str) -> None:
+    """Colour the curves of all results by their numbers, equal ones alike, and tell them by a legend or a bar."""
+    held = lives_on(ax, of)
+    known = np.unique([number for life in held for number in life.numbers])
+    few = len(known) <= FEW_CURVES
+    norm = next((life.scale for life in held if life.scale is not None), None) or Normalize()
+    norm.vmin, norm.vmax = known[0], known[-1]
+    if not few and all(life.scale is None for life in held):
+        held[0].scale = norm
+        colour_bar(ax, ScalarMappable(norm=norm, cmap=COLOURS), label=of)
+    shades = dict(zip(known, COLOURS(np.linspace(0, 1, len(known)) if few else norm(known)), strict=True))
+    for life in held:
+        for line, number, label in zip(life, life.numbers, life.labels, strict=True):
+            line.set(color=shades[number], label=label if few else None)
+    handles, labels = ax.get_legend_handles_labels()
+    shown = [handle for k, handle in enumerate(handles) if labels[k] not in labels[:k]]
+    if not name_lives(ax, shown) and shown:
+        ax.legend(handles=shown, frameon=True, framealpha=0.8, edgecolor="none")  # the best place may be over curves
+
+
+def dots(ax: Axes, place: Place, values: np.ndarray, *, label: str, name: str, title: str) -> None:
+    """Draw points in a plane or in space coloured by values (Q,), with a bar; in space those on the far side faint.
+
+    Where the axes hold others already these are rings, in the same scale of colours.
+
+    Args:
+        ax: where to draw.
+        place: of the points, in a plane or in space.
+        values: (Q,).
+        label: of the bar.
+        name: of the result whose values these are.
+        title: which of its functions they are.
+    """
     drawn: Any = ax
-    scale = Normalize(float(values.min()), float(values.max()))
-    look: dict[str, Any] = {"s": float(np.clip(8000 / len(values), 4, 36)), "linewidths": 0, "cmap": "cividis"}
+    look, held = look_of_next(ax), lives_on(ax, label)
+    low, high = float(values.min()), float(values.max())
+    norm: Any = held[0].scale if held else Normalize(low, high)
+    norm.vmin, norm.vmax = min(low, norm.vmin), max(high, norm.vmax)
+    size = float(np.clip(8000 / len(values), 4, 36)) * look.size
+    solid = {"depthshade": False} if place.is_space else {}
+    cloud = drawn.scatter(
+        *place.coordinates.T, c=values, norm=norm, cmap="cividis", s=size, marker=look.marker, linewidths=0, **solid
+    )
     if place.is_space:
-        cloud = drawn.scatter(*place.coordinates.T, c=values, norm=scale, depthshade=False, **look)
         cloud.set_alpha(np.where(is_far(place.coordinates, ax), FAINT, 1.0))
         bare(ax, place.coordinates)
     else:
-        cloud = drawn.scatter(*place.coordinates.T, c=values, norm=scale, **look)
         flat(ax, place)
-    colour_bar(ax, cloud, label=label)
+    whole = ", ".join(filter(None, [name, title]))
+    sample = {"color": INK, "linestyle": "none", **look.marks(3)}
+    ax.add_container(Life([cloud], name=whole, sample=sample, of=label, scale=norm))
+    if not held:
+        colour_bar(ax, cloud, label=label)
+    ax.set_title("" if name_lives(ax) else title)
 
 
 def flat(ax: Axes, place: Place) -> None:

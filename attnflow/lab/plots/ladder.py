@@ -49,7 +49,7 @@ def ladder(
         ax: where to draw.
         judgement: on an exponent.
         controls: on its controls.
-        labels: of the quantities; their names where none is given.
+        labels: of the quantities and sizes; their names where none is given.
 
     Returns:
         The axes.
@@ -63,12 +63,14 @@ def ladder(
         if control.claim.quantity != claim.quantity:
             through = _errors(ax, control, look=look, label=f"{look.name}: {quantity(control.claim, labels)}")
         _predicted_slope(ax, control, through=through, look=look, label=f"{look.name} predicts")
-    size_axis(ax, judgement)
+    size_axis(ax, judgement, labels)
     log_axis(ax.yaxis)
     return ax
 
 
-def local_slopes(ax: Axes, judgement: Judgement, *, controls: Sequence[Judgement] = ()) -> Axes:
+def local_slopes(
+    ax: Axes, judgement: Judgement, *, controls: Sequence[Judgement] = (), labels: Mapping[str, str] = NO_LABELS
+) -> Axes:
     """Draw the slopes between neighbouring levels, the predicted one with its margin, and the fitted one at the limit.
 
     The interval of a slope takes its two levels as independent.
@@ -77,6 +79,7 @@ def local_slopes(ax: Axes, judgement: Judgement, *, controls: Sequence[Judgement
         ax: where to draw.
         judgement: on an exponent.
         controls: on its controls, drawn pale.
+        labels: of the sizes; their names where none is given.
 
     Returns:
         The axes.
@@ -94,7 +97,7 @@ def local_slopes(ax: Axes, judgement: Judgement, *, controls: Sequence[Judgement
     for (control, look), slopes in zip(others, pale, strict=True):
         pale_points(ax, slopes, look=look, **SLOPES)
         final(ax, control, look=look)
-    size_axis(ax, judgement)
+    size_axis(ax, judgement, labels)
     return ax
 
 

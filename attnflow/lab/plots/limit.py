@@ -42,7 +42,7 @@ def limit(
         ax: where to draw.
         judgement: on a constant.
         controls: on its controls.
-        labels: of the quantities; their names where none is given.
+        labels: of the quantities and sizes; their names where none is given.
 
     Returns:
         The axes.
@@ -55,7 +55,7 @@ def limit(
         if control.claim.quantity != claim.quantity
     ]
     ax.set(xscale="log", ylabel=quantity(claim, labels))
-    size_axis(ax, judgement)  # first: one level alone would leave the axis without a width
+    size_axis(ax, judgement, labels)  # first: one level alone would leave the axis without a width
     predictions(ax, judgement, controls)
     ends = [np.array([control.claim.predicted]) for control in controls]
     ends += [end for *_, levels in others for end in (levels.low, levels.high)]

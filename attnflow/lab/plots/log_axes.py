@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -20,6 +20,10 @@ SIZE_LABELS = {
     "layers": "number of layers $n$",
     "neighbours": "number of neighbours",
     "inverse_temperature": r"inverse temperature $\beta$",
+    "tokens": "number of tokens $N$",
+    "keys": "number of keys $n$",
+    "time": "time $t$",
+    "dt": r"step $\Delta t$",
 }
 LIMIT_AT = 0.03  # where the limit stands, as a fraction of the width, on the side of the fine levels
 ROUND = ((1.0,), (1.0, 2.0, 5.0), (1.0, 1.5, 2.0, 3.0, 5.0, 7.0), tuple(map(float, range(1, 10))))  # in one decade
@@ -40,13 +44,14 @@ def log_axis(axis: Axis) -> None:
         axis.set_minor_formatter(lambda value, _: "")
 
 
-def size_axis(ax: Axes, judgement: Judgement) -> None:
+def size_axis(ax: Axes, judgement: Judgement, labels: Mapping[str, str]) -> None:
     """Label round sizes between the coarsest and the finest, and the limit where it stands, beyond the finest.
 
     Sizes that are not all positive, as temperatures of either sign, get a plain axis; no limit is read off them.
     """
     sizes = [level.size for level in judgement.levels]
-    ax.set_xlabel(SIZE_LABELS.get(judgement.claim.size, judgement.claim.size.replace("_", " ")))
+    name = judgement.claim.size
+    ax.set_xlabel({**SIZE_LABELS, **labels}.get(name, name.replace("_", " ")))
     if min(sizes) <= 0:
         ax.set_xscale("linear")
         return
@@ -56,12 +61,12 @@ def size_axis(ax: Axes, judgement: Judgement) -> None:
     ax.set_xlim(low, high)
     inside = min(coarse, fine), max(coarse, fine)
     ticks = _round_numbers(*inside, digits=_digits(*inside)) or [coarse]  # a ladder of one level
-    labels = [_size(size) for size in ticks]
+    words = [_size(size) for size in ticks]
     if judgement.fit is not None:
         rises = sizes_rise(judgement.levels)
         ticks.append(low * (high / low) ** (1 - LIMIT_AT if rises else LIMIT_AT))
-        labels.append("∞" if rises else "0")
-    ax.set_xticks(ticks, labels)
+        words.append("∞" if rises else "0")
+    ax.set_xticks(ticks, words)
     ax.set_xticks(_round_numbers(*inside, digits=ROUND[-1]), [], minor=True)
 
 

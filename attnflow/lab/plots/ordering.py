@@ -29,7 +29,7 @@ def ordering(
         ax: where to draw.
         judgement: on an ordering.
         controls: on its controls.
-        labels: of the quantities; their names where none is given.
+        labels: of the quantities and sizes; their names where none is given.
 
     Returns:
         The axes.

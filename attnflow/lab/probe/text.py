@@ -42,8 +42,10 @@ def as_text(report: Report, *, width: int) -> list[str]:
         lines += ["", *_verdict(probe.heads[0], narrow)]
         lines += _numbers(probe.heads[0].numbers, narrow) + _modes(probe.heads[0].spectrum, narrow)
     else:
-        lines += ["", *_wrapped(verdict_of_all(probe.heads), narrow), "", *_table(probe.heads, width)]
-        lines += ["", *_meanings(narrow)]
+        rows = _rows(probe.heads)
+        names = _fitting(rows, width)
+        lines += ["", *_wrapped(verdict_of_all(probe.heads), narrow), "", *_table(rows, names)]
+        lines += [*_left_out(rows, names, narrow), "", *_meanings(names, narrow)]
         lines += _wrapped("Choose one by --layer and --head for all of its numbers.", narrow)
     nulls = _nulls_used(report)
     lines += ["", *(line for name in nulls for line in _wrapped(f"null, {name}: {NULLS[name]}", narrow))]
@@ -93,35 +95,52 @@ def _modes(spectrum: ReversibleSpectrum | None, width: int) -> list[str]:
     return _wrapped(f"  first modes and what explains them: {told}", width)
 
 
-def _table(heads: Sequence[HeadProbe], width: int) -> list[str]:
-    """Return a line per head and one with its nulls; columns are dropped from the right until the table fits."""
-    rows = [{"head": "", "verdict": ""} | COLUMNS]
-    rows[0] |= {"head": "head", "verdict": "verdict"}
+def _rows(heads: Sequence[HeadProbe]) -> list[dict[str, str]]:
+    """Return the names of the columns, and a row per head and one with its nulls."""
+    rows = [{"head": "head", "verdict": "verdict"} | COLUMNS]
     for head in heads:
         numbers = {name: head.numbers[name] for name in COLUMNS}
         values = {name: in_short(number) for name, number in numbers.items()}
         rows.append({"head": head.name, "verdict": KIND_NAMES[head.reading.kind], **values})
         nulls = {name: short(number.null.value) if number.null else "" for name, number in numbers.items()}
         rows.append({"head": "", "verdict": "  null", **nulls})
-    names = _fitting(rows, width)
+    return rows
+
+
+def _table(rows: Sequence[Mapping[str, str]], names: Sequence[str]) -> list[str]:
+    """Return these columns of the rows, one under another."""
     widths = {name: max(len(row[name]) for row in rows) for name in names}
     return ["  ".join(row[name].ljust(widths[name]) for name in names).rstrip() for row in rows]
 
 
 def _fitting(rows: Sequence[Mapping[str, str]], width: int) -> list[str]:
+    """Return the columns that fit, the first ones, but no fewer than three."""
     names = list(rows[0])
-    while len(names) > 3 and sum(max(len(row[name]) for row in rows) + 2 for name in names) - 2 > width:
+    while len(names) > 3 and _width_of(rows, names) > width:
         names.pop()
     return names
 
 
-def _meanings(width: int) -> list[str]:
-    """Return what the columns are, and what each cannot say."""
+def _width_of(rows: Sequence[Mapping[str, str]], names: Iterable[str]) -> int:
+    return sum(max(len(row[name]) for row in rows) + 2 for name in names) - 2
+
+
+def _meanings(names: Sequence[str], width: int) -> list[str]:
+    """Return what the columns that are shown are, and what each cannot say."""
     lines = []
-    for name, column in COLUMNS.items():
-        found = DEFINITIONS[name]
-        lines += _wrapped(f"{column}: {found.title}. Cannot say: {found.cannot_say}", width)
+    for name in names:
+        if name in COLUMNS:
+            found = DEFINITIONS[name]
+            lines += _wrapped(f"{COLUMNS[name]}: {found.title}. Cannot say: {found.cannot_say}", width)
     return lines
+
+
+def _left_out(rows: Sequence[Mapping[str, str]], names: Sequence[str], width: int) -> list[str]:
+    """Return which columns are not shown, and where they are."""
+    others = ", ".join(column for name, column in COLUMNS.items() if name not in names)
+    whole = _width_of(rows, rows[0])
+    told = f"Left out for want of room, shown where COLUMNS={whole} and by --html: {others}."
+    return ["", *_wrapped(told, width)] if others else []
 
 
 def _nulls_used(report: Report) -> list[str]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from attnflow.lab.plots.drawing import records_digest
 from attnflow.lab.report.table import Table
+from attnflow.lab.report.words import telling
 from attnflow.lab.revision import git_revision
 from attnflow.lab.runs import Run
 from attnflow.lab.study import Scalar
@@ -87,7 +88,7 @@ def how_to_repeat(tables: Sequence[Table], *, master_seed: int) -> list[tuple[st
     found: list[Mapping[str, Any]] = [record.provenance for each in runs for run in each for record in run.records]
     seed = f" --seed {master_seed}" if master_seed else ""
     commands = [
-        f"attnflow verify --{'full' if any(map(_is_longer, each)) else 'quick'}"
+        f"attnflow verify --{'full' if any(run.setting == 'full' for run in telling(each)) else 'quick'}"
         + (f" --subject {table.subject}" if table.subject else "")
         for table, each in zip(tables, runs, strict=True)
     ]
@@ -100,11 +101,6 @@ def how_to_repeat(tables: Sequence[Table], *, master_seed: int) -> list[tuple[st
         ("Versions", _distinct(versions)),
         ("Computed", f"{when}: {len(found)} records in {_duration(found)}"),
     ]
-
-
-def _is_longer(run: Run) -> bool:
-    """Return whether a run holds more than the quick one."""
-    return run.setting == "full" and not run.study.quick_is_full
 
 
 def _duration(found: Sequence[Mapping[str, Any]]) -> str:

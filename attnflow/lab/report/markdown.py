@@ -180,10 +180,10 @@ def _counts(claims: Sequence[Verdict]) -> str:
     """Return how many claims have which verdict, derivations after those that measure."""
     counts = Counter((verdict.derivation, verdict.verdict) for verdict in claims)
     return ", ".join(
-        f"{SYMBOLS[word]} {counts[derivation, word]} {'derivations ' if derivation else ''}{word}"
+        f"{SYMBOLS[word]} {count} {('derivation ' if count == 1 else 'derivations ') if derivation else ''}{word}"
         for derivation in (False, True)
         for word in SYMBOLS
-        if counts[derivation, word]
+        if (count := counts[derivation, word])
     )
 
 

@@ -14,12 +14,16 @@ from attnflow.lab.tables import conclusion
 def settings_in_words(runs: Sequence[Run]) -> str:
     """Return which runs the verdicts come from: "Full run", or each setting with its studies."""
     names = {"full": "Full run", "quick": "Quick run", None: "Not run"}
-    telling = [run for run in runs if run.setting != "full" or not run.study.quick_is_full] or runs
-    groups = {setting: [run.study.name for run in telling if run.setting == setting] for setting in names}
+    groups = {setting: [run.study.name for run in telling(runs) if run.setting == setting] for setting in names}
     found = [setting for setting in names if groups[setting]]
     if len(found) == 1:
         return names[found[0]]
     return "; ".join(f"{names[setting]}: {', '.join(groups[setting])}" for setting in found)
+
+
+def telling(runs: Sequence[Run]) -> Sequence[Run]:
+    """Return the runs that say which size was run: those of studies with one size do not, unless all have but one."""
+    return [run for run in runs if run.setting != "full" or not run.study.quick_is_full] or runs
 
 
 def summary_in_words(verdicts: Sequence[Verdict]) -> str:

@@ -127,3 +127,10 @@ def test_several_controls_are_told_apart_by_their_ids_and_markers():
     assert "control toy-control/error: other" in legend_of(ax)
     assert "control toy-control/third: third" in legend_of(ax)
     assert len({line.get_marker() for line in dots(ax)}) == 3
+
+
+def test_the_axis_of_sizes_has_the_words_of_the_study_or_those_that_all_share():
+    judgement = judged(claim(), errors())
+    assert plots.ladder(axes(), judgement).get_xlabel() == r"bandwidth $\varepsilon$"
+    assert plots.ladder(axes(), judgement, labels={"bandwidth": "scale"}).get_xlabel() == "scale"
+    assert plots.local_slopes(axes(), judgement, labels={"bandwidth": "scale"}).get_xlabel() == "scale"

@@ -142,6 +142,22 @@ def test_a_table_of_heads_has_a_line_for_each_and_one_for_its_nulls(trained):
     assert all(short in table[0] for short in COLUMNS.values())
 
 
+@pytest.mark.parametrize("width", [60, 100, 150])
+def test_a_column_has_its_meaning_where_it_is_shown_and_is_named_where_it_is_not(trained, width):
+    lines = as_text(trained, width=width)
+    head = next(line for line in lines if line.startswith("head "))
+    shown = [short for short in COLUMNS.values() if f"  {short}  " in f"{head}  "]
+    left = [short for short in COLUMNS.values() if short not in shown]
+    assert bool(left) == (width < 150)
+    assert [short for short in COLUMNS.values() if any(line.startswith(f"{short}: ") for line in lines)] == shown
+    text = squeezed(" ".join(lines))
+    assert ("Left out for want of room" in text) == bool(left)
+    if left:
+        whole = int(re.search(r"shown where COLUMNS=(\d+) and by --html: " + ", ".join(left), text)[1])
+        for room in (whole - 1, whole):
+            assert ("Left out" in " ".join(as_text(trained, width=room))) == (room < whole)
+
+
 def test_none_of_the_trained_heads_is_called_a_diffusion(trained, pages):
     text = "\n".join(as_text(trained, width=100))
     assert "5 heads: " in text

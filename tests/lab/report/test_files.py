@@ -183,7 +183,7 @@ def test_derivations_are_counted_apart_and_controls_say_their_gap(place, no_figu
     summary = README.read_text(encoding="utf-8")
     assert "2 claims measured: 2 supported, 0 refuted, 0 inconclusive, 0 invalid. 1 derivation," in summary
     assert "Negative controls refuted, as they must be: 1 of 1, by the predicted gap 1 of 1." in summary
-    assert rows_of(summary)[0][3] == "● 2 supported, ● 1 derivations supported"
+    assert rows_of(summary)[0][3] == "● 2 supported, ● 1 derivation supported"
     rate, limit, _ = rows_of(CLAIMS.read_text(encoding="utf-8"))
     assert rate[-1].endswith(", ✕ refuted (control): of order eps^2; 2 ± 0.05, in truth 1 ± 0.05")
     assert limit[-2] == "● supported (derivation)"

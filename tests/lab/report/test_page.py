@@ -1,5 +1,6 @@
 """The page says what was claimed, run and seen, escapes everything, and points nowhere outside itself."""
 
+import itertools
 import re
 from html import unescape
 from pathlib import Path
@@ -148,6 +149,17 @@ def test_the_page_says_how_to_repeat_it(folder, no_figures, monkeypatch):
     assert "Revision 1234abcd" in shown
     assert re.search(r"8 records in \d+\.\d s", shown)
     assert "Reproduce attnflow verify --full && " in words_of(written(*ran(quick=False)))
+
+
+def test_the_page_says_the_same_size_where_it_tells_what_was_run_and_how_to_repeat_it(folder, no_figures):
+    one_size = SOURCE.replace("quick=8", "quick=9").replace("quick_seeds=8", "quick_seeds=16")
+    for quick, source in itertools.product((True, False), (SOURCE, one_size)):
+        study, store = ran(source, quick=quick)
+        assert study.quick_is_full == (source == one_size)
+        shown = words_of(written(study, store))
+        size = "quick" if quick and source == SOURCE else "full"
+        assert f"attnflow verify --{size} &&" in shown
+        assert f"{size.capitalize()} run" in shown
 
 
 def test_the_main_theorem_and_pictures_come_first_where_they_are_among_the_studies(folder, monkeypatch):
