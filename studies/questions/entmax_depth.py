@@ -189,6 +189,8 @@ study = af.Study(
     quick_seeds=96,
     figures=[errors],
     labels={
+        "spherical": "number of points $N$",
+        "many": "number of tokens $N$",
         **dict.fromkeys(KINDS, "squared error over its derived value"),
         **{f"{name}.fixed": "squared error over its value at a fixed reach" for name in KINDS},
         "sphere": "squared noise over its derived value",
