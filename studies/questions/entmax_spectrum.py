@@ -106,6 +106,8 @@ def pairs(records: list) -> Figure:
     right.set(title="slow-down of their mean")
     for ax in (left, right):
         ax.axhline(1, color="k", lw=0.7, ls=":")
+        ax.set_xticks(marks := (128, 256, 512), labels=list(map(str, marks)))
+        ax.set_xticks((), minor=True)
         ax.set(xlabel="number of points $N$")
         ax.legend(fontsize=7, frameon=False, loc="lower right")
     return drawn
