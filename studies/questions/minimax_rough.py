@@ -1,4 +1,4 @@
-r"""Of which order is the bias of many layers where the density is rough?
+"""Of which order is the bias of many layers where the density is rough?
 
 The orders in the study `minimax_depth` are the minimax ones for densities of smoothness 2k - 1, k the order of the bias
 for a smooth density. Is that the least smoothness that gives it? Let log p = h + const. on the circle, h a series of
