@@ -44,10 +44,10 @@ TIME = 0.5
 SMOOTH, ROUGH = 2.0, 0.5  # s
 AMPLITUDES = {SMOOTH: 0.3, ROUGH: 0.2}  # a
 WEAK = 0.004
-WAVES = {SMOOTH: 128, ROUGH: 1024}  # that are kept; the smallest eps^{-1/2} is 27 and 20
+WAVES = {SMOOTH: 128, ROUGH: 768}  # that are kept; the largest (eps/2)^{-1/2} is 27 and 19
+NODES = {SMOOTH: 512, ROUGH: 2048}  # their sums are exact to 1e-7: waves of e^h that alias are smoothed away
 SEEN = 128  # waves of a first order at s = 1/2: what it has beyond is 1e-3 of it
 FEW = 3
-NODES = 512  # at least; four per wave
 QUERIES = 512  # of them, at which errors are compared
 TOLERANCES = {SMOOTH: 1e-7, ROUGH: 1.5e-4}  # of the limit
 
@@ -72,9 +72,8 @@ class Errors(NamedTuple):
     solver_error: float
 
 
-def errors(series: np.ndarray, n: int, *, tolerance: float) -> Errors:
-    """Return the errors of f = e^{ix} where log p is a series."""
-    count = max(NODES, 4 * len(series))
+def errors(series: np.ndarray, n: int, *, count: int, tolerance: float) -> Errors:
+    """Return the errors of f = e^{ix} where log p is a series, of layers over so many nodes."""
     angles = 2 * np.pi * np.arange(count) / count
     nodes = np.column_stack([np.cos(angles), np.sin(angles)])
     queries = nodes[:: count // QUERIES]
@@ -105,9 +104,9 @@ def measure(case: dict, key: jax.Array) -> dict[str, float]:
     """Return the errors of plain and of Richardson's layers, or of the latter in the slow wave and in the others."""
     n, s = case["layers"], case["smoothness"]
     series = drawn(key, s, waves=WAVES[s], amplitude=AMPLITUDES[s])
-    rough = errors(series, n, tolerance=TOLERANCES[s])
+    rough = errors(series, n, count=NODES[s], tolerance=TOLERANCES[s])
     if s == SMOOTH:
-        few = errors(series[:FEW], n, tolerance=TOLERANCES[s])
+        few = errors(series[:FEW], n, count=NODES[s], tolerance=TOLERANCES[s])
         return {
             "plain": size(rough.plain),
             "plain.solver_error": rough.solver_error,
@@ -116,7 +115,7 @@ def measure(case: dict, key: jax.Array) -> dict[str, float]:
             "smooth": size(few.richardson),
             "smooth.solver_error": few.solver_error,
         }
-    weak = errors(drawn(key, s, waves=SEEN, amplitude=WEAK), n, tolerance=TOLERANCES[SMOOTH])
+    weak = errors(drawn(key, s, waves=SEEN, amplitude=WEAK), n, count=NODES[SMOOTH], tolerance=TOLERANCES[SMOOTH])
     missed, other = (np.mean(error.richardson * error.slow.conj()) for error in (rough, weak))
     return {
         "slow": float(abs(missed)),

@@ -42,7 +42,7 @@ def missed(series: np.ndarray, eps: float) -> float:
 def test_layers_miss_of_the_slow_wave_what_the_second_order_says(rough):
     n = 64
     series = rough.drawn(jax.random.key(5), 0.5, waves=256, amplitude=0.05)
-    found = rough.errors(series, n, tolerance=1e-6)
+    found = rough.errors(series, n, count=1024, tolerance=1e-6)
     slow = np.mean(found.richardson * found.slow.conj())
     # the slow wave falls at the rate 1/2; the prediction lacks waves that are not large, a tenth at this bandwidth
     predicted = -np.exp(-rough.TIME / 2) * rough.TIME / 2 * missed(series, rough.TIME / n)
@@ -52,5 +52,5 @@ def test_layers_miss_of_the_slow_wave_what_the_second_order_says(rough):
 
 def test_of_few_waves_they_miss_next_to_nothing(rough):
     series = rough.drawn(jax.random.key(5), 0.5, waves=256, amplitude=0.05)
-    found, few = (rough.errors(part, 64, tolerance=1e-6) for part in (series, series[:3]))
+    found, few = (rough.errors(part, 64, count=1024, tolerance=1e-6) for part in (series, series[:3]))
     assert rough.size(few.richardson) < 0.1 * rough.size(found.richardson)
