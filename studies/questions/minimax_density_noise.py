@@ -73,7 +73,7 @@ study = af.Study(
     ladder=[{"points": round(400 * 2 ** (k / 3))} for k in range(12)],
     quick=8,
     claims=[claim for m in DIMS for claim in claims_in(m)],
-    seeds=160,
+    seeds=384,
     quick_seeds=16,
     labels={
         **{f"own.{m}": "squared noise over its sum" for m in DIMS},

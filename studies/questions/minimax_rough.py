@@ -9,7 +9,8 @@ wave, the answer of the noise in `minimax_depth` less that of the limit. Of a wa
 
 for Richardson's layers with twice g at eps/2 less g at eps. Layers do not see the waves beyond eps^{-1/2}, the limit
 does, and squares summed over q are of order eps^{2k} or eps^{s+1}, whichever is larger: the order of the bias is
-min(k, (s+1)/2), for k = 1 that of a smooth density from s = 1 on, for k = 2 from s = 3 on.
+min(k, (s+1)/2), for k = 1 that of a smooth density from s = 1 on, for k = 2 from s = 3 on, just there with a
+logarithm.
 
 To second order a wave and its opposite act on f together: waves that are not seen are traps, in which the limit is
 slowed by the factor 1 - 4 E h^2 and layers are not. The rate of a slow wave is missed by the part
@@ -186,7 +187,7 @@ study = af.Study(
             truth=-0.75,
         ),
     ],
-    seeds=16,
+    seeds=32,
     quick_seeds=2,
     figures=[orders],
     labels={
