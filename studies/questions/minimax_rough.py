@@ -37,6 +37,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 import attnflow as af
 from attnflow.lab import plots
@@ -141,6 +142,7 @@ def orders(records: list) -> Figure:
             ax.loglog(eps, found, "o", ms=3.5, color=f"C{index}", label=f"{label}: {order:g}")
             ax.loglog(eps, found[0] * (eps / eps[0]) ** order, color=f"C{index}", lw=0.9)
         ax.set(xlabel=r"bandwidth $\varepsilon$", ylabel=r"RMS of $A^n f - e^{tL} f$", title=f"smoothness $s = {s:g}$")
+        ax.xaxis.set_minor_formatter(NullFormatter())  # less than two decades: the numbers between would overlap
         ax.legend(fontsize=7, frameon=False)
     return drawn
 
