@@ -128,13 +128,15 @@ def measure(case: dict, key: jax.Array) -> dict[str, float]:
 
 
 def orders(records: list) -> Figure:
-    """Draw the errors over the bandwidth for both smoothnesses, with the orders."""
-    drawn = plots.figure(width=7.0, height=3.1)
+    """Draw the errors over the bandwidth for the smoothnesses that were measured, with the orders."""
     panels = {
         SMOOTH: (("plain", "plain", 1), ("richardson", "Richardson", 1.5), ("smooth", "Richardson, three waves", 2)),
         ROUGH: (("slow", "Richardson, the slow wave", 0.5), ("others", "weak density, other waves", 0.75)),
     }
-    for ax, (s, series) in zip(drawn.subplots(1, 2), panels.items(), strict=True):
+    measured = {case["smoothness"] for case, _ in records}
+    panels = {s: series for s, series in panels.items() if s in measured}
+    drawn = plots.figure(width=3.5 * len(panels), height=3.1)
+    for ax, (s, series) in zip(drawn.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
         for index, (quantity, label, order) in enumerate(series):
             rows = sorted((TIME / case["layers"], a[quantity]) for case, a in records if case["smoothness"] == s)
             eps = np.array([row[0] for row in rows])
