@@ -14,6 +14,7 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import quote
 
 import h5py
 import numpy as np
@@ -232,7 +233,7 @@ def _metadata(name: str, columns: Sequence[tuple[str, str]], facts: Mapping[str,
     """Return what is known of a table, in the JSON of the W3C recommendation CSV on the Web."""
     described = [{"titles": column, "dc:description": words} for column, words in columns]
     table = {
-        "@context": "http://www.w3.org/ns/csvw", "url": name, "dc:title": facts["title"],
+        "@context": "http://www.w3.org/ns/csvw", "url": quote(name), "dc:title": facts["title"],
         "tableSchema": {"columns": described}, "notes": [facts],
     }  # fmt: skip
     return json.dumps(table, indent=1, ensure_ascii=False, allow_nan=False) + "\n"

@@ -21,7 +21,7 @@ import numpy as np
 from attnflow._checks import check_choice, check_integer
 from attnflow.errors import ConfigError, DataError
 from attnflow.judge.claims import KINDS, Claim
-from attnflow.lab.sources import source_digest
+from attnflow.lab.sources import reads_a_study, source_digest
 
 Scalar = bool | int | float | str | None
 Case = Mapping[str, Scalar]
@@ -189,7 +189,9 @@ class Study:
     def digest(self) -> str:
         """sha256 of what the study computes, see `source_digest`, and of what it imports from its folder."""
         if self.helpers:
-            digests = [source_digest(self.source), *(source_digest(text, whole=True) for text in self.helpers)]
+            read = any(map(reads_a_study, [self.source, *self.helpers]))
+            helpers = [source_digest(text, whole=True, declaration=read) for text in self.helpers]
+            digests = [source_digest(self.source), *helpers]
             return hashlib.sha256(canonical_json(digests).encode()).hexdigest()
         if self.source:
             return source_digest(self.source)

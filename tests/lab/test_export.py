@@ -160,8 +160,10 @@ def test_names_that_meet_are_told_apart(tmp_path):
     run = Run.of(study, [Record(task=task, arrays={"error": np.ones(1)})], settings=("full",))
     dataset = to_xarray(run)
     assert {"error_of_case", "case_of_case", "seed_of_case"} <= set(dataset.coords)
-    export(run, tmp_path / "toy.csv")
-    first, line = (tmp_path / "toy.csv").read_text(encoding="utf-8").splitlines()
+    export(run, tmp_path / "toy 1.csv")
+    beside = json.loads((tmp_path / "toy 1.csv-metadata.json").read_text(encoding="utf-8"))
+    assert beside["url"] == "toy%201.csv"  # a reference, not a name
+    first, line = (tmp_path / "toy 1.csv").read_text(encoding="utf-8").splitlines()
     assert first == "study,error,case,seed,seed,quantity,value,label"
     assert line == "toy,1,2,3,0,error,1.0,error"
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import attnflow as af
 from attnflow.lab.sources import measuring_part, source_digest
 
 STUDIES = [
@@ -15,6 +16,7 @@ STUDIES = [
 SOURCE = '''
 """A docstring."""
 import numpy as np
+from attnflow import Claim, Study
 FACTOR = 2.0
 
 COLOURS = ["C0", "C1"]
@@ -47,7 +49,7 @@ study = Study(name="toy", measure=measure, ladder=[{"n": 1}], quick=1, claims=[]
         ("seeds=4", "seeds=8, figures=[drawn]"),
         ("COLOURS[0], FACTOR", "COLOURS[1]"),
         ('["C0", "C1"]', '["C2"]'),
-        ("def drawn", "import matplotlib\n\ndef drawn"),
+        ("def drawn(records):", "import matplotlib\n\ndef drawn(records):\n    matplotlib.figure()"),
         ("return COLOURS", "n = 2; return COLOURS"),
         ("COLOURS =", "n = 2; COLOURS ="),
     ],
@@ -78,6 +80,108 @@ def test_comments_words_and_declarations_do_not_change_the_source_digest(old, ne
 def test_code_changes_the_source_digest(old, new):
     assert old in SOURCE
     assert source_digest(SOURCE.replace(old, new)) != source_digest(SOURCE)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [  # what acts as the file is read, though what it binds is asked for by nothing that measures
+        ("COLOURS =", "_ = np.random.seed(1); COLOURS ="),
+        ("COLOURS =", "import switches; COLOURS ="),
+        ('["C0", "C1"]', "np.random.random(3)"),
+        ('["C0", "C1"]', "[(FACTOR := 3.0)]"),
+        ('["C0", "C1"]', 'TABLE.pop("n", 1)'),
+        ('["C0", "C1"]', 'list(map(TABLE.pop, "n"))'),
+        ('["C0", "C1"]', "np.multiply(TABLE['n'], 2, out=TABLE['n'])"),
+        ("COLOURS =", "ROWS = TABLE; ROWS['n'] = 4.0; COLOURS ="),
+        ("COLOURS =", "ROWS = TABLE; ROWS |= {'n': 4.0}; COLOURS ="),
+        ("COLOURS =", "ROWS = TABLE['n']; ROWS.n = 4.0; COLOURS ="),
+        ("COLOURS =", "n = np; n.pi = 4.0; COLOURS ="),
+        ("def drawn(records)", "def drawn(records, n=TABLE.pop('n'))"),
+        ("def drawn(records)", "def drawn(records: (FACTOR := 3.0))"),
+        ("seeds=4", "seeds=(FACTOR := 4)"),
+        ("seeds=4", "seeds=TABLE.pop('n')"),
+    ],
+)
+def test_what_acts_as_the_file_is_read_changes_the_source_digest(old, new):
+    added = SOURCE + "\nFACTOR = FACTOR\n"
+    assert old in added
+    assert source_digest(added.replace(old, new)) != source_digest(added)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "global FACTOR; FACTOR = 3.0",
+        "TABLE['n'] = 4.0",
+        "TABLE.update(n=4.0)",
+        "del TABLE['n']",
+        "np.random.seed(1)",
+        "next(TABLE)",
+    ],
+)
+def test_a_call_of_a_function_that_changes_what_the_file_holds_counts(change):
+    def digest(body):
+        called = f"def colours():\n    {body}\n    return []\n\ndef through():\n    return colours()\n\nCOLOURS ="
+        return source_digest(SOURCE.replace("COLOURS =", called).replace('["C0", "C1"]', "through()"))
+
+    assert digest("pass") == digest("n = {}; n['n'] = np.sort([2.0])")
+    assert digest("pass") != digest(change)
+
+
+def test_the_body_of_a_class_may_read_a_name_before_it_binds_it():
+    held = SOURCE.replace("def measure", "class Held:\n    SCALE = SCALE\n\ndef measure")
+    held = held.replace("COLOURS =", "SCALE = 2.0\nCOLOURS =").replace("FACTOR * np", "Held.SCALE * np")
+    assert source_digest(held.replace("SCALE = 2.0", "SCALE = 3.0")) != source_digest(held)
+
+
+def test_what_measure_reads_of_its_own_study_counts():
+    reading = SOURCE.replace("FACTOR * np", "study.seeds * np")
+    assert source_digest(reading.replace("seeds=4", "seeds=8")) != source_digest(reading)
+
+
+@pytest.mark.parametrize("after", ["study = tuned(study)", "if True:\n    study = study", "study.seeds = 3"])
+def test_a_study_that_is_bound_twice_counts_with_what_is_declared(after):
+    twice = f"{SOURCE}\n{after}\n"
+    assert source_digest(twice.replace("seeds=4", "seeds=8")) != source_digest(twice)
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        "class Study(Study): pass",
+        "def Study(**given): return given",
+        "from mine import Study",
+        "Study = partial(Study)",
+    ],
+)
+def test_a_study_that_is_not_of_attnflow_counts_with_what_is_declared(made):
+    own = SOURCE.replace("FACTOR = 2.0", f"{made}\nFACTOR = 2.0")
+    assert source_digest(own.replace("seeds=4", "seeds=8")) != source_digest(own)
+
+
+@pytest.mark.parametrize(
+    "lookup",
+    ["sys.modules[__name__].COLOURS", "measure.__globals__['COLOURS']", "operator.attrgetter('COLOURS')(n)",
+     "inspect.getmodule(measure).COLOURS", "sys._getframe().f_globals['COLOURS']", "builtins.eval('COLOURS')"],
+)  # fmt: skip
+def test_a_name_that_is_looked_up_by_another_way_counts(lookup):
+    text = SOURCE.replace("FACTOR * np", f"{lookup} * np")
+    assert source_digest(text.replace('["C0", "C1"]', '["C2"]')) != source_digest(text)
+
+
+def test_docstrings_count_where_they_are_read():
+    text = SOURCE.replace("FACTOR * np", "float(measure.__doc__) * np")
+    assert source_digest(text.replace("What it does", "3.0")) != source_digest(text)
+
+
+def test_the_declaration_of_a_study_counts_where_another_file_reads_it():
+    def digest(source, helper):
+        return study_of(source=source, helpers=(helper,)).digest
+
+    other = SOURCE.replace("seeds=4", "seeds=8")
+    assert digest("from toy import measure", SOURCE) == digest("from toy import measure", other)
+    for reading in ("from toy import study as theirs", "import toy; toy.study.seeds", "from toy import *"):
+        assert digest(reading, SOURCE) != digest(reading, other)
 
 
 def test_a_function_that_holds_only_a_docstring_can_be_digested():
@@ -129,6 +233,13 @@ def test_figures_and_claims_are_no_part_of_what_a_study_measures_with():
     assert "def curves" not in part
     assert "def claims" not in part
     assert "def participation" in part
+
+
+def study_of(**given):
+    made = af.Study(name="toy", measure=dict, ladder=[{"n": 1}], quick=1, claims=[])
+    for name, value in given.items():  # as `load_study` does
+        object.__setattr__(made, name, value)
+    return made
 
 
 def needed(code):
