@@ -11,18 +11,17 @@ w + z x leads to x + w - (|w|^2 x + z w) / 2 + ..., and puts that back on the sp
 
     1 - (9/2) kappa h + O((kappa h)^2),
 
-nine halves in place of a third, and of the other sign: so `noisy_order_tokens` walks along great circles.
+nine halves in place of a third, and of the other sign: so `noisy_order_tokens` walks along great circles, and gives
+steps the spread that takes the third away.
 
 Both steps are taken at the nodes of a Gauss-Hermite rule in place of random numbers, 24 for each component, and so are
 exact but for rounding: nothing is drawn. The control says of Heun's steps what holds for the others.
 """
 
-from typing import Any
-
 import jax
 import numpy as np
 from matplotlib.figure import Figure
-from noisy_order_tokens import STEP, stepped, still, tangent
+from noisy_order_tokens import along, tangent
 
 import attnflow as af
 from attnflow.lab import plots
@@ -33,20 +32,14 @@ SHARES = np.einsum("i,j,k->ijk", *[WEIGHTS / WEIGHTS.sum()] * 3).ravel()
 START = np.tile([0.0, 0.0, 1.0], (len(SPREAD), 1))
 
 
-class Nodes(np.random.Generator):
-    """The nodes of the rule, one for each token, in the place of random numbers."""
-
-    def __init__(self) -> None:
-        super().__init__(np.random.PCG64(0))
-
-    def standard_normal(self, *_: Any, **__: Any) -> Any:
-        """Return the nodes, (N, 3)."""
-        return SPREAD
+def circles(points: np.ndarray, product: float) -> np.ndarray:
+    """Return points after a step along great circles, kappa h being given."""
+    return along(points, tangent(points, np.sqrt(2 * product) * SPREAD))
 
 
-def heun(points: np.ndarray, noise: float) -> np.ndarray:
+def heun(points: np.ndarray, product: float) -> np.ndarray:
     """Return points after a step of Heun, put back on the sphere by division."""
-    kick = np.sqrt(2 * noise * STEP) * SPREAD
+    kick = np.sqrt(2 * product) * SPREAD
     here = tangent(points, kick)
     there = points + here
     there /= np.linalg.norm(there, axis=1, keepdims=True)
@@ -63,11 +56,7 @@ def excess(ends: np.ndarray, product: float) -> float:
 def measure(case: dict, key: jax.Array) -> dict[str, float]:
     """Return by how much steps of one kappa h forget too fast, over kappa h."""
     product = case["product"]
-    noise = product / STEP
-    return {
-        "circles": excess(stepped(START, still, noise, Nodes()), product),
-        "heun": excess(heun(START, noise), product),
-    }
+    return {"circles": excess(circles(START, product), product), "heun": excess(heun(START, product), product)}
 
 
 def rates(records: list) -> Figure:
@@ -87,7 +76,7 @@ def rates(records: list) -> Figure:
     return drawn
 
 
-circles = af.Claim(
+great = af.Claim(
     id="noisy-steps/great-circles", source="derived", kind="constant", quantity="circles", size="product",
     statement=r"steps along great circles forget at the rate $2\kappa (1 + \kappa h / 3)$: its excess over "
     r"$\kappa h$ tends to $1/3$",
@@ -99,8 +88,8 @@ study = af.Study(
     ladder=[{"product": 0.005 * 2.0**-k} for k in range(8)],
     quick=8,
     claims=[
-        circles,
-        circles.control(
+        great,
+        great.control(
             statement="so do Heun's steps in the sense of Stratonovich, projected at both ends and divided",
             quantity="heun",
             truth=-4.5,
