@@ -18,8 +18,7 @@ one layer over eps_eff has the order of the bias [Si]: where f is odd about the 
 
 so that over eps_eff the noise has the exponent -1/2 + (1 + m/2)/(m + 2n): 0, -1/5, -2/7 on the circle.
 
-What many layers do at this bandwidth, `entmax_depth` and `entmax_spectrum` ask; cases of the key "tokens" measured it
-here once, whose order of N^{-1/2} with a next term of N^{-1/3} no ladder decides.
+What many layers do at this bandwidth, `entmax_depth` and `entmax_spectrum` ask.
 
 Measured with the uniform density at eps = 1/2, at 64 queries x: the speed 2/m (1 - x.A_N y(x)), y the position, that is
 eps_eff to leading order (entmax-speed), also over its formula (entmax-constant); and the root mean square of the
@@ -38,7 +37,7 @@ from scipy.special import beta
 import attnflow as af
 from attnflow.lab import plots
 
-BANDWIDTH, TIME = 0.5, 0.5
+BANDWIDTH = 0.5
 KINDS = {"sparsemax": 1, "three_halves": 2, "four_thirds": 3}  # n
 LABELS = {"sparsemax": "sparsemax", "three_halves": "1.5-entmax", "four_thirds": "4/3-entmax", "softmax": "softmax"}
 DIMS = {"circle": 1, "sphere": 2}
@@ -94,20 +93,9 @@ def one_layer(n: int, m: int, points: np.ndarray) -> tuple[float, float]:
     return float(2 / m * np.mean(1 - radial)), float(np.sqrt(np.mean(np.sum(tangential**2, axis=1)) / m))
 
 
-def many_layers(n: int, points: np.ndarray) -> float:
-    """Return the root mean square of A_N^L y - e^{-t/2} y on the circle, t near 1/2."""
-    speed = effective(n, 1, len(points)) if n else BANDWIDTH
-    layers = max(round(TIME / speed), 1)
-    found = af.EmpiricalAttention(attention(n), points).evolve(points, times=layers * BANDWIDTH).values[0]
-    return float(np.sqrt(np.mean((found - np.exp(-layers * speed / 2) * points) ** 2)))
-
-
 @af.per_seed
 def measure(case: dict, key: jax.Array) -> dict[str, float]:
-    """Return speeds and noises of one layer, or the distance of many layers."""
-    if "tokens" in case:
-        points = af.Uniform(af.Circle()).sample(case["tokens"], key=key)
-        return {"sparsemax.depth": many_layers(1, points), "softmax.depth": many_layers(0, points)}
+    """Return speeds and noises of one layer."""
     row: dict[str, float] = {}
     place, count = ("circle", case["points"]) if "points" in case else ("sphere", case["spherical"])
     m = DIMS[place]
