@@ -28,6 +28,8 @@ sys.exit(attnflow.__main__.main(["verify"]))
 
 @pytest.mark.parametrize("module", ["attnflow.lab", "jax"])
 def test_an_interrupt_while_modules_are_loaded_ends_the_process_with_one_line(tmp_path, module):
+    (tmp_path / "studies").mkdir()
+    (tmp_path / "studies" / "one.py").write_text("study = None\n")  # without a study JAX would not be loaded
     done = subprocess.run(
         [sys.executable, "-c", DURING_IMPORTS, module], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True, text=True, timeout=60,
