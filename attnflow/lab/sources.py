@@ -86,7 +86,8 @@ def _is_of_attnflow(name: str, tree: ast.Module) -> bool:
 def _reached(body: list[ast.stmt]) -> list[ast.stmt]:
     """Return the statements that may act, and those that they ask for, one through another."""
     asked = {id(node): _names(node) for node in body}
-    waiting = [node for node in body if _only_declares(node, body)]
+    own = set[str]().union(*(_bound(node) for node in body if not isinstance(node, ast.Import | ast.ImportFrom)))
+    waiting = [node for node in body if _only_declares(node, body, harmless=DECLARING - own)]
     kept = [node for node in body if node not in waiting]
     reached = set[str]().union(*(asked[id(node)] for node in kept))
     while found := [node for node in waiting if reached & _bound(node)]:
@@ -96,7 +97,7 @@ def _reached(body: list[ast.stmt]) -> list[ast.stmt]:
     return [node for node in body if node in kept]
 
 
-def _only_declares(node: ast.stmt, body: list[ast.stmt]) -> bool:
+def _only_declares(node: ast.stmt, body: list[ast.stmt], *, harmless: set[str]) -> bool:
     """Return whether a statement gives names a value and does nothing else: a decorator may enter it into a table."""
     match node:
         case ast.FunctionDef() | ast.AsyncFunctionDef():
@@ -106,9 +107,9 @@ def _only_declares(node: ast.stmt, body: list[ast.stmt]) -> bool:
             return any(_bound(node) & _names(other) for other in body if other is not node)
         case ast.Assign(targets=targets):
             plain = all(isinstance(target, ast.Name) for target in targets)
-            return plain and not _binds_inside(node) and _calls(node) <= DECLARING
+            return plain and not _binds_inside(node) and _calls(node) <= harmless
         case ast.AnnAssign(target=ast.Name()):
-            return not _binds_inside(node) and _calls(node) <= DECLARING
+            return not _binds_inside(node) and _calls(node) <= harmless
     return False
 
 

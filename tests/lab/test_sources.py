@@ -115,6 +115,14 @@ def test_a_function_that_is_called_as_the_file_is_read_counts_with_all_that_it_c
     assert digest("pass") != digest("TABLE['n'] = 4.0")
 
 
+def test_a_name_that_declares_elsewhere_may_act_where_the_file_gives_it_a_meaning_of_its_own():
+    def digest(value):
+        acting = f"def round(n):\n    TABLE['n'] = n\n\nCOLOURS = round({value}.0)"
+        return source_digest(SOURCE.replace('COLOURS = ["C0", "C1"]', acting))
+
+    assert digest(4) != digest(5)
+
+
 def test_the_body_of_a_class_may_read_a_name_before_it_binds_it():
     held = SOURCE.replace("def measure", "class Held:\n    SCALE = SCALE\n\ndef measure")
     held = held.replace("COLOURS =", "SCALE = 2.0\nCOLOURS =").replace("FACTOR * np", "Held.SCALE * np")
